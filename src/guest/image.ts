@@ -1,0 +1,55 @@
+/**
+ * A guest image: the bytes of a kernel file, with a name for messages and a hash for results.
+ * Invariants: `sha256` is of `bytes`; `kind` is read from the first bytes alone, so a file of a known kind may still
+ * be malformed (the loader tells).
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { UserError } from '../core/errors.ts';
+import { hasElfMagic } from './elf.ts';
+import { findMultibootHeader } from './multiboot-header.ts';
+
+/** What a file can be started as. `elf` has no Multiboot header, so nothing here can start it. */
+export type GuestImageKind = 'multiboot-elf' | 'multiboot-flat' | 'elf' | 'unknown';
+
+export interface GuestImage {
+  /** Short name in results: of the catalogue, or the file's base name. */
+  readonly name: string;
+  readonly path: string;
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+  readonly kind: GuestImageKind;
+}
+
+const IMAGE_BYTES_MAX = 256 * 2 ** 20;
+
+/** Wraps bytes that are already in memory. */
+export function guestImage(name: string, path: string, bytes: Uint8Array): GuestImage {
+  return { name, path, bytes, sha256: createHash('sha256').update(bytes).digest('hex'), kind: kindOf(bytes) };
+}
+
+/** Reads an image file. */
+export function readGuestImage(path: string, name: string = basename(path)): GuestImage {
+  return guestImage(name, path, readBytes(path));
+}
+
+/** Reads a kernel or a boot module. */
+export function readBytes(path: string): Uint8Array {
+  try {
+    const { size } = statSync(path);
+    if (size > IMAGE_BYTES_MAX) {
+      throw new UserError(`${path}: the file has ${size} bytes, at most ${IMAGE_BYTES_MAX} are allowed`);
+    }
+    return new Uint8Array(readFileSync(path));
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`${path}: cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function kindOf(bytes: Uint8Array): GuestImageKind {
+  const header = findMultibootHeader(bytes);
+  if (header !== null) return header.addresses === null ? 'multiboot-elf' : 'multiboot-flat';
+  return hasElfMagic(bytes) ? 'elf' : 'unknown';
+}

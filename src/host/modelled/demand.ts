@@ -1,0 +1,113 @@
+/**
+ * Modelled vCPUs: no guest code, only a pattern of demand for CPU time.
+ * A demand says what it wants next; `ModelledVcpu` lives it on whatever pCPU it is given.
+ * Invariant: a demand is asked for its next step exactly when the step before is done, at that local time.
+ */
+import type * as z from 'zod';
+import type { Engine } from '../../core/engine.ts';
+import type { RandomStream } from '../../core/rng.ts';
+import { ACCOUNT_GUEST, type Pcpu, type Runnable, type RunStop } from '../../core/runnable.ts';
+import type { Cycles, Ns } from '../../core/units.ts';
+import { parseParams } from '../scheduler.ts';
+
+/** What a modelled vCPU does next. */
+export type Step =
+  /** Needs this much CPU time; Infinity never ends. */
+  | { readonly kind: 'compute'; readonly time: Ns }
+  /** Computes until the clock shows that time, however much CPU it gets. */
+  | { readonly kind: 'compute-until'; readonly time: Ns }
+  /** Blocks until that time; nothing happens if it is over. */
+  | { readonly kind: 'sleep-until'; readonly time: Ns }
+  | { readonly kind: 'yield' }
+  | { readonly kind: 'end' };
+
+export interface Demand {
+  next(now: Ns): Step;
+}
+
+/** A kind of demand, for scenarios to name. */
+export interface DemandModel {
+  readonly name: string;
+  readonly summary: string;
+  readonly params: z.ZodObject;
+  make(params: unknown, random: RandomStream): Demand;
+}
+
+export function defineDemand<P extends z.ZodObject>(description: {
+  readonly name: string;
+  readonly summary: string;
+  readonly params: P;
+  make(params: z.output<P>, random: RandomStream): Demand;
+}): DemandModel {
+  const { name, summary, params, make } = description;
+  return {
+    name,
+    summary,
+    params,
+    make: (values, random) => make(parseParams(`demand ${name}`, params, values), random),
+  };
+}
+
+export class ModelledVcpu implements Runnable {
+  private readonly engine: Engine;
+  private readonly demand: Demand;
+  private wake: () => void = () => undefined;
+  private step: Step = { kind: 'sleep-until', time: 0 };
+  /** Cycles left of a 'compute' step. */
+  private left: Cycles = 0;
+  private alarmAt: Ns = -1;
+  /** Steps of computing that were completed. */
+  completed = 0;
+
+  constructor(engine: Engine, demand: Demand) {
+    this.engine = engine;
+    this.demand = demand;
+  }
+
+  onAttach(wake: () => void): void {
+    this.wake = wake;
+  }
+
+  onDispatch(): void {}
+
+  onDeschedule(): void {}
+
+  run(pcpu: Pcpu, budget: Cycles): RunStop {
+    const end = pcpu.clock.cycles + budget;
+    for (;;) {
+      const { step } = this;
+      const now = pcpu.clock.now;
+      switch (step.kind) {
+        case 'compute':
+        case 'compute-until': {
+          const wanted = step.kind === 'compute' ? this.left : pcpu.clock.cyclesUntil(step.time);
+          const cycles = Math.min(wanted, end - pcpu.clock.cycles);
+          if (cycles > 0) pcpu.spend(ACCOUNT_GUEST, cycles);
+          this.left -= cycles;
+          if (cycles < wanted) return 'budget';
+          this.completed++;
+          break;
+        }
+        case 'sleep-until':
+          if (step.time <= now) break;
+          if (this.alarmAt !== step.time) {
+            this.alarmAt = step.time;
+            this.engine.at(step.time, this.wake);
+          }
+          return 'block';
+        case 'yield':
+          this.advance(pcpu);
+          return 'yield';
+        case 'end':
+          return 'end';
+      }
+      this.advance(pcpu);
+    }
+  }
+
+  private advance(pcpu: Pcpu): void {
+    this.step = this.demand.next(pcpu.clock.now);
+    if (this.step.kind !== 'compute') return;
+    this.left = this.step.time === Infinity ? Infinity : pcpu.clock.cyclesIn(this.step.time);
+  }
+}

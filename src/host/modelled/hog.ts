@@ -1,0 +1,22 @@
+/** A vCPU that never blocks, or that ends after a given amount of work. */
+import * as z from 'zod';
+import { NS_PER_US } from '../../core/units.ts';
+import { defineDemand } from './demand.ts';
+
+export const hog = defineDemand({
+  name: 'hog',
+  summary: 'computes without a pause, for ever or for a given time',
+  params: z.strictObject({
+    work_us: z.int().min(1).optional().describe('CPU time after which it ends; default never'),
+  }),
+  make({ work_us }) {
+    let started = false;
+    return {
+      next() {
+        if (started) return { kind: 'end' };
+        started = true;
+        return { kind: 'compute', time: work_us === undefined ? Infinity : work_us * NS_PER_US };
+      },
+    };
+  },
+});

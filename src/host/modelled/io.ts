@@ -1,0 +1,26 @@
+/**
+ * A vCPU that computes, sleeps for a fixed time, and so on: a guest that waits for each of its requests to be answered.
+ * Unlike `periodic`, whoever keeps it waiting delays everything that follows.
+ */
+import * as z from 'zod';
+import { NS_PER_US } from '../../core/units.ts';
+import { defineDemand } from './demand.ts';
+
+export const io = defineDemand({
+  name: 'io',
+  summary: 'computes for a while, then sleeps for a while, in turn',
+  params: z.strictObject({
+    work_us: z.int().min(1).default(100).describe('CPU time between two waits'),
+    wait_us: z.int().min(1).default(9_900).describe('time of each wait'),
+  }),
+  make({ work_us, wait_us }) {
+    let worked = false;
+    return {
+      next(now) {
+        worked = !worked;
+        if (worked) return { kind: 'compute', time: work_us * NS_PER_US };
+        return { kind: 'sleep-until', time: now + wait_us * NS_PER_US };
+      },
+    };
+  },
+});

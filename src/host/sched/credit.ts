@@ -1,0 +1,554 @@
+/**
+ * The credit scheduler of Xen 3.0.3 to 4.11 ("credit1"), present rules: exact burning, weight per vCPU, caps by parking,
+ * boost on wake-up, rate limit, tickling of idle pCPUs, stealing, placement by socket and core.
+ * Invariants: the queue of a pCPU is ordered by priority, first in first out inside one; a unit that runs, is parked or
+ * is blocked is in no queue; total weight = sum over the active units of the weight of their VM.
+ * Source: docs/schedulers.md, section Credit (facts read in xen/common/sched/credit.c; own code).
+ */
+import * as z from 'zod';
+import { divCeil, NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
+import {
+  type Decision,
+  definePolicy,
+  type Scheduler,
+  type SchedulerHost,
+  type SchedVm,
+  type Task,
+  type WakeReason,
+} from '../scheduler.ts';
+import { type CpuMask, countCpus, cpuMask, intersect, nextCpu } from '../topology.ts';
+
+const params = z.strictObject({
+  tslice_ms: z.int().min(1).max(1000).default(30).describe('longest slice, and period of the accounting'),
+  ratelimit_us: z
+    .union([z.literal(0), z.int().min(100).max(500_000)])
+    .default(1000)
+    .describe('a running vCPU is not replaced before it ran that long; 0 switches that off'),
+  migration_delay_us: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(0)
+    .describe('a vCPU that ran less than this ago is cache hot and not stolen'),
+  load_balance_ratelimit_us: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(1000)
+    .describe('shortest time between two attempts of a pCPU to steal'),
+  tickle_one_idle_cpu: z.boolean().default(true).describe('a wake-up alerts one suitable idle pCPU, not all of them'),
+  boost: z.boolean().default(true).describe('a vCPU within its share goes first when it wakes up'),
+  accounting: z
+    .enum(['exact', 'tick'])
+    .default('exact')
+    .describe('burn the time really run, or (until 2009) a whole tick from whoever runs at the tick'),
+});
+type CreditParams = z.output<typeof params>;
+
+const BOOST = 0;
+const UNDER = -1;
+const OVER = -2;
+const IDLE = -64;
+
+const CREDITS_PER_MS = 10;
+const TICKS_PER_SLICE = 3;
+const MIN_TIMER_NS = 100 * NS_PER_US;
+
+/** What the scheduler knows of a task. */
+class Unit {
+  readonly task: Task;
+  readonly domain: Domain;
+  /** Home pCPU: the one whose queue it uses. */
+  pcpu: number;
+  credit = 0;
+  /** Burned time that does not make a whole credit yet, in 10^-6 credits. */
+  residual = 0;
+  priority = UNDER;
+  active = false;
+  parked = false;
+  yielding = false;
+  /** Moves to another pCPU at its next wake or pick. A wake with this flag set is not boosted. */
+  migrating = true;
+  queued = false;
+  /** When it last left a pCPU. */
+  lastRan: Ns = -Infinity;
+
+  constructor(task: Task, domain: Domain, pcpu: number) {
+    this.task = task;
+    this.domain = domain;
+    this.pcpu = pcpu;
+  }
+}
+
+class Domain {
+  readonly vm: SchedVm;
+  readonly active: Unit[] = [];
+
+  constructor(vm: SchedVm) {
+    this.vm = vm;
+  }
+}
+
+/** Per pCPU. */
+class RunQueue {
+  readonly units: Unit[] = [];
+  lastBalance: Ns = -Infinity;
+  lastTickled: number;
+  idleBias: number;
+  sortedAt = 0;
+
+  constructor(pcpu: number) {
+    this.lastTickled = pcpu;
+    this.idleBias = pcpu;
+  }
+}
+
+class Credit implements Scheduler {
+  private readonly host: SchedulerHost;
+  private readonly params: CreditParams;
+  private readonly tsliceNs: Ns;
+  private readonly tickNs: Ns;
+  private readonly ratelimitNs: Ns;
+  private readonly creditsPerTslice: number;
+  private readonly creditsPerTick: number;
+
+  private readonly units: Unit[] = [];
+  private readonly domains: Domain[] = [];
+  private readonly queues: RunQueue[];
+  /** pCPUs that are idle and have not been tickled. */
+  private readonly idlers: CpuMask;
+  /** First pCPU to be looked at by the next steal from a socket. */
+  private readonly balanceBias: number[];
+  private readonly sockets: number;
+
+  private activeDomains: Domain[] = [];
+  private weight = 0;
+  private balance = 0;
+  private sortEpoch = 0;
+  /** Timer id of the accounting; the lower ids are the ticks of the pCPUs, so they come first at equal times. */
+  private readonly accountingTimer: number;
+
+  constructor(host: SchedulerHost, settings: CreditParams) {
+    this.host = host;
+    this.params = settings;
+    const ticks = settings.tslice_ms < TICKS_PER_SLICE ? 1 : TICKS_PER_SLICE;
+    this.tsliceNs = settings.tslice_ms * NS_PER_MS;
+    this.tickNs = Math.floor(this.tsliceNs / ticks);
+    this.ratelimitNs = Math.min(settings.ratelimit_us * NS_PER_US, this.tsliceNs);
+    this.creditsPerTslice = settings.tslice_ms * CREDITS_PER_MS;
+    this.creditsPerTick = Math.floor(this.creditsPerTslice / ticks);
+    this.queues = host.topology.map((place) => new RunQueue(place.id));
+    this.idlers = cpuMask(host.topology.length);
+    this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
+    this.balanceBias = new Array<number>(this.sockets).fill(host.topology.length - 1);
+    this.accountingTimer = host.topology.length;
+    for (const place of host.topology) host.arm(place.id, this.tickNs);
+    host.arm(this.accountingTimer, this.tsliceNs);
+  }
+
+  add(task: Task): void {
+    this.domains[task.vm.id] ??= new Domain(task.vm);
+    const unit = new Unit(task, this.domains[task.vm.id]!, task.id % this.queues.length);
+    this.units[task.id] = unit;
+    unit.pcpu = this.choosePcpu(unit, true);
+  }
+
+  remove(task: Task): void {
+    const unit = this.units[task.id]!;
+    if (unit.active) this.deactivate(unit);
+  }
+
+  /** The weight of a VM changed: its active units count differently from now on. */
+  change(): void {
+    this.weight = 0;
+    for (const domain of this.activeDomains) this.weight += domain.vm.weight * domain.active.length;
+  }
+
+  wake(task: Task, _now: Ns, reason: WakeReason): void {
+    const unit = this.units[task.id]!;
+    const released = unit.parked && reason === 'release';
+    if (reason === 'release') unit.parked = false;
+    if (this.params.boost && !unit.migrating && !released && unit.priority === UNDER) {
+      unit.priority = BOOST;
+      this.host.note('boost', task, unit.pcpu);
+    }
+    unit.migrating = false;
+    this.insert(unit);
+    this.tickle(unit);
+  }
+
+  sleep(task: Task, now: Ns): void {
+    const unit = this.units[task.id]!;
+    if (unit.queued) this.dequeue(unit);
+    else unit.lastRan = now;
+  }
+
+  yield(task: Task): void {
+    this.units[task.id]!.yielding = true;
+  }
+
+  charge(task: Task, ran: Ns): void {
+    if (this.params.accounting === 'tick') return;
+    const unit = this.units[task.id]!;
+    const burned = unit.residual + ran * CREDITS_PER_MS;
+    unit.credit -= Math.floor(burned / NS_PER_MS);
+    unit.residual = burned % NS_PER_MS;
+  }
+
+  timer(id: number, now: Ns): void {
+    if (id === this.accountingTimer) {
+      this.account();
+      this.host.arm(id, now + this.tsliceNs);
+    } else {
+      this.tick(id);
+      this.host.arm(id, now + this.tickNs);
+    }
+  }
+
+  pick(pcpu: number, now: Ns, current: Task | null): Decision {
+    const unit = current === null ? null : this.units[current.id]!;
+    if (unit !== null && !unit.yielding && !unit.migrating) {
+      const ran = now - unit.task.since;
+      if (ran < this.ratelimitNs) {
+        // The source tests the time run, not the time that remains, before it applies the shortest timer.
+        return { task: current, slice: ran < MIN_TIMER_NS ? MIN_TIMER_NS : this.ratelimitNs - ran };
+      }
+    }
+    if (unit !== null) {
+      unit.lastRan = now;
+      if (!unit.migrating) this.insert(unit);
+    }
+    const next = this.choose(pcpu, now);
+    this.setIdle(pcpu, now, next === null);
+    // As in the source, a unit that migrates is placed after its old pCPU has made its choice.
+    if (unit?.migrating === true) this.migrate(unit);
+    return next === null ? { task: null, slice: Infinity } : { task: next.task, slice: this.tsliceNs };
+  }
+
+  /** The head of the queue, or something better from another pCPU. */
+  private choose(pcpu: number, now: Ns): Unit | null {
+    const queue = this.queues[pcpu]!;
+    const head = queue.units[0] ?? null;
+    const priority = head === null ? IDLE : head.priority;
+    if (priority <= OVER && now - queue.lastBalance > this.params.load_balance_ratelimit_us * NS_PER_US) {
+      queue.lastBalance = now;
+      const stolen = this.steal(pcpu, now, priority);
+      if (stolen !== null) return stolen;
+    }
+    if (head !== null) this.dequeue(head);
+    return head;
+  }
+
+  private setIdle(pcpu: number, now: Ns, idle: boolean): void {
+    if (idle) {
+      this.host.disarm(pcpu);
+      this.idlers[pcpu] = 1;
+      return;
+    }
+    this.idlers[pcpu] = 0;
+    if (this.host.current(pcpu) === null) this.host.arm(pcpu, now + this.tickNs - (now % this.tickNs));
+  }
+
+  // ---- queues
+
+  private insert(unit: Unit): void {
+    const { units } = this.queues[unit.pcpu]!;
+    let at = units.findIndex((other) => other.priority < unit.priority);
+    if (at < 0) at = units.length;
+    // A yielding unit lets exactly one unit of lower priority go first.
+    else if (unit.yielding) at++;
+    units.splice(at, 0, unit);
+    unit.queued = true;
+  }
+
+  private dequeue(unit: Unit): void {
+    const { units } = this.queues[unit.pcpu]!;
+    units.splice(units.indexOf(unit), 1);
+    unit.queued = false;
+    unit.yielding = false;
+  }
+
+  /** Priorities changed in the queue: units within their share go before those over it, otherwise keeping their order. */
+  private sort(queue: RunQueue): void {
+    if (queue.sortedAt === this.sortEpoch) return;
+    queue.sortedAt = this.sortEpoch;
+    const under = queue.units.filter((unit) => unit.priority >= UNDER);
+    const over = queue.units.filter((unit) => unit.priority < UNDER);
+    queue.units.splice(0, queue.units.length, ...under, ...over);
+  }
+
+  // ---- which pCPU looks at a unit that woke up
+
+  private tickle(unit: Unit): void {
+    const home = unit.pcpu;
+    const current = this.host.current(home);
+    const priority = current === null ? IDLE : this.units[current.id]!.priority;
+    const idle = countCpus(this.idlers);
+    const pinned = countCpus(unit.task.hard) === 1;
+    if ((pinned && this.idlers[home] === 1) || current === null || (idle === 0 && unit.priority > priority)) {
+      this.alert(home);
+      return;
+    }
+    if (idle === 0) return;
+    const passes = unit.task.soft === null ? [unit.task.hard] : [unit.task.soft, unit.task.hard];
+    for (const mask of passes) {
+      const suitable = intersect(this.idlers, mask);
+      if (countCpus(suitable) === 0) continue;
+      if (this.params.tickle_one_idle_cpu) {
+        const queue = this.queues[home]!;
+        queue.lastTickled = nextCpu(suitable, queue.lastTickled);
+        this.alert(queue.lastTickled);
+      } else {
+        for (const [pcpu, member] of suitable.entries()) if (member === 1) this.alert(pcpu);
+      }
+      return;
+    }
+    // Nobody suitable is idle. (The source then also makes the present unit migrate if an idle pCPU exists in the hard
+    // mask, but tests the mask of the new unit, for which it has just found none: that never happens.)
+    if (unit.priority > priority) this.alert(home);
+  }
+
+  private alert(pcpu: number): void {
+    this.idlers[pcpu] = 0;
+    this.host.resched(pcpu);
+  }
+
+  // ---- placement and balance
+
+  /** The unit leaves its pCPU for the one that suits it best. */
+  private migrate(unit: Unit): void {
+    unit.migrating = false;
+    unit.pcpu = this.choosePcpu(unit, true);
+    this.host.note('migrate', unit.task, unit.pcpu);
+    this.insert(unit);
+    this.tickle(unit);
+  }
+
+  /** The best idle pCPU for a unit: on the emptiest core of its socket, or of a socket more than twice as idle. */
+  private choosePcpu(unit: Unit, commit: boolean): number {
+    const { hard, soft } = unit.task;
+    let pcpu = unit.pcpu;
+    for (const mask of soft === null ? [hard] : [soft, hard]) {
+      if (mask[unit.pcpu] === 1) pcpu = unit.pcpu;
+      else pcpu = nextCpu(mask, unit.pcpu);
+      const idle = intersect(this.idlers, mask);
+      if (this.isAloneOn(unit, unit.pcpu) && mask[unit.pcpu] === 1) idle[unit.pcpu] = 1;
+      if (countCpus(idle) === 0) continue;
+      if (idle[pcpu] !== 1) pcpu = nextCpu(idle, pcpu);
+      return this.improve(pcpu, idle, commit);
+    }
+    return pcpu;
+  }
+
+  private improve(start: number, idle: CpuMask, commit: boolean): number {
+    const { topology } = this.host;
+    const idleIn = (level: 'core' | 'socket', pcpu: number): CpuMask =>
+      idle.map((member, id) => (topology[id]![level] === topology[pcpu]![level] ? member : 0));
+    const left = idle.slice();
+    left[start] = 0;
+    let best = start;
+    while (countCpus(left) > 0) {
+      const other = nextCpu(left, best);
+      const near = topology[other]!.socket === topology[best]!.socket;
+      const level = near ? 'core' : 'socket';
+      const group = idleIn(level, other);
+      if (countCpus(idleIn(level, best)) * (near ? 1 : 2) < countCpus(group)) {
+        const queue = this.queues[other]!;
+        best = nextCpu(intersect(group, left), queue.idleBias);
+        if (commit) queue.idleBias = best;
+        for (const [id, member] of idleIn('core', best).entries()) if (member === 1) left[id] = 0;
+      } else {
+        for (const [id, member] of group.entries()) if (member === 1) left[id] = 0;
+      }
+      left[other] = 0;
+    }
+    return best;
+  }
+
+  /** Would `pcpu` be idle without this unit? */
+  private isAloneOn(unit: Unit, pcpu: number): boolean {
+    return this.host.current(pcpu) === unit.task && this.queues[pcpu]!.units.length === 0;
+  }
+
+  /** Takes a unit of higher priority than `priority` from the queue of another busy pCPU. */
+  private steal(pcpu: number, now: Ns, priority: number): Unit | null {
+    const { topology } = this.host;
+    const own = topology[pcpu]!.socket;
+    for (const bySoft of [true, false]) {
+      for (let step = 0; step < this.sockets; step++) {
+        const socket = (own + step) % this.sockets;
+        const peers = topology.map((place) => (place.socket === socket && place.id !== pcpu ? 1 : 0));
+        const busy = cpuMask(topology.length, []).map((_, id) => (this.idlers[id] === 1 ? 0 : peers[id]!));
+        let peer = this.balanceBias[socket]!;
+        for (let left = countCpus(busy); left > 0; left--) {
+          peer = nextCpu(busy, peer);
+          const unit = this.stealFrom(peer, pcpu, now, priority, bySoft);
+          if (unit === null) continue;
+          this.balanceBias[socket] = peer;
+          return unit;
+        }
+      }
+    }
+    return null;
+  }
+
+  private stealFrom(peer: number, pcpu: number, now: Ns, priority: number, bySoft: boolean): Unit | null {
+    const { units } = this.queues[peer]!;
+    const running = this.host.current(peer) === null ? 0 : 1;
+    if (units.length + running <= 1) return null;
+    for (const unit of units) {
+      if (unit.priority <= priority) return null;
+      if (unit.yielding) continue;
+      const mask = bySoft ? unit.task.soft : unit.task.hard;
+      if (mask === null || mask[pcpu] !== 1) continue;
+      if (now - unit.lastRan < this.params.migration_delay_us * NS_PER_US) continue;
+      this.dequeue(unit);
+      unit.pcpu = pcpu;
+      this.host.note('steal', unit.task, pcpu);
+      return unit;
+    }
+    return null;
+  }
+
+  // ---- ticks and accounting
+
+  private tick(pcpu: number): void {
+    const current = this.host.current(pcpu);
+    if (current !== null) {
+      const unit = this.units[current.id]!;
+      if (unit.priority === BOOST) unit.priority = UNDER;
+      this.host.settle(pcpu);
+      if (this.params.accounting === 'tick') unit.credit -= this.creditsPerTick;
+      if (!unit.active) this.activate(unit);
+      else if (this.choosePcpu(unit, false) !== pcpu) {
+        unit.migrating = true;
+        this.host.resched(pcpu);
+      }
+    }
+    this.sort(this.queues[pcpu]!);
+  }
+
+  private activate(unit: Unit): void {
+    const { domain } = unit;
+    unit.active = true;
+    domain.active.unshift(unit);
+    this.weight += domain.vm.weight;
+    if (domain.active.length === 1) this.activeDomains.unshift(domain);
+  }
+
+  private deactivate(unit: Unit): void {
+    const { domain } = unit;
+    unit.active = false;
+    domain.active.splice(domain.active.indexOf(unit), 1);
+    this.weight -= domain.vm.weight;
+    if (domain.active.length === 0) this.activeDomains = this.activeDomains.filter((other) => other !== domain);
+  }
+
+  /** Hands out the credits of one period to the active domains, in the order of their list. */
+  private account(): void {
+    const total = this.creditsPerTslice * this.queues.length;
+    const shares = shareCredits({
+      domains: this.activeDomains.map(({ vm, active }) => ({
+        weight: vm.weight,
+        cap: vm.capPercent,
+        units: active.length,
+      })),
+      total,
+      creditsPerTslice: this.creditsPerTslice,
+      balance: this.balance,
+    });
+    this.balance = 0;
+    const domains = [...this.activeDomains];
+    // Those that got less than they could use next to others go to the head, one after the other.
+    for (const [i, share] of shares.entries()) {
+      if (!share.toHead) continue;
+      const domain = domains[i]!;
+      this.activeDomains = [domain, ...this.activeDomains.filter((other) => other !== domain)];
+    }
+    if (domains.length === 0) return;
+    for (const [i, { perUnit, parkBelow }] of shares.entries()) {
+      for (const unit of [...domains[i]!.active]) this.give(unit, perUnit, parkBelow);
+    }
+    this.sortEpoch++;
+  }
+
+  private give(unit: Unit, credits: number, parkBelow: number): void {
+    unit.credit += credits;
+    if (unit.credit < 0) {
+      unit.priority = OVER;
+      if (unit.credit < parkBelow && !unit.parked) {
+        unit.parked = true;
+        this.host.hold(unit.task, 'park');
+      }
+      unit.credit = Math.max(unit.credit, -this.creditsPerTslice);
+    } else {
+      unit.priority = UNDER;
+      // `parked` stays set until the wake that follows, so that this is no boost.
+      if (unit.parked) this.host.release(unit.task, 'park');
+      if (unit.credit > this.creditsPerTslice) {
+        this.deactivate(unit);
+        unit.credit = Math.floor(unit.credit / 2);
+      }
+    }
+    this.balance += unit.credit;
+  }
+}
+
+/** One active domain at an accounting. */
+export interface CreditClaim {
+  readonly weight: number;
+  /** Percent of one pCPU, 0 for none. */
+  readonly cap: number;
+  readonly units: number;
+}
+
+export interface CreditShare {
+  readonly perUnit: number;
+  /** A unit is parked when its credit is below this; -Infinity without a cap. */
+  readonly parkBelow: number;
+  readonly toHead: boolean;
+}
+
+/** The credits of one period for each domain: what it cannot use is passed on, but only to the domains after it. */
+export function shareCredits(period: {
+  readonly domains: readonly CreditClaim[];
+  readonly total: number;
+  readonly creditsPerTslice: number;
+  /** Sum of the credits after the last accounting. */
+  readonly balance: number;
+}): CreditShare[] {
+  const { domains, creditsPerTslice, balance } = period;
+  const weights = domains.reduce((sum, { weight, units }) => sum + weight * units, 0);
+  const debt = balance < 0 ? -balance : 0;
+  let total = period.total + debt;
+  let weightLeft = weights;
+  let someoneWantsMore = false;
+  return domains.map(({ weight, cap, units }) => {
+    const own = weight * units;
+    weightLeft -= own;
+    let peak = creditsPerTslice * units + divCeil(debt * own, weights);
+    let parkBelow = -Infinity;
+    if (cap > 0) {
+      const capCredits = divCeil(cap * creditsPerTslice, 100);
+      peak = Math.min(peak, capCredits);
+      parkBelow = -divCeil(capCredits, units);
+    }
+    let fair = divCeil(total * own, weights);
+    let toHead = false;
+    if (fair < peak) {
+      someoneWantsMore = true;
+    } else {
+      if (weightLeft > 0) total += divCeil((fair - peak) * weights, weightLeft);
+      toHead = someoneWantsMore;
+      fair = peak;
+    }
+    return { perUnit: divCeil(fair, units), parkBelow, toHead };
+  });
+}
+
+export const credit = definePolicy({
+  name: 'credit',
+  summary: 'Xen credit: proportional share with caps, boost on wake-up, work stealing',
+  params,
+  make: (host, settings) => new Credit(host, settings),
+});

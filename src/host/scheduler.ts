@@ -1,0 +1,213 @@
+/**
+ * The contract of a scheduling policy: the mechanism (dispatch.ts) asks, the policy answers.
+ *
+ * A policy is one file in sched/ (or any file of yours) that exports `definePolicy({...})`. Its `make` is called once per
+ * run and answers an object with three methods - wake, sleep, pick - and as many of the optional ones as it needs.
+ *
+ *   add ─► wake ─► pick ─► (charge ─► pick)* ─► charge ─► sleep ─► wake ─► ... ─► sleep ─► remove
+ *
+ * Rules of the game:
+ *  - `now` never decreases from one call to the next, over all pCPUs.
+ *  - The policy holds no timers and schedules no events: it says when it wants to be called (`arm`), and is.
+ *  - What it asks of the host (`resched`, `hold`, ...) is noted at once and acted upon after the call returns.
+ *  - A policy keeps its own queues. A task that runs is in none of them; one that is not runnable neither.
+ *  - Weights, caps and affinity are data on the task. A policy that has no notion of them may ignore weights and caps,
+ *    but never `hard`: picking a task for a pCPU outside its hard mask is a bug.
+ */
+import * as z from 'zod';
+import { UserError } from '../core/errors.ts';
+import type { RandomStream } from '../core/rng.ts';
+import type { Ns } from '../core/units.ts';
+import type { CpuMask, Topology } from './topology.ts';
+
+export type ParamValue = number | boolean | string;
+/** Values of a policy's own parameters, by name. */
+export type Params = Readonly<Record<string, ParamValue>>;
+
+/** States of a task; the numbers index ledgers. `ready` is what guests see as steal time. */
+export const STATE_NEW = 0;
+export const STATE_RUNNING = 1;
+export const STATE_READY = 2;
+export const STATE_BLOCKED = 3;
+export const STATE_PARKED = 4;
+export const STATE_COSTOPPED = 5;
+export const STATE_PAUSED = 6;
+export const STATE_ENDED = 7;
+export const STATES = 8;
+export type TaskState = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
+export const STATE_NAMES = [
+  'new',
+  'running',
+  'ready',
+  'blocked',
+  'parked',
+  'costopped',
+  'paused',
+  'ended',
+] as const satisfies readonly string[];
+
+/** A VM as the scheduler sees it. Host processes and VMM threads are VMs of their own. */
+export interface SchedVm {
+  readonly id: number;
+  readonly name: string;
+  /** Relative share. */
+  readonly weight: number;
+  /** Upper bound in percent of one pCPU; 0 for none. */
+  readonly capPercent: number;
+  /** Values for the policy's `vmParams`. */
+  readonly params: Params;
+  /** Its tasks in the order of their creation. */
+  readonly tasks: readonly Task[];
+}
+
+/** A schedulable entity, usually a vCPU. Policies read it; the dispatcher writes it. */
+export interface Task {
+  /** Dense over the whole host, in the order of creation: good as an array index and as a tie-breaker. */
+  readonly id: number;
+  readonly vm: SchedVm;
+  /** Number within its VM. */
+  readonly index: number;
+  /** pCPUs it may run on. */
+  readonly hard: CpuMask;
+  /** pCPUs it prefers, a proper subset of `hard`; null when it has no preference. */
+  readonly soft: CpuMask | null;
+  /** Values for the policy's `vcpuParams`. */
+  readonly params: Params;
+  readonly state: TaskState;
+  /** When it entered its present state: for a running task, when it last started to run. */
+  readonly since: Ns;
+  /** Where it runs, or ran last; -1 before its first run. */
+  readonly pcpu: number;
+}
+
+/**
+ * Why a task became runnable.
+ *   start    it was created, or its VM was
+ *   event    it was blocked, and an interrupt came
+ *   release  it was held (parked, co-stopped, paused), and no longer is
+ */
+export type WakeReason = 'start' | 'event' | 'release';
+
+/** Why a policy keeps a runnable task off the CPUs. Only the account of its waiting differs. */
+export type Hold = 'park' | 'costop';
+
+/** Who runs, and for how long at most before `pick` is called again. */
+export interface Decision {
+  /** Null leaves the pCPU idle. */
+  readonly task: Task | null;
+  /** Running time (> 0), context switch not counted; Infinity for no limit. An idle pCPU may have one as well. */
+  readonly slice: Ns;
+}
+
+export interface Scheduler {
+  /** A task exists now; it is not runnable before its first `wake`. */
+  add?(task: Task, now: Ns): void;
+  /** The task is runnable: queue it, and `resched` the pCPU that should look at it, if any should. */
+  wake(task: Task, now: Ns, reason: WakeReason): void;
+  /** The task is no longer runnable (blocked, held or ended): forget it, unless it is in no queue anyway. */
+  sleep(task: Task, now: Ns): void;
+  /** The task ended; it will not be mentioned again. */
+  remove?(task: Task, now: Ns): void;
+  /**
+   * Who runs next on `pcpu`? Asked when its slice is over, its task stopped, or `resched` was called for it.
+   * `current` is the task that was running here and still could, or null. Answer it again, or queue it.
+   * The task answered is taken out of the policy's queues by the policy.
+   */
+  pick(pcpu: number, now: Ns, current: Task | null): Decision;
+  /** The task has run for `ran` (> 0) since the last charge. Called before `pick`, `sleep`, `yield`, and by `settle`. */
+  charge?(task: Task, ran: Ns): void;
+  /** The running task offers its pCPU to others, freely or because it was caught spinning. `pick` follows. */
+  yield?(task: Task, now: Ns, why: 'yield' | 'spin'): void;
+  /** Timer `timer` of `arm` is due. */
+  timer?(timer: number, now: Ns): void;
+  /** The VM's weight, cap or parameters have changed. */
+  change?(vm: SchedVm, now: Ns): void;
+}
+
+/** What a policy may know and ask. */
+export interface SchedulerHost {
+  readonly topology: Topology;
+  /** The policy's own random stream. */
+  readonly random: RandomStream;
+  /** The task on a pCPU; null when it is idle. During `pick` that is its `current`. */
+  current(pcpu: number): Task | null;
+  /** `pick` shall be called for this pCPU as soon as possible. */
+  resched(pcpu: number): void;
+  /** Keeps the task off the CPUs until `release`; `sleep` follows if it was runnable. */
+  hold(task: Task, why: Hold): void;
+  /** Ends that hold; `wake` with reason `release` follows if the task is runnable then. */
+  release(task: Task, why: Hold): void;
+  /**
+   * `timer(id, at)` shall be called at that time; replaces an earlier wish of the same id. A time of the past means now.
+   * Ids are small non-negative integers of the policy's choice. At equal times the lowest id comes first, and all timers
+   * come after the engine's events of that time and before the pCPUs are asked.
+   */
+  arm(timer: number, at: Ns): void;
+  disarm(timer: number): void;
+  /** Charges the task that runs on this pCPU with its time up to now, so that `charge` is called within this call. */
+  settle(pcpu: number): void;
+  /** Counts an incident of the policy ('steal', 'boost', ...) and puts it into the trace. */
+  note(kind: string, task: Task, pcpu: number): void;
+}
+
+/** A policy as the rest of the program handles it. Made by `definePolicy`. */
+export interface SchedulerPolicy {
+  readonly name: string;
+  readonly summary: string;
+  /** Parameters of the whole host, with defaults and meanings. */
+  readonly params: z.ZodObject;
+  /** Parameters per VM and per vCPU. Weight, cap and affinity exist without being listed here. */
+  readonly vmParams: z.ZodObject;
+  readonly vcpuParams: z.ZodObject;
+  /** Throws a UserError that names every parameter in fault. */
+  make(host: SchedulerHost, params?: Params): Scheduler;
+}
+
+/** Nothing to set. */
+const NO_PARAMS = z.strictObject({});
+
+/** Turns the description of a policy into a policy: parameters are checked before the author's `make` sees them. */
+export function definePolicy<P extends z.ZodObject>(description: {
+  readonly name: string;
+  readonly summary: string;
+  readonly params?: P;
+  readonly vmParams?: z.ZodObject;
+  readonly vcpuParams?: z.ZodObject;
+  make(host: SchedulerHost, params: z.output<P>): Scheduler;
+}): SchedulerPolicy {
+  const { name, summary, make, params = NO_PARAMS, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
+  return {
+    name,
+    summary,
+    params,
+    vmParams,
+    vcpuParams,
+    make: (host, values = {}) => make(host, parseParams(`scheduler ${name}`, params, values) as z.output<P>),
+  };
+}
+
+/** Fills in defaults, or throws a UserError with one line per fault. */
+export function parseParams<S extends z.ZodObject>(owner: string, schema: S, values: unknown): z.output<S> {
+  const result = schema.safeParse(values);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => `${owner}: ${[...issue.path, issue.message].join(': ')}`);
+  const known = Object.keys(schema.shape);
+  throw new UserError(
+    `${faults.join('\n')}\nparameters of ${owner}: ${known.length === 0 ? 'none' : known.join(', ')}`,
+  );
+}
+
+/** One parameter for people to read. The unit is the last word of the name. */
+export interface ParamInfo {
+  readonly name: string;
+  readonly default: unknown;
+  readonly meaning: string;
+}
+
+/** The parameters of a schema, in the order of their definition. */
+export function describeParams(schema: z.ZodObject): ParamInfo[] {
+  return Object.entries(schema.shape).map(([name, field]) => {
+    const result = (field as z.ZodType).safeParse(undefined);
+    return { name, default: result.success ? result.data : undefined, meaning: (field as z.ZodType).description ?? '' };
+  });
+}

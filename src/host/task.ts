@@ -1,0 +1,104 @@
+/**
+ * The dispatcher's record of a VM and of a task, with the ledger of the task's wall time.
+ * Invariant: from its creation on, a task is in exactly one state at any time; `times` sums to that span.
+ */
+import { ACCOUNTS, type Pcpu, type Runnable } from '../core/runnable.ts';
+import type { Ns } from '../core/units.ts';
+import { type Params, type SchedVm, STATE_NEW, STATES, type Task, type TaskState } from './scheduler.ts';
+import type { CpuMask } from './topology.ts';
+
+export class HostVm implements SchedVm {
+  readonly id: number;
+  readonly name: string;
+  weight: number;
+  capPercent: number;
+  readonly params: Params;
+  readonly tasks: HostTask[] = [];
+
+  constructor(id: number, name: string, weight: number, capPercent: number, params: Params) {
+    this.id = id;
+    this.name = name;
+    this.weight = weight;
+    this.capPercent = capPercent;
+    this.params = params;
+  }
+}
+
+/** Reasons to keep a task off the CPUs, as bits: several can hold at once. */
+export const HOLD_PARK = 1;
+export const HOLD_COSTOP = 2;
+export const HOLD_PAUSE = 4;
+
+export class HostTask implements Task {
+  readonly id: number;
+  readonly vm: HostVm;
+  readonly index: number;
+  readonly runnable: Runnable;
+  readonly hard: CpuMask;
+  readonly soft: CpuMask | null;
+  readonly params: Params;
+
+  state: TaskState = STATE_NEW;
+  since: Ns;
+  pcpu = -1;
+  /** Bits HOLD_*. A blocked task may be held as well; it then stays blocked. */
+  holds = 0;
+  /** The pCPU that has its context loaded, if any. */
+  loadedOn: Pcpu | null = null;
+  /** Its running time is charged to the policy up to here. */
+  chargedUntil: Ns = 0;
+  /** When it was last woken by an event and has not run since; -1 otherwise. */
+  wokenAt: Ns = -1;
+
+  /** Time per state, up to `accountedUntil`. */
+  readonly times = new Float64Array(STATES);
+  readonly createdAt: Ns;
+  accountedUntil: Ns;
+  /** Cycles per account that were spent on its behalf. */
+  readonly spent = new Float64Array(ACCOUNTS);
+  dispatches = 0;
+  wakes = 0;
+  /** Times it left a pCPU by blocking, yielding or ending, and times it was taken off. */
+  voluntary = 0;
+  involuntary = 0;
+  /** Times it started on another pCPU than the last. */
+  migrations = 0;
+  /** From each wake-up by an event to the start of running. */
+  readonly wakeLatencies: Ns[] = [];
+
+  constructor(
+    place: { id: number; vm: HostVm; createdAt: Ns },
+    runnable: Runnable,
+    hard: CpuMask,
+    soft: CpuMask | null,
+    params: Params,
+  ) {
+    this.id = place.id;
+    this.vm = place.vm;
+    this.index = place.vm.tasks.length;
+    this.runnable = runnable;
+    this.hard = hard;
+    this.soft = soft;
+    this.params = params;
+    this.createdAt = place.createdAt;
+    this.since = place.createdAt;
+    this.accountedUntil = place.createdAt;
+  }
+
+  /** For people: `vm.index`. */
+  get label(): string {
+    return `${this.vm.name}.${this.index}`;
+  }
+
+  /** Closes the account of the present state up to `now`. */
+  account(now: Ns): void {
+    this.times[this.state] += now - this.accountedUntil;
+    this.accountedUntil = now;
+  }
+
+  enter(state: TaskState, now: Ns): void {
+    this.account(now);
+    this.state = state;
+    this.since = now;
+  }
+}

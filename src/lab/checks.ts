@@ -1,0 +1,160 @@
+/**
+ * Rules of a scenario that concern several values at once; the schema has already checked each alone.
+ * Invariant: a world without findings can be built, except for what only opening a guest's file can tell.
+ */
+import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
+import { type Finding, finding, found } from './problems.ts';
+import type { VmInput, World } from './schema.ts';
+import { didYouMean } from './suggest.ts';
+import { formatQuantity, quantity } from './units.ts';
+
+const MIB = 1024 * 1024;
+const GUEST_MEMORY_MIN = 4 * MIB;
+const GUEST_MEMORY_MAX = 2048 * MIB;
+const HOST_MEMORY_MAX = 4096 * MIB;
+const FREQUENCY_MIN = 1_000_000;
+const FREQUENCY_MAX = 10_000_000_000;
+const QUANTUM_MIN = 1_000;
+const QUANTUM_MAX = 10_000_000;
+const DURATION_MAX = 3_600_000_000_000;
+
+/** Is it the name of one of our guests, or the path of a file? */
+export function isGuestPath(guest: string): boolean {
+  return guest.includes('/') || guest.includes('\\') || guest.endsWith('.elf');
+}
+
+/** Everything that is wrong with a world as a whole. */
+export function checkWorld(world: World): Finding[] {
+  return [
+    ...checkHost(world),
+    ...checkNames(world),
+    ...world.vms.flatMap((vm, index) => checkVm(world, vm, index)),
+    ...checkMemory(world),
+  ];
+}
+
+function checkHost({ host, duration }: World): Finding[] {
+  const findings: Finding[] = [
+    ...within(['duration'], 'duration', duration, 1, DURATION_MAX),
+    ...within(['host', 'quantum'], 'duration', host.quantum, QUANTUM_MIN, QUANTUM_MAX),
+    ...within(['host', 'memory'], 'size', host.memory, MIB, HOST_MEMORY_MAX),
+    ...wholePages(['host', 'memory'], host.memory),
+  ];
+  if (host.frequency !== 'auto') {
+    findings.push(...within(['host', 'frequency'], 'frequency', host.frequency, FREQUENCY_MIN, FREQUENCY_MAX));
+  }
+  return findings;
+}
+
+function checkNames({ vms }: World): Finding[] {
+  const taken = new Map<string, number>();
+  return vms.flatMap((vm, index) =>
+    vmNames(vm).flatMap((name) => {
+      const first = taken.get(name);
+      if (first === undefined) taken.set(name, index);
+      return first === undefined || first === index
+        ? []
+        : [
+            finding(
+              ['vms', index, 'name'],
+              `found ${found(vm.name)}, but vms[${first}] has a VM named "${name}" already`,
+            ),
+          ];
+    }),
+  );
+}
+
+/** Names of the VMs of a group. */
+export function vmNames(vm: Pick<VmInput, 'name' | 'count'>): string[] {
+  return vm.count === 1 ? [vm.name] : Array.from({ length: vm.count }, (_, i) => `${vm.name}-${i + 1}`);
+}
+
+function checkVm(world: World, vm: VmInput, index: number): Finding[] {
+  const at = (key: string) => ['vms', index, key];
+  const findings: Finding[] = [
+    ...within(at('memory'), 'size', vm.memory, GUEST_MEMORY_MIN, GUEST_MEMORY_MAX),
+    ...wholePages(at('memory'), vm.memory),
+    ...checkTechnique(world, vm, index),
+  ];
+  const guests = namesOf(GUESTS);
+  if (!isGuestPath(vm.guest) && !guests.includes(vm.guest)) {
+    const expected = `expected one of ${guests.join(', ')}, or the path of a multiboot ELF file`;
+    findings.push(
+      finding(at('guest'), `found ${found(vm.guest)}, ${expected}.${didYouMean(vm.guest, guests)}`.replace(/\.$/, '')),
+    );
+  }
+  for (const [placeholder] of vm.workload.matchAll(/\{[^{}]*\}/g)) {
+    if (placeholder === '{seed}' || placeholder === '{vm}') continue;
+    findings.push(finding(at('workload'), `found ${found(placeholder)}, expected {seed} or {vm}`));
+  }
+  if (/[^\x20-\x7e]/.test(vm.workload)) {
+    findings.push(finding(at('workload'), 'a command line is one line of plain ASCII characters'));
+  }
+  if (vm.cap > vm.vcpus * 100) {
+    findings.push(finding(at('cap'), `found ${vm.cap}, expected at most ${vm.vcpus * 100} (100 per vCPU)`));
+  }
+  return findings;
+}
+
+function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
+  const at = (key: string) => ['vms', index, key];
+  const technique = TECHNIQUES.find((entry) => entry.name === vm.technique);
+  const preset = PRESETS.find((entry) => entry.name === world.host.preset);
+  if (technique === undefined || preset === undefined) return [];
+  const findings: Finding[] = [];
+  if (vm.paging !== 'auto' && !technique.paging.includes(vm.paging)) {
+    const allowed = ['auto', ...technique.paging].join(' or ');
+    findings.push(finding(at('paging'), `found ${found(vm.paging)}, but ${vm.technique} needs ${allowed}`));
+  }
+  if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.nestedPaging) {
+    findings.push(
+      finding(at('paging'), `found "nested", but the preset ${preset.name} has no nested paging; use shadow`),
+    );
+  }
+  if (vm.tagged_tlb === true && !preset.taggedTlb) {
+    findings.push(
+      finding(at('tagged_tlb'), `found true, but the preset ${preset.name} has no tagged TLB; use auto or false`),
+    );
+  }
+  const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
+  if (vm.technique === 'native' && others > 0) {
+    const count = others === 1 ? 'one more VM is' : `${others} more VMs are`;
+    findings.push(finding(at('technique'), `native is the bare machine for one guest, but ${count} on this host`));
+  }
+  if (vm.technique === 'native' && vm.cap > 0) {
+    findings.push(finding(at('cap'), `found ${vm.cap}, but a native guest has no hypervisor that could enforce it`));
+  }
+  if (vm.technique === 'native' && vm.vcpus > world.host.pcpus) {
+    findings.push(
+      finding(at('vcpus'), `found ${vm.vcpus}, but a native guest has the ${world.host.pcpus} pCPUs of the host`),
+    );
+  }
+  return findings;
+}
+
+function checkMemory({ host, vms }: World): Finding[] {
+  const needed = vms.reduce((sum, vm) => sum + vm.count * quantity('size', vm.memory), 0);
+  const available = quantity('size', host.memory);
+  if (needed <= available) return [];
+  const message = `found ${host.memory}, but the VMs together have ${formatQuantity('size', needed)}`;
+  return [finding(['host', 'memory'], message)];
+}
+
+function within(
+  path: readonly (string | number)[],
+  kind: 'duration' | 'size' | 'frequency',
+  text: string,
+  min: number,
+  max: number,
+): Finding[] {
+  const value = quantity(kind, text);
+  if (value >= min && value <= max) return [];
+  const range = `expected ${formatQuantity(kind, min)} to ${formatQuantity(kind, max)}`;
+  return [finding(path, `found ${found(text)}, ${range}`)];
+}
+
+function wholePages(path: readonly (string | number)[], text: string): Finding[] {
+  return quantity('size', text) % 4096 === 0
+    ? []
+    : [finding(path, `found ${found(text)}, expected a multiple of 4 KiB`)];
+}

@@ -1,0 +1,185 @@
+/**
+ * From a scenario to the numbered list of runs: every point with every seed, then the native twins they are compared with.
+ * Invariants: run ids are 1, 2, ... in that order and depend on the scenario only; a run is plain data that says
+ * everything about it, with units converted and placeholders filled in.
+ */
+import { Streams } from '../core/rng.ts';
+import type { Bytes, Hz, Ns } from '../core/units.ts';
+import { PRESETS, SCHEDULERS, TECHNIQUES } from './catalog.ts';
+import { isGuestPath, vmNames } from './checks.ts';
+import type { Point, Scenario } from './scenario.ts';
+import type { Scheduler, VmInput, World } from './schema.ts';
+import { parseQuantity, quantity } from './units.ts';
+
+/** A value of a scheduler's parameter; durations in nanoseconds. */
+export type ParamValue = number | boolean;
+
+export interface ResolvedHost {
+  readonly preset: string;
+  readonly frequencyHz: Hz;
+  readonly pcpus: number;
+  readonly memoryBytes: Bytes;
+  readonly quantumNs: Ns;
+  readonly scheduler: { readonly policy: string; readonly params: Readonly<Record<string, ParamValue>> };
+}
+
+export interface ResolvedVm {
+  readonly name: string;
+  /** Name of one of our guests, or the path of an ELF file as it was written. */
+  readonly guest: string;
+  /** Absolute path when `guest` is a file; never part of results. */
+  readonly imageFile: string | null;
+  /** Kernel command line. */
+  readonly workload: string;
+  readonly technique: string;
+  readonly paging: string;
+  readonly taggedTlb: boolean;
+  readonly memoryBytes: Bytes;
+  readonly vcpus: number;
+  readonly weight: number;
+  readonly capPercent: number;
+  /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
+  readonly baselineRun: number | null;
+}
+
+/** One simulation. */
+export interface ResolvedRun {
+  readonly runId: number;
+  /** `baseline` runs were added by hvsim. */
+  readonly role: 'point' | 'baseline';
+  readonly seed: number;
+  /** Axis name -> label; empty for baselines. */
+  readonly axes: Readonly<Record<string, string>>;
+  readonly durationNs: Ns;
+  readonly host: ResolvedHost;
+  readonly vms: readonly ResolvedVm[];
+}
+
+export interface Plan {
+  readonly scenario: Scenario;
+  readonly runs: readonly ResolvedRun[];
+}
+
+/** Numbers the runs. `fileOf` turns the path of a guest, as written, into an absolute one. */
+export function planRuns(scenario: Scenario, fileOf: (guest: string) => string): Plan {
+  const { doc, points } = scenario;
+  const runs: ResolvedRun[] = points.flatMap((point, index) =>
+    doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
+  );
+  return { scenario, runs: doc.baseline === 'native' ? withBaselines(runs) : runs };
+}
+
+function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: string) => string): ResolvedRun {
+  const { world, axes } = point;
+  const names = world.vms.flatMap((vm) => vmNames(vm).map((name) => ({ vm, name })));
+  return {
+    runId,
+    role: 'point',
+    seed,
+    axes,
+    durationNs: quantity('duration', world.duration),
+    host: resolveHost(world),
+    vms: names.map(({ vm, name }, index) => resolveVm(world, vm, name, index + 1, seed, fileOf)),
+  };
+}
+
+function resolveHost({ host }: World): ResolvedHost {
+  const preset = PRESETS.find((entry) => entry.name === host.preset)!;
+  return {
+    preset: host.preset,
+    frequencyHz: host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency),
+    pcpus: host.pcpus,
+    memoryBytes: quantity('size', host.memory),
+    quantumNs: quantity('duration', host.quantum),
+    scheduler: resolveScheduler(host.scheduler),
+  };
+}
+
+function resolveScheduler(scheduler: Scheduler | string): ResolvedHost['scheduler'] {
+  const { policy, ...written } = typeof scheduler === 'string' ? { policy: scheduler } : scheduler;
+  const specs = SCHEDULERS.find((entry) => entry.name === policy)?.params ?? [];
+  const values: Readonly<Record<string, unknown>> = written;
+  const params = specs.map((spec) => [spec.name, paramValue(values[spec.name] ?? spec.default)] as const);
+  return { policy, params: Object.fromEntries(params) };
+}
+
+function paramValue(value: unknown): ParamValue {
+  if (typeof value !== 'string') return value as ParamValue;
+  for (const kind of ['duration', 'size', 'frequency'] as const) {
+    const parsed = parseQuantity(kind, value);
+    if (typeof parsed === 'number') return parsed;
+  }
+  throw new Error(`not validated: ${value}`);
+}
+
+function resolveVm(
+  world: World,
+  vm: VmInput,
+  name: string,
+  number: number,
+  seed: number,
+  fileOf: (guest: string) => string,
+): ResolvedVm {
+  const technique = TECHNIQUES.find((entry) => entry.name === vm.technique)!;
+  const preset = PRESETS.find((entry) => entry.name === world.host.preset)!;
+  const usual = technique.paging.find((paging) => paging !== 'nested' || preset.nestedPaging) ?? technique.paging[0]!;
+  const ownSeed = new Streams(seed).stream(`workload of ${name}`).uint32() >>> 1;
+  return {
+    name,
+    guest: vm.guest,
+    imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
+    workload: vm.workload.replaceAll('{seed}', String(ownSeed)).replaceAll('{vm}', String(number)),
+    technique: vm.technique,
+    paging: vm.paging === 'auto' ? usual : vm.paging,
+    taggedTlb: vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.taggedTlb : vm.tagged_tlb),
+    memoryBytes: quantity('size', vm.memory),
+    vcpus: vm.vcpus,
+    weight: vm.weight,
+    capPercent: vm.cap,
+    baselineRun: null,
+  };
+}
+
+/** Gives every VM its native twin: a native point of the sweep where there is one, else a run of its own. */
+function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
+  const twins = new Map<string, number>();
+  for (const run of points) {
+    const [vm] = run.vms;
+    if (vm === undefined || vm.technique !== 'native' || twins.has(twinKey(run, vm))) continue;
+    twins.set(twinKey(run, vm), run.runId);
+  }
+  const baselines: ResolvedRun[] = [];
+  for (const run of points) {
+    for (const vm of run.vms) {
+      if (twins.has(twinKey(run, vm))) continue;
+      const twin = nativeTwin(run, vm, points.length + baselines.length + 1);
+      twins.set(twinKey(run, vm), twin.runId);
+      baselines.push(twin);
+    }
+  }
+  return [...points, ...baselines].map((run) => ({
+    ...run,
+    vms: run.vms.map((vm) => ({
+      ...vm,
+      baselineRun: vm.technique === 'native' ? run.runId : twins.get(twinKey(run, vm))!,
+    })),
+  }));
+}
+
+/** Two VMs with the same key have the same native run. */
+function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
+  const { preset, frequencyHz } = run.host;
+  const { guest, workload, memoryBytes, vcpus } = vm;
+  return JSON.stringify([guest, workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
+}
+
+function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
+  return {
+    ...run,
+    runId,
+    role: 'baseline',
+    axes: {},
+    host: { ...run.host, pcpus: vm.vcpus },
+    vms: [{ ...vm, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+  };
+}

@@ -1,0 +1,140 @@
+/**
+ * What a run leaves behind, as plain data that can pass between threads. The tables of metrics/ are folded from this.
+ * Invariant: every number is an integer; nothing here depends on wall time, on paths, or on the number of workers.
+ */
+import type { Cycles, Ns } from '../core/units.ts';
+import type { ResolvedRun } from './plan.ts';
+
+/**
+ * How a VM ended.
+ *   completed      it wrote the exit port; the code is kept
+ *   halted         it halted with nothing that could ever wake it, as a kernel does that is done
+ *   triple-fault   a fault while delivering a double fault: a real machine would reset
+ *   unimplemented  an instruction or mode that hvsim does not have; the detail has address and bytes
+ *   time-limit     the bound of simulated time came first
+ *   stalled        it could still run but makes no progress
+ *   failed         its technique gave up; the detail has the reason
+ */
+export const VM_OUTCOMES = [
+  'completed',
+  'halted',
+  'triple-fault',
+  'unimplemented',
+  'time-limit',
+  'stalled',
+  'failed',
+] as const;
+
+export type VmOutcome = (typeof VM_OUTCOMES)[number];
+
+export interface ExitRecord {
+  readonly reason: string;
+  readonly count: number;
+  readonly cycles: Cycles;
+}
+
+/** An instruction that did something else than it does at CPL 0 on a real machine. */
+export interface DivergenceRecord {
+  /** Linear address. */
+  readonly address: number;
+  readonly bytes: readonly number[];
+  readonly mnemonic: string;
+  readonly expected: string;
+  readonly seen: string;
+}
+
+/** Times between becoming ready and running. */
+export interface LatencyRecord {
+  readonly p50Ns: Ns;
+  readonly p95Ns: Ns;
+  readonly p99Ns: Ns;
+  readonly maxNs: Ns;
+}
+
+export interface VcpuRecord {
+  readonly vcpu: number;
+  readonly runningNs: Ns;
+  readonly readyNs: Ns;
+  readonly blockedNs: Ns;
+  readonly parkedNs: Ns;
+  readonly costoppedNs: Ns;
+  readonly wakeups: number;
+  /** Null when it never woke up. */
+  readonly wakeToRun: LatencyRecord | null;
+  readonly switchesVoluntary: number;
+  readonly switchesInvoluntary: number;
+  readonly migrations: number;
+}
+
+export interface VmRecord {
+  readonly name: string;
+  readonly outcome: VmOutcome;
+  /** Address, bytes or reason, for people; empty when there is nothing to say. */
+  readonly detail: string;
+  /** What was written to the exit port; null when nothing was. */
+  readonly exitCode: number | null;
+  /** Everything it wrote to its console. */
+  readonly console: string;
+  readonly instructions: number;
+  readonly guestCycles: Cycles;
+  readonly translatedCycles: Cycles;
+  readonly walkCycles: Cycles;
+  readonly exitCycles: Cycles;
+  readonly vmmCycles: Cycles;
+  /** Progress that the guest reported, in units of its workload. */
+  readonly workUnits: number;
+  /** From power-on to its end, or to the end of the run. */
+  readonly elapsedNs: Ns;
+  readonly exits: readonly ExitRecord[];
+  readonly divergences: readonly DivergenceRecord[];
+  readonly vcpus: readonly VcpuRecord[];
+  readonly memory: MemoryRecord;
+}
+
+export interface MemoryRecord {
+  readonly guestPages: number;
+  /** Guest pages that have a machine frame of their own. */
+  readonly residentPages: number;
+  /** Frames that hold shadow or nested page tables. */
+  readonly tablePages: number;
+  readonly tlbHits: number;
+  readonly tlbMisses: number;
+  readonly tlbFlushes: number;
+}
+
+/** Cycles of one physical CPU by account. */
+export interface PcpuRecord {
+  readonly pcpu: number;
+  readonly guestCycles: Cycles;
+  readonly translatedCycles: Cycles;
+  readonly walkCycles: Cycles;
+  readonly exitCycles: Cycles;
+  readonly vmmCycles: Cycles;
+  readonly switchCycles: Cycles;
+  readonly threadCycles: Cycles;
+  readonly idleCycles: Cycles;
+}
+
+export interface RunRecord {
+  readonly run: ResolvedRun;
+  /** `finished`: every VM ended by itself. `failed`: hvsim could not carry the run out, see `detail`. */
+  readonly outcome: 'finished' | 'time-limit' | 'failed';
+  readonly detail: string;
+  readonly simulatedNs: Ns;
+  readonly instructions: number;
+  /** Events in the trace. */
+  readonly events: number;
+  /** Fingerprint of the whole history of the run. */
+  readonly digest: string;
+  readonly vms: readonly VmRecord[];
+  readonly pcpus: readonly PcpuRecord[];
+}
+
+/** Carries out one run. The one implementation is build.ts; tests have their own. */
+export type WorldRunner = (run: ResolvedRun) => RunRecord;
+
+/** The record of a run that could not be carried out. */
+export function failedRun(run: ResolvedRun, detail: string): RunRecord {
+  const nothing = { simulatedNs: 0, instructions: 0, events: 0, digest: '', vms: [], pcpus: [] };
+  return { run, outcome: 'failed', detail, ...nothing };
+}

@@ -1,0 +1,191 @@
+/**
+ * What a scenario file may contain. The JSON Schema for editors and the TypeScript types come from here too.
+ * Invariant: parsing only fills defaults and normalises the spelling of quantities, so that the result, written as
+ * YAML, is again a scenario with the same meaning; units are converted in sweep.ts.
+ */
+import { z } from 'zod';
+import { GUESTS, namesOf, type ParamSpec, PRESETS, SCHEDULERS, TECHNIQUES } from './catalog.ts';
+import { formatQuantity, parseQuantity, type QuantityKind, quantityPattern } from './units.ts';
+
+export const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,39}$/;
+/** Axis names become columns of the results, so they look like columns. */
+export const AXIS_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
+
+const PAGINGS = ['auto', 'native', 'shadow', 'nested'] as const;
+
+function quantity(kind: QuantityKind) {
+  return z
+    .string()
+    .regex(new RegExp(quantityPattern(kind)), { abort: true })
+    .refine((text) => typeof parseQuantity(kind, text) === 'number')
+    .overwrite((text) => {
+      const value = parseQuantity(kind, text);
+      return typeof value === 'number' ? formatQuantity(kind, value) : text;
+    })
+    .meta({ quantity: kind });
+}
+
+/** A name, with what a message says when it is not one. */
+function nameOf(pattern: RegExp, expected: string) {
+  return z.string().regex(pattern).meta({ expected });
+}
+
+const DASHED = 'a name of lower-case letters, digits and dashes';
+const SNAKE = 'a name of lower-case letters, digits and underscores';
+
+function enumOf(names: readonly string[]) {
+  return z.enum(names as [string, ...string[]]);
+}
+
+function paramSchema(param: ParamSpec): z.ZodType {
+  switch (param.kind) {
+    case 'integer':
+      return z.int().min(param.min).max(param.max).default(param.default).describe(param.summary);
+    case 'boolean':
+      return z.boolean().default(param.default).describe(param.summary);
+    default:
+      return quantity(param.kind).default(param.default).describe(param.summary);
+  }
+}
+
+function schedulerSchema() {
+  const policies = SCHEDULERS.map((entry) =>
+    z.strictObject({
+      policy: z.literal(entry.name).describe(entry.summary),
+      ...Object.fromEntries(entry.params.map((param) => [param.name, paramSchema(param)])),
+    }),
+  );
+  return z.discriminatedUnion('policy', policies as [(typeof policies)[0], ...typeof policies]);
+}
+
+/** A scheduler with its parameters filled in. */
+export const schedulerObject = schedulerSchema();
+
+const host = z
+  .strictObject({
+    preset: enumOf(namesOf(PRESETS)).default('broadwell').describe('CPU model: what instructions and exits cost'),
+    pcpus: z.int().min(1).max(64).default(1).describe('Number of physical CPUs'),
+    frequency: z
+      .union([z.literal('auto'), quantity('frequency')])
+      .default('auto')
+      .describe('Clock of each physical CPU; auto: that of the preset. Lower it for a scale model of a long run'),
+    memory: quantity('size').default('512 MiB').describe('Machine memory for all VMs together'),
+    scheduler: z
+      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject])
+      .default('credit')
+      .describe('Who runs next: the name of a policy, or a mapping with its parameters'),
+    quantum: quantity('duration').default('20 us').describe('How far one pCPU may run ahead of the others'),
+  })
+  .describe('The physical machine');
+
+const vm = z
+  .strictObject({
+    name: nameOf(NAME_PATTERN, DASHED).describe('Name in the results; with count > 1, name-1, name-2, ...'),
+    count: z.int().min(1).max(1000).default(1).describe('How many VMs of this kind'),
+    guest: z
+      .string()
+      .min(1)
+      .meta({ expected: `one of ${namesOf(GUESTS).join(', ')}, or the path of a multiboot ELF file` })
+      .describe(`Guest kernel: ${namesOf(GUESTS).join(', ')}, or the path of a multiboot ELF file`),
+    workload: z
+      .string()
+      .max(400)
+      .default('')
+      .describe("Kernel command line. {seed}: this VM's own random number; {vm}: its number in the run, from 1"),
+    technique: enumOf(namesOf(TECHNIQUES)).default('hardware-assisted').describe('How the VM is virtualized'),
+    paging: z
+      .enum(PAGINGS)
+      .default('auto')
+      .describe('Who translates guest addresses; auto: the usual for the technique'),
+    tagged_tlb: z
+      .union([z.literal('auto'), z.boolean()])
+      .default('auto')
+      .describe('TLB entries survive VM exits (VPID); auto: if the preset has it'),
+    memory: quantity('size').default('32 MiB').describe('Guest-physical memory'),
+    vcpus: z.int().min(1).max(8).default(1).describe('Number of virtual CPUs'),
+    weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to other VMs'),
+    cap: z.int().min(0).max(6400).default(0).describe('Upper bound in percent of one physical CPU; 0: none'),
+  })
+  .describe('One VM, or a group of equal VMs');
+
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+const axisValue = z.union([
+  scalar,
+  z.strictObject({ label: z.string().min(1).max(60), value: z.unknown() }),
+  z.strictObject({ label: z.string().min(1).max(60), set: z.record(z.string(), z.unknown()) }),
+]);
+const axis = z
+  .strictObject({
+    path: z.string().optional().describe('The value that changes, such as vms[0].workload or host.pcpus'),
+    values: z
+      .array(axisValue)
+      .min(1)
+      .max(1000)
+      .describe('Plain values, or {label, value}, or {label, set: {path: value, ...}} to change several at once'),
+  })
+  .describe('One dimension of the experiment; becomes a column of runs.csv');
+
+const chart = z.union([
+  z.string(),
+  z.strictObject({
+    chart: z.string().describe('Kind of chart; see: hvsim list charts'),
+    title: z.string().max(120).optional().describe('Replaces the usual title'),
+  }),
+]);
+
+/** The physical machine and what runs on it: the part of a scenario that axes may change. */
+export const worldSchema = z.strictObject({
+  duration: quantity('duration').default('60 s').describe('Bound of simulated time: a run ends here at the latest'),
+  host: host.prefault({}),
+  vms: z.array(vm).min(1).max(1000).describe('The virtual machines'),
+});
+
+/** The experiment around it. */
+export const headSchema = z.strictObject({
+  name: nameOf(NAME_PATTERN, DASHED).describe('Names the folder of results'),
+  title: z.string().max(120).optional().describe('Title of the report'),
+  question: z.string().max(2000).optional().describe('What the experiment is to find out; shown in the report'),
+  sweep: z
+    .record(nameOf(AXIS_PATTERN, SNAKE), axis)
+    .default({})
+    .describe('Axes of the experiment; every combination of their values is run'),
+  seeds: z.array(z.int().min(0).max(4294967295)).min(1).max(1000).default([1]).describe('One run per seed'),
+  baseline: z
+    .enum(['native', 'none'])
+    .default('native')
+    .describe('native: also run each VM alone on the bare machine, for slowdown and equivalence'),
+  charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
+});
+
+export const scenarioSchema = z.strictObject({ ...headSchema.shape, ...worldSchema.shape }).meta({
+  title: 'hvsim scenario',
+  description: 'An experiment: virtual machines on a physical machine, and what varies.',
+});
+
+/** What is written: defaults may be left out. */
+export type ScenarioInput = z.input<typeof scenarioSchema>;
+export type World = z.output<typeof worldSchema>;
+export type VmInput = World['vms'][number];
+export type Head = z.output<typeof headSchema>;
+export type Axis = z.output<typeof axis>;
+export type Scheduler = z.output<typeof schedulerObject>;
+/** A complete scenario: every default filled in, except what an axis sets. */
+export type ScenarioDoc = Head & World;
+
+/** JSON Schema (draft-7) for editors; chart names are known to the caller only. */
+export function scenarioJsonSchema(charts: readonly string[]): unknown {
+  const schema = z.toJSONSchema(scenarioSchema, { io: 'input', target: 'draft-7' }) as JsonSchema;
+  const chartNames = { type: 'string', enum: [...charts] };
+  const chartForms = schema.properties['charts']?.items?.anyOf;
+  if (charts.length > 0 && chartForms !== undefined) {
+    Object.assign(chartForms[0] ?? {}, chartNames);
+    Object.assign(chartForms[1]?.properties['chart'] ?? {}, chartNames);
+  }
+  return schema;
+}
+
+interface JsonSchema {
+  readonly properties: Record<string, JsonSchema | undefined>;
+  readonly items?: JsonSchema;
+  readonly anyOf?: JsonSchema[];
+}

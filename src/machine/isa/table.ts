@@ -1,0 +1,94 @@
+/**
+ * The ISA table: every row, and the index that the decoder looks opcodes up in.
+ * Invariant: no two rows claim the same opcode; an opcode without a row is undefined (#UD).
+ */
+import { assert } from '../../core/errors.ts';
+import { aluRows } from './alu.ts';
+import { bitRows } from './bits.ts';
+import { controlRows } from './control.ts';
+import { dataRows } from './data.ts';
+import { ioRows } from './io.ts';
+import type { Row } from './row.ts';
+import { stringRows } from './strings.ts';
+import { systemRows } from './system.ts';
+
+/** All rows, in the order of the files. */
+export const ISA: readonly Row[] = [
+  ...aluRows,
+  ...dataRows,
+  ...bitRows,
+  ...controlRows,
+  ...stringRows,
+  ...ioRows,
+  ...systemRows,
+];
+
+/** What one opcode means: a row, or a choice by ModRM. */
+export interface OpcodeEntry {
+  row: Row | null;
+  /** By ModRM.reg, for '/n' rows. */
+  byReg: (Row | null)[] | null;
+  /** By whole ModRM byte, for register forms that have a meaning of their own ('0F 01 C1'). */
+  byModrm: Map<number, Row> | null;
+  /** With an F3 prefix. */
+  withRep: Row | null;
+  /** A ModRM byte follows the opcode. */
+  hasModrm: boolean;
+}
+
+/** Operand notations that are encoded in ModRM; fixed registers look alike. */
+const MODRM_OPERAND = /^(?!(ES|CS|SS|DS|GS|CL|DX)$)[EGMRCDS]/;
+
+function emptyMap(): OpcodeEntry[] {
+  return Array.from({ length: 256 }, () => ({ row: null, byReg: null, byModrm: null, withRep: null, hasModrm: false }));
+}
+
+interface OpcodeMaps {
+  readonly oneByte: readonly OpcodeEntry[];
+  readonly twoByte: readonly OpcodeEntry[];
+}
+
+function place(maps: OpcodeMaps, item: Row): void {
+  const parts = item.opcode.split(' ');
+  const rep = parts[0] === 'F3' && parts.length === 2 && parts[1] === '90';
+  if (rep) parts.shift();
+  const map = parts[0] === '0F' ? maps.twoByte : maps.oneByte;
+  if (parts[0] === '0F') parts.shift();
+  const [code, ...suffixes] = parts as [string, ...string[]];
+  const spans = code.endsWith('+r') ? 8 : 1;
+  const first = Number.parseInt(code, 16);
+  for (let n = 0; n < spans; n++) {
+    const entry = map[first + n]!;
+    const suffix = suffixes[0];
+    if (rep) entry.withRep = item;
+    else if (suffix === undefined) {
+      // 90 is NOP by its own row, and the first of XCHG eAX,r.
+      if (item.opcode === '90+r' && n === 0) continue;
+      assert(entry.row === null, `opcode ${item.opcode} is claimed twice`);
+      entry.row = item;
+    } else if (suffix.startsWith('/')) {
+      entry.byReg ??= new Array<Row | null>(8).fill(null);
+      const reg = Number(suffix.slice(1));
+      assert(entry.byReg[reg] === null, `opcode ${item.opcode} is claimed twice`);
+      entry.byReg[reg] = item;
+    } else {
+      entry.byModrm ??= new Map();
+      entry.byModrm.set(Number.parseInt(suffix, 16), item);
+    }
+  }
+}
+
+function buildMaps(): OpcodeMaps {
+  const maps = { oneByte: emptyMap(), twoByte: emptyMap() };
+  for (const item of ISA) place(maps, item);
+  for (const entry of [...maps.oneByte, ...maps.twoByte]) {
+    entry.hasModrm =
+      entry.byReg !== null ||
+      entry.byModrm !== null ||
+      (entry.row?.operands.some((o) => MODRM_OPERAND.test(o)) ?? false);
+  }
+  return maps;
+}
+
+/** One-byte opcodes, and opcodes behind 0F. */
+export const OPCODES: OpcodeMaps = buildMaps();

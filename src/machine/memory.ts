@@ -1,0 +1,113 @@
+/**
+ * The host's physical memory: one array of 4 KiB machine frames, and who owns each of them.
+ * Lives in a WebAssembly.Memory so that TypeScript and compiled guest code see the same bytes.
+ * Invariants: the memory never grows after construction, so the views below never detach;
+ * owned + free = total frames (asserted on every change); an owner is a small integer chosen by the caller.
+ * Frames below `firstFreeMfn` hold tables of the simulator itself (front TLBs) and are never handed out;
+ * so machine frame 0 never backs a guest page.
+ */
+import { assert, UserError } from '../core/errors.ts';
+import { type Bytes, type Mfn, PAGE_BYTES, PAGE_SHIFT } from '../core/units.ts';
+
+const WASM_PAGE_BYTES = 65536;
+
+/** The part of WebAssembly.Memory used here (the standard library types have it only with the DOM). */
+export interface WasmMemory {
+  readonly buffer: ArrayBuffer;
+}
+interface WasmGlobal {
+  readonly Memory: new (descriptor: { initial: number; maximum: number }) => WasmMemory;
+}
+const FRAMES_MAX = 2 ** 20; // 4 GiB: a machine address must fit in 32 bits
+
+/** The frame is not owned by anybody. */
+export const OWNER_FREE = -1;
+/** The simulator's own tables. */
+export const OWNER_TABLES = -2;
+
+/** Somebody wants to know before bytes of this frame change: it holds decoded code. */
+export const FRAME_CODE = 1;
+/** A VMM traces writes to this frame (it holds a guest page table or descriptor table). */
+export const FRAME_TRACED = 2;
+
+export class MachineMemory {
+  readonly frames: number;
+  readonly wasm: WasmMemory;
+  readonly bytes: Uint8Array;
+  readonly words16: Uint16Array;
+  readonly words32: Int32Array;
+  /** FRAME_* bits of each frame. A write to a frame with bits set must take the slow path. */
+  readonly frameFlags: Uint8Array;
+
+  private readonly owners: Int32Array;
+  private readonly freeFrames: Int32Array;
+  private freeCount = 0;
+
+  /**
+   * @param frames number of machine frames that guests and VMMs can own
+   * @param tableFrames extra frames reserved for the simulator's own tables
+   */
+  constructor(frames: number, tableFrames = 16) {
+    const total = frames + tableFrames;
+    if (total > FRAMES_MAX) {
+      throw new UserError(
+        `host memory of ${frames} frames is too large: at most ${FRAMES_MAX - tableFrames} frames (4 GiB)`,
+      );
+    }
+    const wasmPages = Math.ceil((total * PAGE_BYTES) / WASM_PAGE_BYTES);
+    this.frames = frames;
+    const { Memory } = (globalThis as unknown as { WebAssembly: WasmGlobal }).WebAssembly;
+    this.wasm = new Memory({ initial: wasmPages, maximum: wasmPages });
+    this.bytes = new Uint8Array(this.wasm.buffer);
+    this.words16 = new Uint16Array(this.wasm.buffer);
+    this.words32 = new Int32Array(this.wasm.buffer);
+    this.frameFlags = new Uint8Array(total);
+    this.owners = new Int32Array(total).fill(OWNER_FREE);
+    this.owners.fill(OWNER_TABLES, 0, tableFrames);
+    this.freeFrames = new Int32Array(frames);
+    // Lowest frame last, so that frames are handed out in ascending order.
+    for (let i = 0; i < frames; i++) this.freeFrames[i] = total - 1 - i;
+    this.freeCount = frames;
+    this.tableLimitBytes = tableFrames * PAGE_BYTES;
+  }
+
+  private readonly tableLimitBytes: Bytes;
+  private tableUsedBytes: Bytes = 0;
+
+  /** Reserves bytes for a table of the simulator (never freed). Returns its byte offset, 16-aligned. */
+  reserveTable(bytes: Bytes): number {
+    const at = this.tableUsedBytes;
+    this.tableUsedBytes += (bytes + 15) & ~15;
+    assert(this.tableUsedBytes <= this.tableLimitBytes, 'table frames exhausted: pass more to MachineMemory');
+    return at;
+  }
+
+  /** Frames that nobody owns. */
+  get freeFrameCount(): number {
+    return this.freeCount;
+  }
+
+  /** Owner of a frame, or OWNER_FREE / OWNER_TABLES. */
+  ownerOf(mfn: Mfn): number {
+    return this.owners[mfn]!;
+  }
+
+  /** Takes one zeroed frame for `owner` (>= 0), or returns -1 when none is free. */
+  allocateFrame(owner: number): Mfn {
+    assert(owner >= 0, 'owner must be a non-negative integer');
+    if (this.freeCount === 0) return -1;
+    const mfn = this.freeFrames[--this.freeCount]!;
+    assert(this.owners[mfn] === OWNER_FREE, `frame ${mfn} handed out twice`);
+    this.owners[mfn] = owner;
+    return mfn;
+  }
+
+  /** Gives a frame back; its bytes are cleared so that no data leaks to the next owner. */
+  freeFrame(mfn: Mfn, owner: number): void {
+    assert(this.owners[mfn] === owner, `frame ${mfn} is not owned by ${owner}`);
+    this.owners[mfn] = OWNER_FREE;
+    this.frameFlags[mfn] = 0;
+    this.bytes.fill(0, mfn << PAGE_SHIFT, (mfn << PAGE_SHIFT) + PAGE_BYTES);
+    this.freeFrames[this.freeCount++] = mfn;
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * The memory-management unit of one physical CPU: modelled instruction and data TLBs, the page walker in force, and
+ * the front tables, which are direct-mapped caches that hold a subset of the TLBs and make hits cheap to emulate.
+ * Invariants:
+ *   - a front entry exists only while the TLB entry that it came from does, for the ASID in force;
+ *   - its write tag is set only if the page is writable at that privilege, already dirty, and the frame has no
+ *     FRAME_* flag; so a write through the front table can change nothing but plain memory;
+ *   - because TLB replacement is FIFO, hits through the front change no count.
+ * The data front table lies in machine memory (two banks: rings 0-2, ring 3), so compiled code can read it inline.
+ */
+import type { Lin, Mfn } from '../core/units.ts';
+import type { CodeCache, CodePage } from './code-cache.ts';
+import type { CpuTiming } from './costs.ts';
+import type { MachineMemory } from './memory.ts';
+import type { PageWalker } from './paging.ts';
+import { ABSENT } from './physmap.ts';
+import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE, Tlb } from './tlb.ts';
+
+/** Words of one front entry: read tag, write tag, (host byte offset - linear address), unused. */
+export const FRONT_ENTRY_WORDS = 4;
+/** A tag that no access matches: accesses compare addresses with bits 2..11 cleared. */
+const NO_TAG = 4;
+
+/** Words that the front tables of one MMU take, for sizing MachineMemory's table frames. */
+export function frontTableBytes(entries: number): number {
+  return entries * FRONT_ENTRY_WORDS * 4 * 2;
+}
+
+export class Mmu {
+  readonly memory: MachineMemory;
+  readonly timing: CpuTiming;
+  readonly itlb: Tlb;
+  readonly dtlb: Tlb;
+  walker: PageWalker;
+  /** Address-space tag of the entries in use. Change it with attach(). */
+  asid = 0;
+
+  readonly frontMask: number;
+  /** Word index of the bank for rings 0-2, and for ring 3. */
+  readonly kernelBank: number;
+  readonly userBank: number;
+  private readonly filledSlots: Int32Array;
+  private filledCount = 0;
+
+  private readonly codeTags: Int32Array;
+  private readonly codePages: (CodePage | null)[];
+
+  /** Page-table references made, for the ledger. */
+  walkReferences = 0;
+
+  constructor(memory: MachineMemory, timing: CpuTiming, walker: PageWalker, codeCache: CodeCache, frontEntries = 1024) {
+    this.memory = memory;
+    this.timing = timing;
+    this.walker = walker;
+    this.itlb = new Tlb(timing.itlb);
+    this.dtlb = new Tlb(timing.dtlb);
+    this.frontMask = frontEntries - 1;
+    this.kernelBank = memory.reserveTable(frontTableBytes(frontEntries)) >> 2;
+    this.userBank = this.kernelBank + frontEntries * FRONT_ENTRY_WORDS;
+    this.filledSlots = new Int32Array(frontEntries);
+    this.codeTags = new Int32Array(256).fill(-1);
+    this.codePages = new Array<CodePage | null>(256).fill(null);
+    this.clearEverySlot();
+    this.dtlb.onEvict = (first, pages) => this.dropData(first, pages);
+    this.itlb.onEvict = (first, pages) => this.dropCode(first, pages);
+    codeCache.mmus.push(this);
+  }
+
+  /** Puts a vCPU's walker and address-space tag in force; entries of other tags stay but are invisible. */
+  attach(walker: PageWalker, asid: number): void {
+    if (this.walker === walker && this.asid === asid) return;
+    this.walker = walker;
+    this.asid = asid;
+    this.clearFront();
+  }
+
+  /** Empties the front tables (not the TLBs): after anything that changes rights without a TLB flush. */
+  clearFront(): void {
+    if (this.filledCount >= this.filledSlots.length) this.clearEverySlot();
+    else for (let i = 0; i < this.filledCount; i++) this.clearSlot(this.filledSlots[i]!);
+    this.filledCount = 0;
+    this.codeTags.fill(-1);
+  }
+
+  /** MOV to CR3: drops the address space's non-global translations; with `globalToo` those as well. */
+  flush(globalToo: boolean): void {
+    this.itlb.flushAsid(this.asid, globalToo);
+    this.dtlb.flushAsid(this.asid, globalToo);
+  }
+
+  /** Drops everything of every address space: an untagged TLB at VM entry and exit. */
+  flushAll(): void {
+    this.itlb.flushAll();
+    this.dtlb.flushAll();
+  }
+
+  /** INVLPG. */
+  invalidatePage(lin: Lin): void {
+    this.itlb.invalidatePage(lin >>> 12, this.asid);
+    this.dtlb.invalidatePage(lin >>> 12, this.asid);
+  }
+
+  /** Enters a page that the data TLB holds into the front table of one privilege. */
+  fillFront(lin: Lin, mfn: Mfn, flags: number, user: boolean): void {
+    if (mfn === ABSENT || (user && (flags & TLB_USER) === 0)) return;
+    const slot = (lin >>> 12) & this.frontMask;
+    const at = (user ? this.userBank : this.kernelBank) + slot * FRONT_ENTRY_WORDS;
+    const words = this.memory.words32;
+    const page = lin & ~0xfff;
+    const writable = (flags & (user ? TLB_WRITABLE : TLB_KERNEL_WRITABLE)) !== 0 && (flags & TLB_DIRTY) !== 0;
+    words[at] = page;
+    words[at + 1] = writable && this.memory.frameFlags[mfn] === 0 ? page : NO_TAG;
+    words[at + 2] = (mfn << 12) - page;
+    if (this.filledCount < this.filledSlots.length) this.filledSlots[this.filledCount] = slot;
+    this.filledCount++;
+  }
+
+  /** The decoded page that the instruction TLB holds for `lin`, if the front knows it. */
+  findCode(lin: Lin, user: number): CodePage | null {
+    const page = lin >>> 12;
+    const slot = page & 0xff;
+    return this.codeTags[slot] === ((page << 1) | user) ? this.codePages[slot]! : null;
+  }
+
+  fillCode(lin: Lin, user: number, code: CodePage): void {
+    const page = lin >>> 12;
+    this.codeTags[page & 0xff] = (page << 1) | user;
+    this.codePages[page & 0xff] = code;
+  }
+
+  private dropData(firstPage: number, pages: number): void {
+    if (pages > this.frontMask) {
+      this.clearFront();
+      return;
+    }
+    const words = this.memory.words32;
+    for (let page = firstPage; page < firstPage + pages; page++) {
+      const offset = (page & this.frontMask) * FRONT_ENTRY_WORDS;
+      const tag = page << 12;
+      if (words[this.kernelBank + offset] === tag) this.clearBankSlot(this.kernelBank + offset);
+      if (words[this.userBank + offset] === tag) this.clearBankSlot(this.userBank + offset);
+    }
+  }
+
+  private dropCode(firstPage: number, pages: number): void {
+    if (pages > 0xff) {
+      this.codeTags.fill(-1);
+      return;
+    }
+    for (let page = firstPage; page < firstPage + pages; page++) {
+      if (this.codeTags[page & 0xff]! >> 1 === page) this.codeTags[page & 0xff] = -1;
+    }
+  }
+
+  private clearEverySlot(): void {
+    for (let slot = 0; slot <= this.frontMask; slot++) this.clearSlot(slot);
+  }
+
+  private clearSlot(slot: number): void {
+    this.clearBankSlot(this.kernelBank + slot * FRONT_ENTRY_WORDS);
+    this.clearBankSlot(this.userBank + slot * FRONT_ENTRY_WORDS);
+  }
+
+  private clearBankSlot(at: number): void {
+    this.memory.words32[at] = NO_TAG;
+    this.memory.words32[at + 1] = NO_TAG;
+  }
+}

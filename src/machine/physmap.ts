@@ -1,0 +1,82 @@
+/**
+ * Guest-physical memory of one VM (or of the bare machine): which machine frame backs each guest frame.
+ * Ballooning, sharing, swapping and migration change this map and nothing else.
+ * Invariant: an entry is a machine frame number, or ABSENT (nothing answers at that address).
+ */
+import { assert } from '../core/errors.ts';
+import { type Bytes, type Gfn, type Gpa, type Mfn, PAGE_BYTES, PAGE_SHIFT } from '../core/units.ts';
+import type { MachineMemory } from './memory.ts';
+
+/** No RAM and no device behind this guest frame: reads give all ones, writes are ignored (open bus). */
+export const ABSENT = -1;
+
+export class PhysMap {
+  readonly memory: MachineMemory;
+  /** Machine frame of each guest frame, ABSENT where there is none. */
+  readonly mfnOf: Int32Array;
+  /** Guest RAM size: guest frames 0 .. ramFrames-1 (holes excepted) are RAM. */
+  readonly ramFrames: number;
+
+  constructor(memory: MachineMemory, ramFrames: number) {
+    this.memory = memory;
+    this.ramFrames = ramFrames;
+    this.mfnOf = new Int32Array(ramFrames).fill(ABSENT);
+  }
+
+  /** Machine frame behind a guest frame number (unsigned), or ABSENT. */
+  lookup(gfn: Gfn): Mfn {
+    return gfn < this.mfnOf.length ? this.mfnOf[gfn]! : ABSENT;
+  }
+
+  /** Reads a naturally aligned 32-bit word of guest-physical memory; all ones where nothing answers. */
+  read32(gpa: Gpa): number {
+    const mfn = this.lookup(gpa >>> PAGE_SHIFT);
+    return mfn === ABSENT ? -1 : this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)]!;
+  }
+
+  /** Writes a naturally aligned 32-bit word; ignored where nothing answers. Not for frames with FRAME_* flags. */
+  write32(gpa: Gpa, value: number): void {
+    const mfn = this.lookup(gpa >>> PAGE_SHIFT);
+    if (mfn !== ABSENT) this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)] = value;
+  }
+
+  read8(gpa: Gpa): number {
+    const mfn = this.lookup(gpa >>> PAGE_SHIFT);
+    return mfn === ABSENT ? 0xff : this.memory.bytes[(mfn << PAGE_SHIFT) | (gpa & 0xfff)]!;
+  }
+
+  write8(gpa: Gpa, value: number): void {
+    const mfn = this.lookup(gpa >>> PAGE_SHIFT);
+    if (mfn !== ABSENT) this.memory.bytes[(mfn << PAGE_SHIFT) | (gpa & 0xfff)] = value;
+  }
+
+  /** Copies bytes into guest-physical memory, for loaders. Every touched frame must be RAM. */
+  write(gpa: Gpa, data: Uint8Array): void {
+    for (let done = 0; done < data.length; ) {
+      const at = gpa + done;
+      const mfn = this.lookup(at >>> PAGE_SHIFT);
+      assert(mfn !== ABSENT, `loader wrote outside RAM at 0x${at.toString(16)}`);
+      const count = Math.min(data.length - done, PAGE_BYTES - (at & 0xfff));
+      this.memory.bytes.set(data.subarray(done, done + count), mfn * PAGE_BYTES + (at & 0xfff));
+      done += count;
+    }
+  }
+
+  /** Fills guest-physical memory with one byte value, for loaders. */
+  fill(gpa: Gpa, length: Bytes, value: number): void {
+    for (let done = 0; done < length; ) {
+      const at = gpa + done;
+      const mfn = this.lookup(at >>> PAGE_SHIFT);
+      assert(mfn !== ABSENT, `loader wrote outside RAM at 0x${at.toString(16)}`);
+      const count = Math.min(length - done, PAGE_BYTES - (at & 0xfff));
+      const start = mfn * PAGE_BYTES + (at & 0xfff);
+      this.memory.bytes.fill(value, start, start + count);
+      done += count;
+    }
+  }
+
+  /** RAM size in bytes. */
+  get sizeBytes(): Bytes {
+    return this.ramFrames * PAGE_BYTES;
+  }
+}

@@ -1,0 +1,48 @@
+/** The abscissa and the lines that the charts over VMs per CPU share. */
+import type { DensityRun } from '../density.ts';
+import type { Spec } from '../svg.ts';
+import { colourScale } from '../theme.ts';
+
+/** Room left and right of the outermost points, in VMs. */
+const MARGIN = 0.3;
+
+export function densityAxis(runs: readonly DensityRun[]): Spec {
+  const values = [...new Set(runs.map((run) => run.density))].sort((a, b) => a - b);
+  return {
+    field: 'density',
+    type: 'quantitative',
+    title: 'VMs per physical CPU',
+    scale: { domain: [Math.min(...values) - MARGIN, Math.max(...values) + MARGIN], nice: false, zero: false },
+    axis: { values: values.filter(Number.isInteger), format: 'd', grid: false, labelFlush: false },
+  };
+}
+
+/** One line with points per series. The first is the widest, so that it shows below others that coincide with it. */
+export function seriesLayers(names: readonly string[], x: Spec, y: Spec): Spec[] {
+  return names.map((name, index) => {
+    const strokeWidth = names.length === 1 ? 2.5 : 5.5 - (3.5 * index) / (names.length - 1);
+    return {
+      transform: [{ filter: { field: 'series', equal: name } }],
+      mark: { type: 'line', strokeWidth, point: { filled: true, size: 25 + strokeWidth * 18 } },
+      encoding: { x, y, color: colourOf(names) },
+    };
+  });
+}
+
+/** The range from the smallest to the largest VM, behind the line of its series. */
+export function rangeLayer(names: readonly string[], x: Spec, y: Spec): Spec {
+  return {
+    mark: { type: 'area', opacity: 0.15 },
+    encoding: {
+      x,
+      y: { ...y, field: 'low' },
+      y2: { field: 'high' },
+      color: colourOf(names),
+    },
+  };
+}
+
+function colourOf(names: readonly string[]): Spec {
+  const legend = names.length > 1 ? { orient: 'top', symbolType: 'circle' } : null;
+  return { field: 'series', type: 'nominal', title: null, scale: colourScale(names), legend };
+}

@@ -1,0 +1,15 @@
+/**
+ * All kinds of charts, in the order of `hvsim list charts`. A new one is one file and one line here.
+ * Invariant: names are unique; they are what stands under `charts:` in a scenario.
+ */
+import type { Chart } from './chart.ts';
+import { cycles } from './cycles.ts';
+import { exits } from './exits.ts';
+import { latency } from './latency.ts';
+import { slowdown } from './slowdown.ts';
+import { throughput } from './throughput.ts';
+import { utilization } from './utilization.ts';
+
+export const CHARTS: readonly Chart[] = [slowdown, cycles, exits, utilization, latency, throughput];
+
+export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

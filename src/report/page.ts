@@ -1,0 +1,103 @@
+/**
+ * report.html: what was asked, what came out, the charts, the tables, and how to get it again.
+ * Invariants: one file that works offline and loads nothing; the same results give the same bytes.
+ */
+import { Digest } from '../core/digest.ts';
+import type { Drawing } from './charts/chart.ts';
+import { findings } from './findings.ts';
+import { amount, time } from './format.ts';
+import { num, text } from './frame.ts';
+import { element, escapeHtml, type Html, inlineSvg, list, paragraph } from './html.ts';
+import { PAGE_SCRIPT, PAGE_STYLE } from './page-style.ts';
+import { frame, type Results } from './results.ts';
+import {
+  divergenceSection,
+  endingsSection,
+  glossarySection,
+  machineSection,
+  reproduceSection,
+  tablesSection,
+} from './sections.ts';
+
+/** A chart that has been drawn. */
+export interface Picture {
+  readonly name: string;
+  readonly drawing: Drawing;
+  readonly svg: string;
+}
+
+export function reportPage(results: Results, pictures: readonly Picture[], version: string): string {
+  const { doc } = results.scenario;
+  const title = doc.title ?? doc.name;
+  const body = [
+    headerPart(results, title),
+    findingsPart(results, pictures),
+    ...pictures.map(figure),
+    divergenceSection(results),
+    endingsSection(results),
+    tablesSection(results),
+    machineSection(results),
+    reproduceSection(results, version, digestOf(results)),
+    glossarySection(results),
+    `<footer>hvsim ${escapeHtml(version)}: a deterministic simulator of hypervisors that executes real guest code.</footer>`,
+  ];
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>${escapeHtml(title)}</title>
+<style>${PAGE_STYLE}</style>
+</head>
+<body>
+<main>
+${body.filter((part) => part !== '').join('\n')}
+</main>
+<script>${PAGE_SCRIPT}</script>
+</body>
+</html>
+`;
+}
+
+function headerPart(results: Results, title: string): Html {
+  const { question, name } = results.scenario.doc;
+  const runs = frame(results, 'runs').rows;
+  const sum = (column: string) => runs.reduce((total, run) => total + (num(run, column) ?? 0), 0);
+  const facts = [
+    [String(runs.length), runs.length === 1 ? 'run' : 'runs'],
+    [String(frame(results, 'vms').rows.length), 'virtual machines'],
+    [amount(sum('instructions')), 'guest instructions executed'],
+    [time(sum('simulated_ns')), 'of simulated time'],
+  ].map(([value = '', label = '']) => `<li><b>${escapeHtml(value)}</b>${escapeHtml(label)}</li>`);
+  return [
+    '<header>',
+    element('p', `hvsim scenario ${escapeHtml(name)}`, 'class="kicker"'),
+    element('h1', escapeHtml(title)),
+    question === undefined ? '' : element('p', escapeHtml(question), 'class="question"'),
+    element('ul', facts.join(''), 'class="facts"'),
+    '</header>',
+  ].join('\n');
+}
+
+function findingsPart(results: Results, pictures: readonly Picture[]): Html {
+  const sentences = findings(
+    results,
+    pictures.map(({ drawing }) => drawing),
+  );
+  if (sentences.length === 0) return '';
+  return element('h2', 'Findings') + list(sentences.map(escapeHtml)).replace('<ul>', '<ul class="findings">');
+}
+
+function figure({ name, drawing, svg }: Picture): Html {
+  const label = drawing.sentences[0] ?? drawing.caption;
+  const more = drawing.sentences.slice(3).map(paragraph).join('\n');
+  return `<figure id="${escapeHtml(name)}">\n${inlineSvg(svg, name, label)}\n${more}<figcaption>${escapeHtml(drawing.caption)}</figcaption>\n</figure>`;
+}
+
+/** One fingerprint for all runs, in order. */
+function digestOf(results: Results): string {
+  const digest = new Digest();
+  for (const run of frame(results, 'runs').rows) digest.text(text(run, 'digest'));
+  return digest.hex();
+}

@@ -1,0 +1,208 @@
+/**
+ * The parts of report.html below the charts: what ended how, where guests noticed, tables, machine, reproduction, glossary.
+ * Invariant: each section is empty when it has nothing to say.
+ */
+import { METRICS } from '../lab/metrics/index.ts';
+import { scenarioText } from '../lab/scenario.ts';
+import { formatQuantity, quantity } from '../lab/units.ts';
+import { findPreset } from '../vmm/presets/index.ts';
+import { techniqueName } from './cases.ts';
+import { grouped, listed } from './format.ts';
+import { distinct, groupBy, num, type Row, text } from './frame.ts';
+import { explainHole } from './holes.ts';
+import { details, element, escapeHtml, type Html, paragraph, type TableCell, type TableColumn, table } from './html.ts';
+import { frame, isPoint, type Results, runOf } from './results.ts';
+
+/** How each VM ended, where it did not simply complete. */
+export function endingsSection(results: Results): Html {
+  const rows = frame(results, 'runs').rows.filter((run) => text(run, 'detail') !== '');
+  if (rows.length === 0) return '';
+  const columns: TableColumn[] = [{ title: 'run', numeric: true }, { title: 'outcome' }, { title: 'what happened' }];
+  const cells = rows.map((run): TableCell[] => [
+    { text: text(run, 'run_id') },
+    { text: text(run, 'outcome'), className: text(run, 'outcome') === 'failed' ? 'bad' : '' },
+    { text: text(run, 'detail'), className: 'wrap' },
+  ]);
+  return element('h2', 'Runs with something to say') + table(columns, cells);
+}
+
+/** The instructions that misbehaved, each with the reason. */
+export function divergenceSection(results: Results): Html {
+  const rows = frame(results, 'divergences').rows;
+  if (rows.length === 0) return '';
+  const vms = new Map(frame(results, 'vms').rows.map((row) => [vmKey(row), row]));
+  const places = [...groupBy(rows, (row) => `${text(row, 'address')} ${text(row, 'mnemonic')}`).values()];
+  const items = places.slice(0, 40).map((group) => {
+    const [first] = group as [Row];
+    const where = `<code>${escapeHtml(text(first, 'mnemonic'))}</code> at <code>${escapeHtml(text(first, 'address'))}</code>`;
+    const who = distinct(group.map((row) => whose(vms.get(vmKey(row)) ?? row)));
+    const why = explainHole(text(first, 'mnemonic'));
+    return (
+      `<li>${where} (bytes <code>${escapeHtml(text(first, 'bytes'))}</code>), in ${escapeHtml(listed(who.slice(0, 4)))}` +
+      `${who.length > 4 ? ' and others' : ''}: on the bare machine it <em>${escapeHtml(text(first, 'expected'))}</em>; here: ` +
+      `<em>${escapeHtml(text(first, 'seen'))}</em>.${why === undefined ? '' : ` <span class="why">${escapeHtml(why)}</span>`}</li>`
+    );
+  });
+  return [
+    element('h2', 'Where the guest could tell'),
+    paragraph(
+      'Trap-and-emulate needs every instruction that touches the state of the machine to trap when the kernel runs without ' +
+        'privilege. On IA-32 some do not: they quietly do something else. These did, on the emulated processor as on a real one:',
+    ),
+    element('ol', items.join('\n')),
+  ].join('\n');
+}
+
+/** All VMs, with short numbers that sort. */
+export function tablesSection(results: Results): Html {
+  const run = runOf(results);
+  const { axes } = results.scenario;
+  const vms = METRICS.find((metric) => metric.name === 'vms')!.columns(axes);
+  const shown = [
+    'run_id',
+    'vm',
+    'guest',
+    'workload',
+    'technique',
+    'paging',
+    'outcome',
+    'equivalent',
+    'instructions',
+    'exits',
+    'work_units',
+    'slowdown_ratio',
+  ];
+  const columns: TableColumn[] = shown.map((name) => {
+    const doc = vms.find((column) => column.name === name)?.doc ?? '';
+    return { title: name.replaceAll('_', ' '), doc, numeric: NUMERIC.has(name), code: name === 'workload' };
+  });
+  const rows = frame(results, 'vms').rows;
+  const cellsOf = (row: Row): TableCell[] => shown.map((name) => vmCell(name, row, run(row)));
+  const points = rows.filter((row) => isPoint(run(row)));
+  const baselines = rows.filter((row) => !isPoint(run(row)));
+  return [
+    element('h2', 'All virtual machines'),
+    paragraph('Click on a title to sort. The CSV files beside this page have every column of every table.'),
+    table(columns, points.map(cellsOf)),
+    baselines.length === 0
+      ? ''
+      : details(`Baselines: ${baselines.length} native twins that hvsim added`, table(columns, baselines.map(cellsOf))),
+  ].join('\n');
+}
+
+const NUMERIC = new Set(['run_id', 'instructions', 'exits', 'work_units', 'slowdown_ratio']);
+
+function vmCell(name: string, row: Row, run: Row): TableCell {
+  const value = text(row, name);
+  if (name === 'run_id') {
+    const labels = Object.entries(run).filter(([, label]) => label !== '');
+    return { text: value, value, className: labels.length > 0 ? '' : 'bad' };
+  }
+  if (name === 'equivalent') {
+    return {
+      text: value === 'true' ? 'yes' : value === 'false' ? 'no' : '',
+      className: value === 'false' ? 'bad' : 'good',
+    };
+  }
+  if (name === 'outcome')
+    return { text: value, className: ['completed', 'halted', 'time-limit'].includes(value) ? '' : 'bad' };
+  if (name === 'slowdown_ratio') {
+    const ratio = num(row, name);
+    return { text: ratio === null ? '' : ratio.toFixed(3), value };
+  }
+  return NUMERIC.has(name) ? { text: value === '' ? '' : grouped(Number(value)), value } : { text: value };
+}
+
+/** The machine that was simulated, with the source of every number. */
+export function machineSection(results: Results): Html {
+  const { host } = results.scenario.doc;
+  const presets = distinct(results.scenario.points.map((point) => point.world.host.preset)).map(findPreset);
+  const clocks = distinct(results.scenario.points.map((point) => point.world.host.frequency)).filter(
+    (clock) => clock !== 'auto',
+  );
+  const models = presets.map((preset) => {
+    const rows = preset.figures.map((figure): TableCell[] => [
+      { text: figure.name },
+      { text: grouped(figure.value), value: String(figure.value) },
+      { text: figure.unit },
+      { text: figure.source, className: 'wrap' },
+    ]);
+    const columns: TableColumn[] = [
+      { title: 'cost' },
+      { title: 'value', numeric: true },
+      { title: 'unit' },
+      { title: 'source' },
+    ];
+    const summary = `${preset.name}, ${preset.year}: what its instructions, exits and VMM paths cost, and where each number is from`;
+    return details(summary, table(columns, rows));
+  });
+  const scale = clocks.map((clock) => {
+    const slower = presets.map((preset) => `${preset.name} has ${formatQuantity('frequency', preset.frequencyHz)}`);
+    const text =
+      `A scale model: the clock of the machine is set to ${clock} (${listed(slower)}), so that seconds of simulated time are ` +
+      `affordable. Costs in cycles are those of the preset, so an exit takes ${scaleText(clock, presets[0]?.frequencyHz)} times ` +
+      'as long as on the real machine, measured in seconds. Compare ratios and shapes, not absolute times.';
+    return element('p', escapeHtml(text), 'class="note"');
+  });
+  const policies = distinct(results.scenario.points.map((point) => schedulerName(point.world.host.scheduler)));
+  const intro = `${host.pcpus} physical CPU${host.pcpus === 1 ? '' : 's'}, ${host.memory} of memory, scheduler ${listed(policies)}.`;
+  return [element('h2', 'The machine'), paragraph(intro), ...scale, ...models].join('\n');
+}
+
+function schedulerName(scheduler: unknown): string {
+  if (typeof scheduler === 'string') return scheduler;
+  return typeof scheduler === 'object' && scheduler !== null && 'policy' in scheduler ? String(scheduler.policy) : '';
+}
+
+function scaleText(clock: string, presetHz: number | undefined): string {
+  return presetHz === undefined ? '?' : String(Number((presetHz / quantity('frequency', clock)).toFixed(1)));
+}
+
+/** How to get the same bytes again. */
+export function reproduceSection(results: Results, version: string, digest: string): Html {
+  const { doc } = results.scenario;
+  return [
+    element('h2', 'How to reproduce'),
+    paragraph(
+      `hvsim ${version} made this page. The same scenario gives the same bytes on any machine, with any number of workers: no ` +
+        'file here holds a date, a host name or a measured time.',
+    ),
+    `<pre><code>npx hvsim@${escapeHtml(version)} run scenario.yaml --out again\nnpx hvsim@${escapeHtml(version)} compare . again/${escapeHtml(doc.name)}</code></pre>`,
+    paragraph(`Seeds: ${doc.seeds.join(', ')}. Fingerprint of all runs together: ${digest}.`),
+    details('scenario.yaml, with every default', `<pre><code>${escapeHtml(scenarioText(doc))}</code></pre>`),
+  ].join('\n');
+}
+
+/** What each file and column means. */
+export function glossarySection(results: Results): Html {
+  const parts = METRICS.map((metric) => {
+    const columns = metric.columns(results.scenario.axes);
+    const items = columns.map(({ name, doc }) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(doc)}</dd>`).join('\n');
+    return details(`${metric.name}.csv: ${metric.doc.toLowerCase()}`, `<dl class="glossary">\n${items}\n</dl>`);
+  });
+  const outcomes = OUTCOMES.map(([name, meaning]) => `<dt>${name}</dt><dd>${escapeHtml(meaning)}</dd>`).join('\n');
+  const endings = details('How a VM can end', `<dl class="glossary">\n${outcomes}\n</dl>`);
+  return [element('h2', 'What the columns mean'), ...parts, endings].join('\n');
+}
+
+const OUTCOMES = [
+  ['completed', 'The guest wrote the exit port, as a program that returns from main.'],
+  ['halted', 'The guest halted with nothing that could ever wake it.'],
+  ['triple-fault', 'A fault while handling a fault while handling a fault: a real machine would reset.'],
+  [
+    'unimplemented',
+    'The guest used an instruction or mode that hvsim does not have; address and bytes are in runs.csv.',
+  ],
+  ['time-limit', 'The bound of simulated time came first.'],
+  ['stalled', 'The guest could still run but could make no progress.'],
+  ['failed', 'The technique gave up; the reason is in runs.csv.'],
+] as const;
+
+function vmKey(row: Row): string {
+  return `${text(row, 'run_id')}\n${text(row, 'vm')}`;
+}
+
+function whose(vm: Row): string {
+  const [workload = ''] = text(vm, 'workload').split(' ');
+  return `${text(vm, 'guest')} ${workload} under ${techniqueName(vm)}`.replace(/\s+/g, ' ');
+}

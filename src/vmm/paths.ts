@@ -1,0 +1,241 @@
+/**
+ * How long the paths of our own VMM are, counted in instructions and hardware accesses, independent of the machine.
+ * All of them are our choice: an estimate of the compiled C of a small VMM from what its code must do, made before any
+ * comparison with a published result, and the same for every machine. costs.ts turns them into cycles.
+ * Invariant: a path never includes what is charged apart (hardware exit and entry, page walks, table work).
+ */
+
+/** Steps of our VMM. Techniques compose the software cost of an exit from these. */
+export const VMM_OPERATIONS = [
+  // Getting in and out of the VMM
+  'vmx-dispatch',
+  'trap-dispatch',
+  'world-switch',
+  'vcpu-switch',
+  // Instructions
+  'decode',
+  'emulate',
+  'control-register',
+  'descriptor-table',
+  'descriptor-sync',
+  'segment-load',
+  'flags',
+  'iret',
+  'cpuid',
+  'rdtsc',
+  'msr',
+  'hlt',
+  // Events
+  'inject',
+  'reflect',
+  'interrupt-accept',
+  'interrupt-window',
+  'external-interrupt',
+  // Page tables
+  'guest-walk-reference',
+  'shadow-fault',
+  'shadow-fill',
+  'table-entry',
+  'table-frame',
+  'table-evict',
+  'traced-write',
+  'root-switch',
+  'invlpg',
+  'nested-fill',
+  // Devices
+  'io-decode',
+  'mmio-decode',
+  'device-pic',
+  'device-pit',
+  'device-uart',
+  'device-cmos',
+  'device-keyboard',
+  'device-ide',
+  'device-apic',
+  'device-debug',
+  // Paravirtual interface
+  'hypercall',
+  'mmu-update',
+  'event-channel',
+  // Binary translation
+  'translate-instruction',
+  'translate-unit',
+  'translation-callout',
+  'translation-lookup',
+  'translation-chain',
+  'translation-invalidate',
+  'mode-switch',
+] as const;
+
+export type VmmOperation = (typeof VMM_OPERATIONS)[number];
+
+/** Length of one path of our VMM, independent of the machine. Absent terms are zero. */
+export interface VmmPath {
+  readonly instructions: number;
+  readonly vmreads?: number;
+  readonly vmwrites?: number;
+  readonly segmentLoads?: number;
+  /** VMM pages touched that miss the TLB because the exit flushed it: charged only where the TLB is untagged. */
+  readonly coldPages?: number;
+  readonly why: string;
+}
+
+const GPRS = 'save and restore 8 registers';
+
+/** The path lengths, one by one. Charged once per occurrence unless noted. */
+export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
+  'vmx-dispatch': {
+    instructions: 150,
+    vmreads: 10,
+    coldPages: 16,
+    why: `every VM exit: ${GPRS}, read the exit record and guest state (a typical exit uses about 10 VMREADs: Adams & Agesen 2006), jump by reason, test for pending events; 8 code and 8 data pages of the VMM`,
+  },
+  'trap-dispatch': {
+    instructions: 100,
+    segmentLoads: 6,
+    why: `every exception of a deprivileged guest: ${GPRS}, load 2 and restore 4 data segments, jump by vector, test for pending events`,
+  },
+  'world-switch': {
+    instructions: 300,
+    segmentLoads: 6,
+    coldPages: 32,
+    why: 'hosted VMM, one direction: save and load control registers, descriptor tables, segments, debug and FPU control state, change the address space',
+  },
+  'vcpu-switch': {
+    instructions: 1200,
+    why: 'scheduler call (300), accounting and timers (200), save and load one vCPU: registers, FPU and SSE state, virtual devices to resume (700)',
+  },
+
+  decode: {
+    instructions: 300,
+    why: 'table-driven decode of one instruction: prefixes, opcode, ModRM, SIB, immediates, effective address, segment checks (page walks are charged apart)',
+  },
+  emulate: { instructions: 120, why: 'carry out a decoded instruction on the virtual CPU, write back, advance EIP' },
+  'control-register': {
+    instructions: 150,
+    why: 'check reserved bits, find what changed, update the virtual register and what depends on it (root switch and flushes are charged apart)',
+  },
+  'descriptor-table': { instructions: 120, why: 'load or store a virtual GDTR, IDTR, LDTR or TR' },
+  'descriptor-sync': {
+    instructions: 40,
+    why: 'per descriptor: read, check, truncate, lower its privilege, write the shadow descriptor',
+  },
+  'segment-load': {
+    instructions: 120,
+    why: 'fetch the guest descriptor, check type and privilege, load the hidden part',
+  },
+  flags: { instructions: 40, why: 'merge virtual IF and IOPL with the real flags, test for a pending interrupt' },
+  iret: {
+    instructions: 250,
+    why: 'IRET in software: pop and check the frame, change ring and stack, merge flags, test for a pending interrupt',
+  },
+  cpuid: { instructions: 60, why: 'find the leaf in a table, mask features' },
+  rdtsc: { instructions: 40, why: 'read, add the offset, store to EDX:EAX' },
+  msr: { instructions: 80, why: 'find the register by number, check, read or write' },
+  hlt: {
+    instructions: 150,
+    why: 'test for a pending interrupt, mark the vCPU blocked, call the scheduler (the switch is charged apart)',
+  },
+
+  inject: {
+    instructions: 60,
+    vmreads: 1,
+    vmwrites: 3,
+    why: 'choose by priority, check that the guest can take it, write interruption information, error code and length',
+  },
+  reflect: {
+    instructions: 400,
+    why: 'deliver an event in software: read and check the gate, the target descriptors and the TSS stack, push 3 to 6 words, update the virtual CPU (page walks are charged apart)',
+  },
+  'interrupt-accept': { instructions: 80, why: 'acknowledge cycle of the virtual interrupt controller' },
+  'interrupt-window': {
+    instructions: 40,
+    vmreads: 1,
+    vmwrites: 1,
+    why: 'set or clear window exiting in the execution controls',
+  },
+  'external-interrupt': {
+    instructions: 250,
+    why: 'take a physical interrupt: find its owner, acknowledge, mark what it wakes',
+  },
+
+  'guest-walk-reference': {
+    instructions: 20,
+    why: 'per guest page-table entry that software reads: guest-physical to machine address, load, test',
+  },
+  'shadow-fault': {
+    instructions: 120,
+    why: 'classify a page fault: is the address ours, combine rights, is the target RAM, is it traced',
+  },
+  'shadow-fill': {
+    instructions: 150,
+    why: 'find the shadow table in a hash, compute the entry, write the guest A and D bits',
+  },
+  'table-entry': { instructions: 40, why: 'per shadow or nested entry written or removed, with its reverse-map link' },
+  'table-frame': {
+    instructions: 450,
+    why: 'per table frame taken: pool, hash insert, write trace, clear 1024 words (256 steps of 16 bytes)',
+  },
+  'table-evict': {
+    instructions: 300,
+    why: 'per table frame evicted: choose, unhash, remove the write trace (removed entries are charged apart)',
+  },
+  'traced-write': {
+    instructions: 200,
+    why: 'store to the guest table and find its shadows (decode and resynchronized entries are charged apart)',
+  },
+  'root-switch': { instructions: 120, why: 'find the root in a hash, update its age, load it' },
+  invlpg: { instructions: 60, why: 'find the shadow entry, invalidate the page' },
+  'nested-fill': {
+    instructions: 250,
+    why: 'nested violation: find the memory slot and the machine frame, descend four levels (entries and frames are charged apart)',
+  },
+
+  'io-decode': {
+    instructions: 100,
+    why: 'port, width and direction from the exit record or decoded instruction, permission check, find the device',
+  },
+  'mmio-decode': { instructions: 150, why: 'find the memory region, width and direction of the access' },
+  'device-pic': { instructions: 150, why: 'one register access of the 8259 pair: state machine, priority' },
+  'device-pit': { instructions: 200, why: 'one register access of the 8254: 64-bit time to count, set up a timer' },
+  'device-uart': {
+    instructions: 150,
+    why: 'one register access of the 16550: queues, interrupt condition, hand a byte to the back end',
+  },
+  'device-cmos': { instructions: 80, why: 'one register access of the CMOS clock' },
+  'device-keyboard': { instructions: 80, why: 'one register access of the i8042' },
+  'device-ide': { instructions: 300, why: 'one register access of the disk controller; a data word is the same path' },
+  'device-apic': { instructions: 200, why: 'one register access of the local or I/O APIC: priority, timer' },
+  'device-debug': { instructions: 40, why: 'debug console, exit and progress ports, and ports that nobody answers' },
+
+  hypercall: { instructions: 60, why: 'number check, jump by table, return value' },
+  'mmu-update': {
+    instructions: 100,
+    why: 'per entry of a batch: validate ownership and type of the frame, write the guest table',
+  },
+  'event-channel': { instructions: 120, why: 'find the port, set pending bits in two shared pages, wake the target' },
+
+  'translate-instruction': {
+    instructions: 920,
+    why: 'per guest instruction translated: about 2300 cycles on a Pentium 4 (Adams & Agesen 2006), divided by the CPI of that preset; a calibration input',
+  },
+  'translate-unit': {
+    instructions: 200,
+    why: 'per translation unit: room in the cache, hash insert, trace on the source page',
+  },
+  'translation-callout': {
+    instructions: 100,
+    why: 'from the translation cache into the VMM and back: spill registers and flags, change stacks',
+  },
+  'translation-lookup': {
+    instructions: 60,
+    why: 'target of an indirect branch not found by the code in the cache: full hash lookup',
+  },
+  'translation-chain': { instructions: 50, why: 'patch one exit of a fragment to jump to another' },
+  'translation-invalidate': { instructions: 150, why: 'per fragment dropped: unhash, unpatch the jumps to it' },
+  'mode-switch': {
+    instructions: 120,
+    segmentLoads: 6,
+    why: 'between direct execution of user code and translated kernel code: all segments, stack, flags',
+  },
+};

@@ -1,0 +1,18 @@
+/**
+ * The machines that hvsim knows. To add one, write a file beside this one, and add it to the list.
+ * Invariant: ids are unique.
+ */
+import { UserError } from '../../core/errors.ts';
+import type { MachinePreset } from '../costs.ts';
+import { broadwell } from './broadwell.ts';
+import { pentium4_672 } from './pentium4-672.ts';
+
+/** All presets, oldest machine first. */
+export const presets: readonly MachinePreset[] = [pentium4_672, broadwell];
+
+/** The preset with this id. */
+export function findPreset(id: string): MachinePreset {
+  const found = presets.find((preset) => preset.id === id);
+  if (found !== undefined) return found;
+  throw new UserError(`unknown machine '${id}': allowed are ${presets.map((preset) => preset.id).join(', ')}`);
+}
