@@ -8,6 +8,8 @@ import { type Bench, type BenchRow, interleave } from './harness.ts';
 
 const HOLDS = 200_000;
 const DELAYS = 4096;
+/** Times beyond 2^31 ns, as in any run of more than two seconds: small integers would be cheaper for both sides. */
+const START_NS = 1_000_000_000_000;
 
 /** The same pseudo-random delays for both sides (a linear congruential generator is enough here). */
 function makeDelays(): Int32Array {
@@ -33,7 +35,7 @@ function bareHold(pending: number, delays: Int32Array): () => void {
     done++;
   };
   const queue = new TinyQueue<Item>([], (a, b) => a.time - b.time || a.seq - b.seq);
-  for (let i = 0; i < pending; i++) queue.push({ time: delays[i % DELAYS]!, seq: seq++, action });
+  for (let i = 0; i < pending; i++) queue.push({ time: START_NS + delays[i % DELAYS]!, seq: seq++, action });
   return () => {
     for (let i = 0; i < HOLDS; i++) {
       const item = queue.pop()!;
@@ -49,7 +51,7 @@ function engineHold(pending: number, delays: Int32Array): () => void {
   const action = (): void => {
     engine.at(engine.now + delays[done++ % DELAYS]!, action);
   };
-  for (let i = 0; i < pending; i++) engine.at(delays[i % DELAYS]!, action);
+  for (let i = 0; i < pending; i++) engine.at(START_NS + delays[i % DELAYS]!, action);
   return () => {
     for (let i = 0; i < HOLDS; i++) engine.runNext();
   };

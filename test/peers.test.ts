@@ -102,8 +102,12 @@ describe.skipIf(noQemu !== undefined)('on QEMU', () => {
   });
 });
 
-// wild-wildwrite also writes to the I/O APIC, which Bochs answers with a panic of its own.
-const bochsRuns = runs.filter((run) => run.guest !== 'wild-wildwrite');
+// A start takes Bochs two seconds, so only PEERS=all runs everything there. wild-wildwrite is left out: it
+// also writes to the I/O APIC, which Bochs answers with a panic of its own.
+const bochsSample = ['hello', 'nano-faults', 'nano-clean-mix', 'nano-clean-ptemod'];
+const bochsRuns = runs.filter((run) =>
+  process.env['PEERS'] === 'all' ? run.guest !== 'wild-wildwrite' : bochsSample.includes(run.file.replace('.txt', '')),
+);
 const noBochs = update
   ? 'expectations: they are being written'
   : missing('bochs', 'grub-mkrescue', 'xorriso', 'mformat');

@@ -59,7 +59,8 @@ export class Engine {
 
   /** Moves the clock, without running events: none may be due before `time`. */
   advanceTo(time: Ns): void {
-    if (!(time >= this.now && this.queue.peekTime() >= time)) throw new Bug(`cannot advance past an event to ${time} ns`);
+    if (!(time >= this.now && this.queue.peekTime() >= time))
+      throw new Bug(`cannot advance past an event to ${time} ns`);
     this.now = time;
   }
 }

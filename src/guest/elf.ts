@@ -91,8 +91,8 @@ function loadSegments(file: string, view: DataView): ElfSegment[] {
   if (count === 0 || count > SEGMENTS_MAX) throw bad(file, 'e_phnum', String(count), `1 to ${SEGMENTS_MAX}`);
   const end = offset + count * PROGRAM_HEADER_BYTES;
   if (offset < HEADER_BYTES || end > view.byteLength) {
-    const allowed = `${HEADER_BYTES} to ${view.byteLength - count * PROGRAM_HEADER_BYTES}: ${count} program headers inside the file`;
-    throw bad(file, 'e_phoff', String(offset), allowed);
+    const last = view.byteLength - count * PROGRAM_HEADER_BYTES;
+    throw bad(file, 'e_phoff', String(offset), `${HEADER_BYTES} to ${last}: ${count} program headers inside the file`);
   }
   const segments: ElfSegment[] = [];
   for (let index = 0; index < count; index++) {

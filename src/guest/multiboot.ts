@@ -2,7 +2,7 @@
  * Multiboot 1 loader: puts a kernel, its modules and the boot information into a PC's memory, and says how the CPU
  * starts.
  * Layout: the kernel where its segments say; each module at the next page boundary after the kernel or the module
- * before it; the boot information at INFO_ADDRESS (multiboot-info.ts).
+ * before it, from 1 MiB on; the boot information at INFO_ADDRESS (multiboot-info.ts).
  * Invariants: nothing is written before everything is known to fit; only memory that the memory map calls available
  * is written; no two of kernel, modules and boot information share a byte.
  * Source: Multiboot Specification 0.6.96; the command line starts with the kernel's file name as on QEMU -kernel.

@@ -431,12 +431,12 @@ export class Dispatcher {
     task.wakes++;
     task.wokenAt = now;
     if (task.holds !== 0) this.enter(task, heldState(task.holds), now);
-    else this.becomeRunnable(task, now, 'event');
+    else this.becomeRunnable(task, now, 'wake');
   }
 
   private becomeRunnable(task: HostTask, now: Ns, reason: WakeReason): void {
     this.enter(task, STATE_READY, now);
-    this.trace.emit(now, 'ready', task.pcpu, task.id, 0, reason);
+    this.trace.emit(now, reason, task.pcpu, task.id);
     this.scheduler.wake(task, now, reason);
     this.settleRequests();
   }

@@ -83,10 +83,10 @@ export interface Task {
 /**
  * Why a task became runnable.
  *   start    it was created, or its VM was
- *   event    it was blocked, and an interrupt came
+ *   wake     it was blocked, and an interrupt came
  *   release  it was held (parked, co-stopped, paused), and no longer is
  */
-export type WakeReason = 'start' | 'event' | 'release';
+export type WakeReason = 'start' | 'wake' | 'release';
 
 /** Why a policy keeps a runnable task off the CPUs. Only the account of its waiting differs. */
 export type Hold = 'park' | 'costop';

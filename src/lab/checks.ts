@@ -1,7 +1,8 @@
 /**
  * Rules of a scenario that concern several values at once; the schema has already checked each alone.
- * Invariant: a world without findings can be built, except for what only opening a guest's file can tell.
+ * Invariant: a world without findings can be built, if the files of its guests were looked at (`guestProblem`).
  */
+import { PAGE_BYTES } from '../core/units.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { VmInput, World } from './schema.ts';
@@ -23,9 +24,17 @@ export function isGuestPath(guest: string): boolean {
   return guest.includes('/') || guest.includes('\\') || guest.endsWith('.elf');
 }
 
+/** Opens the file of a guest, given as it is written, and answers why it cannot be booted, if it cannot. */
+export type GuestProblem = (guest: string, memoryBytes: number) => string | undefined;
+
 /** Everything that is wrong with a world as a whole. */
-export function checkWorld(world: World): Finding[] {
+export function checkWorld(world: World, guestProblem: GuestProblem = () => undefined): Finding[] {
+  const files = world.vms.flatMap((vm, index) => {
+    const problem = isGuestPath(vm.guest) ? guestProblem(vm.guest, quantity('size', vm.memory)) : undefined;
+    return problem === undefined ? [] : [finding(['vms', index, 'guest'], problem)];
+  });
   return [
+    ...files,
     ...checkHost(world),
     ...checkNames(world),
     ...world.vms.flatMap((vm, index) => checkVm(world, vm, index)),
@@ -37,8 +46,7 @@ function checkHost({ host, duration }: World): Finding[] {
   const findings: Finding[] = [
     ...within(['duration'], 'duration', duration, 1, DURATION_MAX),
     ...within(['host', 'quantum'], 'duration', host.quantum, QUANTUM_MIN, QUANTUM_MAX),
-    ...within(['host', 'memory'], 'size', host.memory, MIB, HOST_MEMORY_MAX),
-    ...wholePages(['host', 'memory'], host.memory),
+    ...memorySize(['host', 'memory'], host.memory, MIB, HOST_MEMORY_MAX),
   ];
   if (host.frequency !== 'auto') {
     findings.push(...within(['host', 'frequency'], 'frequency', host.frequency, FREQUENCY_MIN, FREQUENCY_MAX));
@@ -72,8 +80,7 @@ export function vmNames(vm: Pick<VmInput, 'name' | 'count'>): string[] {
 function checkVm(world: World, vm: VmInput, index: number): Finding[] {
   const at = (key: string) => ['vms', index, key];
   const findings: Finding[] = [
-    ...within(at('memory'), 'size', vm.memory, GUEST_MEMORY_MIN, GUEST_MEMORY_MAX),
-    ...wholePages(at('memory'), vm.memory),
+    ...memorySize(at('memory'), vm.memory, GUEST_MEMORY_MIN, GUEST_MEMORY_MAX),
     ...checkTechnique(world, vm, index),
   ];
   const guests = namesOf(GUESTS);
@@ -83,15 +90,40 @@ function checkVm(world: World, vm: VmInput, index: number): Finding[] {
       finding(at('guest'), `found ${found(vm.guest)}, ${expected}.${didYouMean(vm.guest, guests)}`.replace(/\.$/, '')),
     );
   }
-  for (const [placeholder] of vm.workload.matchAll(/\{[^{}]*\}/g)) {
-    if (placeholder === '{seed}' || placeholder === '{vm}') continue;
-    findings.push(finding(at('workload'), `found ${found(placeholder)}, expected {seed} or {vm}`));
-  }
-  if (/[^\x20-\x7e]/.test(vm.workload)) {
-    findings.push(finding(at('workload'), 'a command line is one line of plain ASCII characters'));
-  }
+  findings.push(...checkWorkload(vm, at('workload')));
   if (vm.cap > vm.vcpus * 100) {
     findings.push(finding(at('cap'), `found ${vm.cap}, expected at most ${vm.vcpus * 100} (100 per vCPU)`));
+  }
+  return findings;
+}
+
+/** The command line: its characters, its placeholders, and for our own guests every word of it. */
+function checkWorkload(vm: VmInput, path: readonly (string | number)[]): Finding[] {
+  if (/[^\x20-\x7e]/.test(vm.workload)) return [finding(path, 'a command line is one line of plain ASCII characters')];
+  const findings: Finding[] = [];
+  for (const [placeholder] of vm.workload.matchAll(/\{[^{}]*\}/g)) {
+    if (placeholder === '{seed}' || placeholder === '{vm}') continue;
+    findings.push(finding(path, `found ${found(placeholder)}, expected {seed} or {vm}`));
+  }
+  const guest = GUESTS.find((entry) => entry.name === vm.guest);
+  const workloads = Object.keys(guest?.workloads ?? {});
+  if (guest === undefined || workloads.length === 0) return findings;
+  const words = vm.workload.split(' ').filter((word) => word !== '');
+  const [name, second] = words.filter((word) => !word.includes('='));
+  const known = name === undefined ? undefined : guest.workloads[name];
+  const expected = `expected one of ${workloads.join(', ')}`;
+  if (name === undefined) findings.push(finding(path, `found no workload for ${guest.name}, ${expected}`));
+  else if (known === undefined) {
+    findings.push(finding(path, `found ${found(name)}, ${expected}.${didYouMean(name, workloads)}`.replace(/\.$/, '')));
+  }
+  if (second !== undefined)
+    findings.push(finding(path, `found ${found(second)} after ${found(name)}, expected name=value`));
+  const options = [...Object.keys(known?.options ?? {}), ...Object.keys(guest.kernel_options)];
+  for (const word of words) {
+    const option = word.split('=')[0] ?? '';
+    if (known === undefined || !word.includes('=') || options.includes(option)) continue;
+    const message = `unknown option ${found(option)} of ${name}, expected one of ${options.join(', ')}.${didYouMean(option, options)}`;
+    findings.push(finding(path, message.replace(/\.$/, '')));
   }
   return findings;
 }
@@ -99,21 +131,21 @@ function checkVm(world: World, vm: VmInput, index: number): Finding[] {
 function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
   const at = (key: string) => ['vms', index, key];
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique);
-  const preset = PRESETS.find((entry) => entry.name === world.host.preset);
+  const preset = PRESETS.find((entry) => entry.id === world.host.preset);
   if (technique === undefined || preset === undefined) return [];
   const findings: Finding[] = [];
   if (vm.paging !== 'auto' && !technique.paging.includes(vm.paging)) {
     const allowed = ['auto', ...technique.paging].join(' or ');
     findings.push(finding(at('paging'), `found ${found(vm.paging)}, but ${vm.technique} needs ${allowed}`));
   }
-  if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.nestedPaging) {
+  if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.vmx.nestedPaging) {
     findings.push(
-      finding(at('paging'), `found "nested", but the preset ${preset.name} has no nested paging; use shadow`),
+      finding(at('paging'), `found "nested", but the preset ${preset.id} has no nested paging; use shadow`),
     );
   }
-  if (vm.tagged_tlb === true && !preset.taggedTlb) {
+  if (vm.tagged_tlb === true && !preset.vmx.taggedTlb) {
     findings.push(
-      finding(at('tagged_tlb'), `found true, but the preset ${preset.name} has no tagged TLB; use auto or false`),
+      finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
   }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
@@ -153,8 +185,8 @@ function within(
   return [finding(path, `found ${found(text)}, ${range}`)];
 }
 
-function wholePages(path: readonly (string | number)[], text: string): Finding[] {
-  return quantity('size', text) % 4096 === 0
-    ? []
-    : [finding(path, `found ${found(text)}, expected a multiple of 4 KiB`)];
+function memorySize(path: readonly (string | number)[], text: string, min: number, max: number): Finding[] {
+  const range = within(path, 'size', text, min, max);
+  if (range.length > 0 || quantity('size', text) % PAGE_BYTES === 0) return range;
+  return [finding(path, `found ${found(text)}, expected a multiple of 4 KiB`)];
 }

@@ -5,14 +5,12 @@
  */
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
-import { PRESETS, SCHEDULERS, TECHNIQUES } from './catalog.ts';
+import type { Params } from '../host/scheduler.ts';
+import { PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
 import type { Scheduler, VmInput, World } from './schema.ts';
-import { parseQuantity, quantity } from './units.ts';
-
-/** A value of a scheduler's parameter; durations in nanoseconds. */
-export type ParamValue = number | boolean;
+import { quantity } from './units.ts';
 
 export interface ResolvedHost {
   readonly preset: string;
@@ -20,7 +18,7 @@ export interface ResolvedHost {
   readonly pcpus: number;
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
-  readonly scheduler: { readonly policy: string; readonly params: Readonly<Record<string, ParamValue>> };
+  readonly scheduler: { readonly policy: string; readonly params: Params };
 }
 
 export interface ResolvedVm {
@@ -71,7 +69,7 @@ export function planRuns(scenario: Scenario, fileOf: (guest: string) => string):
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: string) => string): ResolvedRun {
   const { world, axes } = point;
-  const names = world.vms.flatMap((vm) => vmNames(vm).map((name) => ({ vm, name })));
+  const all = world.vms.flatMap((vm) => vmNames(vm).map((name, member) => ({ vm, name, member })));
   return {
     runId,
     role: 'point',
@@ -79,12 +77,17 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: s
     axes,
     durationNs: quantity('duration', world.duration),
     host: resolveHost(world),
-    vms: names.map(({ vm, name }, index) => resolveVm(world, vm, name, index + 1, seed, fileOf)),
+    vms: all.map(({ vm, name, member }, index) => {
+      // The seed of a member does not depend on how many others there are.
+      const ownSeed = new Streams(seed).stream(`workload of ${vm.name}, member ${member + 1}`).uint32() >>> 1;
+      const workload = vm.workload.replaceAll('{seed}', String(ownSeed)).replaceAll('{vm}', String(index + 1));
+      return resolveVm(world, vm, name, workload, fileOf);
+    }),
   };
 }
 
 function resolveHost({ host }: World): ResolvedHost {
-  const preset = PRESETS.find((entry) => entry.name === host.preset)!;
+  const preset = PRESETS.find((entry) => entry.id === host.preset)!;
   return {
     preset: host.preset,
     frequencyHz: host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency),
@@ -96,42 +99,30 @@ function resolveHost({ host }: World): ResolvedHost {
 }
 
 function resolveScheduler(scheduler: Scheduler | string): ResolvedHost['scheduler'] {
-  const { policy, ...written } = typeof scheduler === 'string' ? { policy: scheduler } : scheduler;
-  const specs = SCHEDULERS.find((entry) => entry.name === policy)?.params ?? [];
-  const values: Readonly<Record<string, unknown>> = written;
-  const params = specs.map((spec) => [spec.name, paramValue(values[spec.name] ?? spec.default)] as const);
-  return { policy, params: Object.fromEntries(params) };
-}
-
-function paramValue(value: unknown): ParamValue {
-  if (typeof value !== 'string') return value as ParamValue;
-  for (const kind of ['duration', 'size', 'frequency'] as const) {
-    const parsed = parseQuantity(kind, value);
-    if (typeof parsed === 'number') return parsed;
-  }
-  throw new Error(`not validated: ${value}`);
+  const { policy, ...params } = typeof scheduler === 'string' ? { policy: scheduler } : scheduler;
+  return { policy, params: params as Params };
 }
 
 function resolveVm(
   world: World,
   vm: VmInput,
   name: string,
-  number: number,
-  seed: number,
+  workload: string,
   fileOf: (guest: string) => string,
 ): ResolvedVm {
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique)!;
-  const preset = PRESETS.find((entry) => entry.name === world.host.preset)!;
-  const usual = technique.paging.find((paging) => paging !== 'nested' || preset.nestedPaging) ?? technique.paging[0]!;
-  const ownSeed = new Streams(seed).stream(`workload of ${name}`).uint32() >>> 1;
+  const preset = PRESETS.find((entry) => entry.id === world.host.preset)!;
+  const usual =
+    technique.paging.find((paging) => paging !== 'nested' || preset.vmx.nestedPaging) ?? technique.paging[0]!;
   return {
     name,
     guest: vm.guest,
     imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
-    workload: vm.workload.replaceAll('{seed}', String(ownSeed)).replaceAll('{vm}', String(number)),
+    workload,
     technique: vm.technique,
     paging: vm.paging === 'auto' ? usual : vm.paging,
-    taggedTlb: vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.taggedTlb : vm.tagged_tlb),
+    taggedTlb:
+      vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.vmx.taggedTlb : vm.tagged_tlb),
     memoryBytes: quantity('size', vm.memory),
     vcpus: vm.vcpus,
     weight: vm.weight,

@@ -7,7 +7,7 @@
  * Invariant: `doc`, written as YAML, parses to an equal Scenario.
  */
 import { stringify } from 'yaml';
-import { checkWorld } from './checks.ts';
+import { checkWorld, type GuestProblem } from './checks.ts';
 import { check, unknownKey } from './explain.ts';
 import { formatPath, isPlainObject, type Path, valueAt, withValue } from './paths.ts';
 import { type Finding, finding, found, type Place, type Problem, placed, ScenarioError } from './problems.ts';
@@ -50,6 +50,8 @@ export interface ParseOptions {
   readonly seeds?: readonly number[];
   /** Kinds of charts there are; without it, chart names are not checked. */
   readonly charts?: readonly string[];
+  /** Opens the file of a guest, given as it is written; answers what is wrong with it. Without it, files are not opened. */
+  readonly guestProblem?: GuestProblem;
 }
 
 /** The typed twin of a scenario file. Throws ScenarioError as the file would. */
@@ -99,7 +101,7 @@ function readScenario(source: Source, options: ParseOptions): Scenario {
   const brokenSweep = broken.length > 0;
   const tooMany = broken.some((item) => item.path.length === 1);
   const dimensions = tooMany ? [] : axes.dimensions.filter(({ name }) => !broken.some((item) => item.path[1] === name));
-  const { points, findings } = checkPoints(data, dimensions, source);
+  const { points, findings } = checkPoints(data, dimensions, source, options);
   for (const item of findings) {
     // What is missing may be what a broken axis sets.
     if (brokenSweep && item.missing === true && namedInSweep(data, item.path)) continue;
@@ -158,12 +160,13 @@ function checkPoints(
   data: Record<string, unknown>,
   dimensions: readonly Dimension[],
   source: Source,
+  options: ParseOptions,
 ): { points: Point[]; findings: PointFinding[] } {
   const all = combinations(dimensions);
   const points: Point[] = [];
   const found = new Map<string, { item: Finding; combination: Combination; times: number }>();
   for (const combination of all) {
-    const { world, findings } = checkPoint(pick(applyCombination(data, combination), WORLD_KEYS));
+    const { world, findings } = checkPoint(pick(applyCombination(data, combination), WORLD_KEYS), options);
     if (world !== undefined) points.push({ axes: labels(combination), world });
     for (const item of findings) {
       const key = `${formatPath(item.path)}: ${item.message}`;
@@ -184,27 +187,33 @@ function checkPoints(
   return { points, findings };
 }
 
-function checkPoint(data: Record<string, unknown>): { world?: World; findings: readonly Finding[] } {
+function checkPoint(
+  data: Record<string, unknown>,
+  options: ParseOptions,
+): { world?: World; findings: readonly Finding[] } {
   const first = check(worldSchema, data);
   if (first.value !== undefined) {
     const world = withScheduler(first.value);
-    return { world, findings: checkWorld(world) };
+    return { world, findings: checkWorld(world, options.guestProblem) };
   }
   // Take out what is wrong and look at the rest, so that a user sees all mistakes at once and not in turns.
   const second = check(worldSchema, repaired(data, first.findings));
   if (second.value === undefined) return { findings: first.findings };
-  const more = checkWorld(withScheduler(second.value));
+  const more = checkWorld(withScheduler(second.value), options.guestProblem);
   const known = first.findings.map((item) => item.path);
   return {
     findings: [...first.findings, ...more.filter((item) => !known.some((path) => startsWith(item.path, path)))],
   };
 }
 
+/** A guest of the catalogue that asks for nothing. */
+const STAND_IN_GUEST = 'hello';
+
 /** The data without the values that are wrong, and with stand-ins for those that are missing. */
 function repaired(data: unknown, findings: readonly Finding[]): unknown {
   let result = data;
   for (const { path } of findings) {
-    const standIns: Record<string, unknown> = { name: `unnamed-${path.at(-2)}`, guest: 'unknown.elf' };
+    const standIns: Record<string, unknown> = { name: `unnamed-${path.at(-2)}`, guest: STAND_IN_GUEST };
     const key = String(path.at(-1));
     result = withValue(result, path, path[0] === 'vms' && path.length === 3 ? standIns[key] : undefined);
   }

@@ -4,7 +4,7 @@
  * YAML, is again a scenario with the same meaning; units are converted in sweep.ts.
  */
 import { z } from 'zod';
-import { GUESTS, namesOf, type ParamSpec, PRESETS, SCHEDULERS, TECHNIQUES } from './catalog.ts';
+import { GUESTS, namesOf, PRESET_NAMES, SCHEDULERS, TECHNIQUES } from './catalog.ts';
 import { formatQuantity, parseQuantity, type QuantityKind, quantityPattern } from './units.ts';
 
 export const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,39}$/;
@@ -37,23 +37,9 @@ function enumOf(names: readonly string[]) {
   return z.enum(names as [string, ...string[]]);
 }
 
-function paramSchema(param: ParamSpec): z.ZodType {
-  switch (param.kind) {
-    case 'integer':
-      return z.int().min(param.min).max(param.max).default(param.default).describe(param.summary);
-    case 'boolean':
-      return z.boolean().default(param.default).describe(param.summary);
-    default:
-      return quantity(param.kind).default(param.default).describe(param.summary);
-  }
-}
-
 function schedulerSchema() {
-  const policies = SCHEDULERS.map((entry) =>
-    z.strictObject({
-      policy: z.literal(entry.name).describe(entry.summary),
-      ...Object.fromEntries(entry.params.map((param) => [param.name, paramSchema(param)])),
-    }),
+  const policies = SCHEDULERS.map(({ name, summary, params }) =>
+    z.strictObject({ policy: z.literal(name).describe(summary), ...params.shape }),
   );
   return z.discriminatedUnion('policy', policies as [(typeof policies)[0], ...typeof policies]);
 }
@@ -63,7 +49,7 @@ export const schedulerObject = schedulerSchema();
 
 const host = z
   .strictObject({
-    preset: enumOf(namesOf(PRESETS)).default('broadwell').describe('CPU model: what instructions and exits cost'),
+    preset: enumOf(PRESET_NAMES).default('broadwell').describe('CPU model: what instructions and exits cost'),
     pcpus: z.int().min(1).max(64).default(1).describe('Number of physical CPUs'),
     frequency: z
       .union([z.literal('auto'), quantity('frequency')])
@@ -168,7 +154,7 @@ export type World = z.output<typeof worldSchema>;
 export type VmInput = World['vms'][number];
 export type Head = z.output<typeof headSchema>;
 export type Axis = z.output<typeof axis>;
-export type Scheduler = z.output<typeof schedulerObject>;
+export type Scheduler = { readonly policy: string } & Readonly<Record<string, unknown>>;
 /** A complete scenario: every default filled in, except what an axis sets. */
 export type ScenarioDoc = Head & World;
 

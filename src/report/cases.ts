@@ -9,9 +9,9 @@ import { frame, isPoint, type Results, runOf } from './results.ts';
 export interface Case {
   readonly vm: Row;
   readonly run: Row;
-  /** What the guest does, short: `sieve`, or `sieve (nano)` where guests differ. */
+  /** What the guest does, short: `sieve`. */
   readonly workload: string;
-  /** How it is virtualized: technique, paging, and whatever else an axis varies. */
+  /** How it is virtualized: technique, paging, the guest where guests are compared, and whatever else an axis varies. */
   readonly variant: string;
   /** The part of `variant` that names technique and paging. */
   readonly technique: string;
@@ -23,9 +23,12 @@ export function casesOf(results: Results): Case[] {
   const rows = frame(results, 'vms').rows.filter((row) => isPoint(run(row)));
   const workload = workloadNames(rows);
   const others = otherAxes(results, rows, run);
+  // Named in the variant from the second guest on.
+  const guests = distinct(rows.map((row) => text(row, 'guest')));
   return rows.map((vm) => {
     const technique = techniqueName(vm);
-    const labels = others.map((axis) => text(run(vm), axis)).filter((label) => label !== '');
+    const guest = guests.indexOf(text(vm, 'guest')) > 0 ? text(vm, 'guest') : '';
+    const labels = [guest, ...others.map((axis) => text(run(vm), axis))].filter((label) => label !== '');
     return { vm, run: run(vm), workload: workload(vm), variant: [technique, ...labels].join(' \u00b7 '), technique };
   });
 }
@@ -39,13 +42,11 @@ export function techniqueName(vm: Row): string {
 
 /** The first word of the command line where that is enough to tell the workloads apart. */
 function workloadNames(rows: readonly Row[]): (row: Row) => string {
-  const guests = distinct(rows.map((row) => text(row, 'guest')));
   const byFirst = groupBy(distinct(rows.map(plainWorkload)), firstWord);
   return (row) => {
     const plain = plainWorkload(row);
     const alone = (byFirst.get(firstWord(plain)) ?? []).length <= 1;
-    const name = (alone ? firstWord(plain) : plain) || text(row, 'guest');
-    return guests.length > 1 && name !== text(row, 'guest') ? `${name} (${text(row, 'guest')})` : name;
+    return (alone ? firstWord(plain) : plain) || text(row, 'guest');
   };
 }
 

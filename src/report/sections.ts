@@ -83,12 +83,17 @@ export function tablesSection(results: Results): Html {
   return [
     element('h2', 'All virtual machines'),
     paragraph('Click on a title to sort. The CSV files beside this page have every column of every table.'),
-    table(columns, points.map(cellsOf)),
+    points.length <= OPEN_ROWS_MAX
+      ? table(columns, points.map(cellsOf))
+      : details(`All ${points.length} virtual machines`, table(columns, points.map(cellsOf))),
     baselines.length === 0
       ? ''
       : details(`Baselines: ${baselines.length} native twins that hvsim added`, table(columns, baselines.map(cellsOf))),
   ].join('\n');
 }
+
+/** Longer tables are folded. */
+const OPEN_ROWS_MAX = 60;
 
 const NUMERIC = new Set(['run_id', 'instructions', 'exits', 'work_units', 'slowdown_ratio']);
 

@@ -42,8 +42,12 @@ export const ACCOUNT_COLOURS: Readonly<Record<string, string>> = {
 
 /** A scale that gives every name its colour: that of its technique, else the next of the palette. */
 export function colourScale(names: readonly string[]): Spec {
+  const own = Object.values(TECHNIQUE_COLOURS).filter((colour) =>
+    names.some((name) => TECHNIQUE_COLOURS[name] === colour),
+  );
+  const free = PALETTE.filter((colour) => !own.includes(colour));
   let next = 0;
-  const range = names.map((name) => TECHNIQUE_COLOURS[name] ?? PALETTE[next++ % PALETTE.length]);
+  const range = names.map((name) => TECHNIQUE_COLOURS[name] ?? free[next++ % free.length]);
   return { domain: names, range };
 }
 

@@ -202,6 +202,14 @@ describe('one pCPU, 60 s', () => {
     expect(percent(lab)[0]!).toBeGreaterThan(85);
   });
 
+  // Not in the reference either: with 256:512:1280 the heavy one waits 60 ms when both others are within their share,
+  // collects more than 300 credits, is deactivated and loses half of them: 57 % instead of 62.5 %.
+  test('very uneven weights: what a unit cannot hold of its credit is lost', () => {
+    const lab = minute({ vms: [A, { ...A, weight: 512 }, { ...A, weight: 1280 }] });
+    expect(percent(lab)[2]!).toBeLessThan(60);
+    expect(percent(lab)[0]! / percent(lab)[1]!).toBeCloseTo(0.5, 1);
+  });
+
   test('a yielding vCPU lets its equal go first and loses nothing but its turn', () => {
     const lab = new Lab({ policy: credit, params: { ratelimit_us: 0 }, vms: [{ demand: yielder }, A] });
     lab.runMs(3000);

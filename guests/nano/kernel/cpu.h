@@ -12,6 +12,7 @@
 #define CR0_PE 0x00000001u /* protected mode */
 #define CR0_EM 0x00000004u /* x87 instructions raise #NM: this kernel saves no x87 state */
 #define CR0_TS 0x00000008u
+#define CR0_ET 0x00000010u /* always 1 since the 486 */
 #define CR0_WP 0x00010000u /* read-only pages bind the kernel as well: copy-on-write needs it */
 #define CR0_PG 0x80000000u
 #define CR4_PSE 0x00000010u /* 4 MiB pages */
@@ -37,9 +38,7 @@ static inline void hlt(void) { __asm__ volatile("hlt" : : : "memory"); }
 /* No interrupt is taken between the two: `sti` holds them off for one instruction (SDM vol 2, STI). */
 static inline void sti_hlt(void) { __asm__ volatile("sti; hlt" : : : "memory"); }
 
-static inline u32 read_cr0(void) { u32 v; __asm__ volatile("movl %%cr0, %0" : "=r"(v)); return v; }
 static inline u32 read_cr2(void) { u32 v; __asm__ volatile("movl %%cr2, %0" : "=r"(v)); return v; }
-static inline u32 read_cr4(void) { u32 v; __asm__ volatile("movl %%cr4, %0" : "=r"(v)); return v; }
 static inline void write_cr0(u32 v) { __asm__ volatile("movl %0, %%cr0" : : "r"(v) : "memory"); }
 static inline void write_cr3(u32 v) { __asm__ volatile("movl %0, %%cr3" : : "r"(v) : "memory"); }
 static inline void write_cr4(u32 v) { __asm__ volatile("movl %0, %%cr4" : : "r"(v) : "memory"); }

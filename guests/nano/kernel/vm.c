@@ -48,9 +48,10 @@ void vm_init(u32 ram_end)
         map_small(last_table, large_end, ram_end);
     kernel_directory[DIRECTORY_INDEX(WINDOW_BASE)] = (u32)window_table | PTE_PRESENT | PTE_WRITE;
 
-    write_cr4(read_cr4() | CR4_PSE);
+    /* Whole values, not bits added to what a loader left: the same state everywhere. */
+    write_cr4(CR4_PSE);
     vm_activate(0);
-    write_cr0(CR0_PE | CR0_EM | CR0_TS | CR0_WP | CR0_PG | (read_cr0() & ~0xFu));
+    write_cr0(CR0_PE | CR0_EM | CR0_TS | CR0_ET | CR0_WP | CR0_PG);
 }
 
 /* The idle loop keeps the space of the last task, so a task that only slept pays no TLB flush. */

@@ -35,7 +35,7 @@ const params = z.strictObject({
     .min(0)
     .max(1_000_000)
     .default(1000)
-    .describe('shortest time between two attempts of a pCPU to steal'),
+    .describe('pause of a pCPU between two attempts to steal; an idle one then waits for the next wake-up'),
   tickle_one_idle_cpu: z.boolean().default(true).describe('a wake-up alerts one suitable idle pCPU, not all of them'),
   boost: z.boolean().default(true).describe('a vCPU within its share goes first when it wakes up'),
   accounting: z
@@ -230,7 +230,8 @@ class Credit implements Scheduler {
     const queue = this.queues[pcpu]!;
     const head = queue.units[0] ?? null;
     const priority = head === null ? IDLE : head.priority;
-    if (priority <= OVER && now - queue.lastBalance > this.params.load_balance_ratelimit_us * NS_PER_US) {
+    const pause = this.params.load_balance_ratelimit_us * NS_PER_US;
+    if (priority <= OVER && (pause === 0 || now - queue.lastBalance > pause)) {
       queue.lastBalance = now;
       const stolen = this.steal(pcpu, now, priority);
       if (stolen !== null) return stolen;

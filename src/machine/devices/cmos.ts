@@ -21,7 +21,8 @@ import { CLOCK_REGISTERS, isClockRegister, registersToSeconds, secondsToRegister
 
 const INDEX_PORT = 0x70;
 const REGISTERS = 128;
-const ALARM_REGISTERS = [1, 3, 5] as const; // seconds, minutes, hours; each is one more than the time it is compared with
+/** Seconds, minutes, hours of the alarm: each one above the clock register that it is compared with. */
+const ALARM_REGISTERS = [1, 3, 5] as const;
 const A = 0x0a;
 const B = 0x0b;
 const C = 0x0c;
@@ -116,7 +117,7 @@ export class Cmos implements PortDevice {
   }
 
   private newState(): CmosState {
-    const registers = new Array<number>(REGISTERS).fill(0);
+    const registers = Array.from({ length: REGISTERS }, () => 0);
     registers[A] = A_BASE_32KHZ;
     registers[B] = B_24_HOURS;
     registers[D] = D_VALID;

@@ -61,7 +61,7 @@ export function setPin(chip: PicChipState, pin: number, high: boolean): void {
   const bit = 1 << pin;
   if (!high) {
     chip.pins &= ~bit;
-    chip.edges &= ~bit; // the pin must stay high until the first INTA, or the request is gone ("Interrupt Triggering Modes")
+    chip.edges &= ~bit; // low before the first INTA: the request is gone ("Edge and Level Triggered Modes")
   } else if ((chip.pins & bit) === 0) {
     chip.pins |= bit;
     chip.edges |= bit;

@@ -4,7 +4,8 @@
  * character time-out comes after no time. The sender at the other end has flow control, so received bytes wait in
  * `input` while the FIFO is full, and only loopback can overrun.
  * Invariants: the interrupt pin is up iff a source that IER enables is active, OUT2 is set and loopback is off
- * (OUT2 gates the driver on a PC, and loopback forces the OUT2 pin inactive); rx holds at most 16 bytes, 1 without FIFO.
+ * (OUT2 gates the driver on a PC, and loopback forces the OUT2 pin inactive); rx holds at most 16 bytes, or 1
+ * without FIFO.
  * Source: PC16550D data sheet (National Semiconductor), section 8 "Registers"; IBM PC/AT serial adapter for OUT2.
  * Not modelled: parity and framing errors, break, word length (all 8 bits pass), DMA mode pins.
  */

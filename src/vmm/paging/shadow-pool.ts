@@ -202,6 +202,7 @@ export class ShadowPool {
   private unlink(page: ShadowPage, i: number, mfn: Mfn): void {
     const next = page.next[i]!;
     const previous = page.previous[i]!;
+    if (next !== NONE) this.pageOf(next).previous[next & 1023] = previous;
     if (previous !== NONE) this.pageOf(previous).next[previous & 1023] = next;
     else if (next !== NONE) this.heads.set(mfn, next);
     else this.heads.delete(mfn);

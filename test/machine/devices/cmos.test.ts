@@ -32,7 +32,11 @@ describe('calendar', () => {
     fc.assert(
       fc.property(seconds, fc.constantFrom(0, 2, 4, 6), (second, registerB) => {
         const date = new Date(start + second * 1000);
-        const bytes = secondsToRegisters(second, registerB, new Array<number>(128).fill(0));
+        const bytes = secondsToRegisters(
+          second,
+          registerB,
+          Array.from({ length: 128 }, () => 0),
+        );
         const isBinary = (registerB & 4) !== 0;
         const plain = (byte: number) => (isBinary ? byte : Number(byte.toString(16)));
         expect([0x32, 9, 8, 7, 6, 2, 0].map((index) => plain(bytes[index]!))).toEqual([
@@ -45,9 +49,10 @@ describe('calendar', () => {
           date.getUTCSeconds(),
         ]);
         const hour = date.getUTCHours();
-        if ((registerB & 2) !== 0) expect(plain(bytes[4]!)).toBe(hour);
-        else
-          expect([plain(bytes[4]! & 0x7f), bytes[4]! >= 0x80]).toEqual([hour % 12 === 0 ? 12 : hour % 12, hour >= 12]);
+        const is24 = (registerB & 2) !== 0;
+        const shown = is24 ? hour : hour % 12 || 12;
+        const isMarked = !is24 && hour >= 12;
+        expect([plain(bytes[4]! & 0x7f), bytes[4]! >= 0x80]).toEqual([shown, isMarked]);
         expect(registersToSeconds(bytes, registerB)).toBe(second);
       }),
       { numRuns: 2000 },

@@ -47,11 +47,11 @@ function readStatus(pit: Pit, index: number): number {
 describe('the input clock', () => {
   test('pulse times and pulse counts are exact over 48 days', () => {
     fc.assert(
-      fc.property(fc.nat(5_000_000_000_000), (tick) => {
+      fc.property(fc.integer({ min: 1, max: 5_000_000_000_000 }), (tick) => {
         const time = pitTickTime(tick, HZ);
         expect(time).toBe(exactTime(tick));
         expect(pitTicksAt(time, HZ)).toBe(tick);
-        if (time > 0) expect(pitTicksAt(time - 1, HZ)).toBe(tick - 1);
+        expect(pitTicksAt(time - 1, HZ)).toBe(tick - 1);
       }),
       { numRuns: 3000 },
     );
@@ -127,12 +127,16 @@ describe('modes, pulse by pulse (data sheet, figures 15-20)', () => {
     expect(trace(2, 4, 11, rewrite)).toBe('H4 H3 H2 L1 H5 H4 H3 H2 L1 H5');
   });
   test('mode 2: GATE low raises OUT and stops; its rise reloads', () => {
+    let out = false;
     const gate = (pit: Pit, pulse: number) => {
-      if (pulse === 3) pit.setGate(2, false);
-      if (pulse === 3) expect(pit.out(2)).toBe(true);
+      if (pulse === 3) {
+        pit.setGate(2, false);
+        out = pit.out(2);
+      }
       if (pulse === 5) pit.setGate(2, true);
     };
     expect(trace(2, 3, 10, gate)).toBe('H3 H2 L1 H1 H1 H3 H2 L1 H3');
+    expect(out).toBe(true);
   });
   test('mode 3, even: N/2 high, N/2 low, counting by two', () => {
     expect(trace(3, 4, 10)).toBe('H4 H2 L4 L2 H4 H2 L4 L2 H4');
@@ -282,6 +286,7 @@ test('random runs agree with a model that counts pulse by pulse', () => {
       naive.rises = 0;
       let tick = 0;
       for (const each of steps) {
+        let isForetold = true;
         if (each.do === 'pulses') {
           const next = nextOutTick(counter);
           const rises = naive.rises;
@@ -291,7 +296,7 @@ test('random runs agree with a model that counts pulse by pulse', () => {
             if (firstRise < 0 && naive.rises !== rises) firstRise = tick + n;
           }
           // The counter named a moment before which no edge comes.
-          expect(firstRise < 0 || (next >= 0 && next <= firstRise)).toBe(true);
+          isForetold = firstRise < 0 || (next >= 0 && next <= firstRise);
           tick += each.n;
           advance(counter, tick);
         } else if (each.do === 'control') {
@@ -304,6 +309,7 @@ test('random runs agree with a model that counts pulse by pulse', () => {
           setGate(counter, each.high);
           naive.setGate(each.high);
         }
+        expect(isForetold).toBe(true);
         expect({ out: counter.out, count: countOf(counter), status: statusOf(counter), rises: counter.rises }).toEqual({
           out: naive.out,
           count: naive.count(),

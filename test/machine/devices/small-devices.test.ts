@@ -166,7 +166,7 @@ describe('keyboard controller', () => {
 
 describe('VGA text', () => {
   function put(screen: Uint8Array, cell: number, text: string): void {
-    for (const [n, character] of [...text].entries()) screen[2 * (cell + n)] = character.charCodeAt(0);
+    for (let n = 0; n < text.length; n++) screen[2 * (cell + n)] = text.charCodeAt(n);
   }
 
   test('lines are trimmed at the right, empty lines at the end dropped', () => {
@@ -207,16 +207,18 @@ describe('VGA text', () => {
   test('vertical retrace comes 70 times a second and shows as blank too', () => {
     const clock = new FakeClock();
     const vga = new VgaText(clock);
+    const seen = new Set<number>();
     let retraces = 0;
     let wasRetrace = false;
     for (let time = 0; time < 1e9; time += 20_000) {
       clock.runTo(time);
       const status = vga.readPort(0x3da, 1);
       const isRetrace = (status & 0x08) !== 0;
-      if (isRetrace) expect(status).toBe(0x09);
+      if (isRetrace) seen.add(status);
       if (isRetrace && !wasRetrace) retraces++;
       wasRetrace = isRetrace;
     }
     expect(retraces).toBe(70);
+    expect([...seen]).toEqual([0x09]);
   });
 });

@@ -37,6 +37,7 @@ const RESERVED_SLOT = 2;
 
 type Command =
   | { kind: 'edit'; gpa: number; value: number; bytes: 1 | 4 | 8 }
+  | { kind: 'flip'; gpa: number; bits: number }
   | { kind: 'access'; lin: number; access: number }
   | { kind: 'cr3'; gfn: number }
   | { kind: 'mode'; bit: 'wp' | 'pg' | 'pse' | 'pge' }
@@ -74,12 +75,22 @@ const edit = fc
   })
   .map((e): Command => ({ kind: 'edit', gpa: (e.table << 12) | (e.slot << 2), value: e.value, bytes: e.bytes }));
 
+/** What a page scanner or a copy-on-write handler does: changes some bits of an entry that is there. */
+const flip = fc
+  .record({
+    table: fc.constantFrom(...TABLES),
+    slot: fc.constantFrom(...DIRECTORY_SLOTS, ...TABLE_SLOTS),
+    bits: fc.constantFrom(0x20, 0x20, 0x40, 0x60, PTE_WRITABLE, PTE_USER, PTE_PRESENT, 0x80, 0x100),
+  })
+  .map((f): Command => ({ kind: 'flip', gpa: (f.table << 12) | (f.slot << 2), bits: f.bits }));
+
 const access = fc
   .record({ lin, access: fc.constantFrom(0, ACCESS_WRITE, ACCESS_USER, ACCESS_USER | ACCESS_WRITE, ACCESS_FETCH) })
   .map((a): Command => ({ kind: 'access', ...a }));
 
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 30, arbitrary: edit },
+  { weight: 20, arbitrary: edit },
+  { weight: 20, arbitrary: flip },
   { weight: 60, arbitrary: access },
   { weight: 6, arbitrary: fc.constantFrom(...ROOTS).map((gfn): Command => ({ kind: 'cr3', gfn })) },
   {
@@ -90,6 +101,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Command>({ kind: 'flush' }) },
   { weight: 2, arbitrary: fc.integer({ min: 3, max: 12 }).map((gfn): Command => ({ kind: 'trace', gfn })) },
   { weight: 2, arbitrary: fc.integer({ min: 0, max: 19 }).map((gfn): Command => ({ kind: 'move', gfn })) },
+  { weight: 2, arbitrary: fc.constantFrom(...ROOTS).map((gfn): Command => ({ kind: 'move', gfn })) },
 );
 
 interface Setup {
@@ -149,6 +161,8 @@ class Rig {
     switch (step.kind) {
       case 'edit':
         return this.edit(step.gpa, step.value, step.bytes);
+      case 'flip':
+        return this.edit(step.gpa, this.physmap.read32(step.gpa) ^ step.bits, 4);
       case 'access':
         return this.access(step.lin, step.access);
       case 'cr3':
@@ -323,7 +337,7 @@ test('the shadow behaves as the guest tables that it stands for', () => {
       tracedWrites += rig.shadow.tracedWrites;
       rig.finish();
     }),
-    { numRuns: Number(process.env["NR"] ?? 400) },
+    { numRuns: Number(process.env['HVSIM_RUNS'] ?? 400) },
   );
   // The commands must really reach what the test is about.
   expect(filled).toBeGreaterThan(2000);

@@ -1,0 +1,153 @@
+#!/usr/bin/env node
+/**
+ * The command line: names of commands and options, and nothing else. Each command is loaded when it is used.
+ * Exit codes: 0 ok; 1 a run failed, or a difference was found; 2 bad usage or a bad scenario; 70 a defect of hvsim.
+ * `boot` has its own: that of the guest.
+ */
+import { Command, CommanderError } from 'commander';
+import { packageVersion } from './commands/package.ts';
+import { note, toleratePipes } from './commands/terminal.ts';
+import { UserError } from './core/errors.ts';
+
+const EXIT_USAGE = 2;
+const EXIT_DEFECT = 70;
+
+function program(): Command {
+  const root = new Command('hvsim')
+    .description('A deterministic simulator of hypervisors that executes real 32-bit x86 guest code.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .showHelpAfterError('(hvsim --help shows how)')
+    .showSuggestionAfterError()
+    .exitOverride()
+    .addHelpText('after', ROOT_EXAMPLES);
+  addExperiments(root);
+  addBoot(root);
+  return root;
+}
+
+function addExperiments(root: Command): void {
+  root
+    .command('run')
+    .description('run scenarios; write CSV files, charts and a report')
+    .argument('<scenario...>', 'scenario files (YAML)')
+    .option('-o, --out <dir>', 'folder of results; each scenario gets a folder of its name in it', 'results')
+    .option('-s, --set <path=value>', 'replace a value of the scenario; may be repeated', collect, [])
+    .option('--seed <n>', 'run with this seed only')
+    .option('-j, --jobs <n>', 'number of workers (default: one per core); results do not depend on it')
+    .option('--engine <name>', 'how guest code is executed: interpreter', engineOf, 'interpreter')
+    .option('-q, --quiet', 'no progress')
+    .addHelpText('after', RUN_EXAMPLES)
+    .action(async (files, options) => done((await import('./commands/run.ts')).runCommand(files, options)));
+  root
+    .command('validate')
+    .description('check scenarios without running them')
+    .argument('<scenario...>', 'scenario files (YAML)')
+    .option('-s, --set <path=value>', 'replace a value of the scenario; may be repeated', collect, [])
+    .addHelpText('after', '\nExample:\n  hvsim validate scenarios/*.yaml')
+    .action(async (files, options) =>
+      done((await import('./commands/validate.ts')).validateCommand(files, options.set)),
+    );
+  root
+    .command('list')
+    .description('list guests, workloads, techniques, schedulers, presets, charts or scenarios')
+    .argument('[kind]', 'what to list; everything without it')
+    .addHelpText('after', '\nExamples:\n  hvsim list\n  hvsim list schedulers')
+    .action(async (kind) => done((await import('./commands/list.ts')).listCommand(kind)));
+  root
+    .command('schema')
+    .description('print the JSON Schema of scenarios, for editors')
+    .addHelpText('after', '\nExample:\n  hvsim schema > scenario.schema.json')
+    .action(async () => done((await import('./commands/schema.ts')).schemaCommand()));
+  root
+    .command('chart')
+    .description('draw the charts and the report of a folder of results again, from its CSV files')
+    .argument('<dir>', 'folder of results, such as results/overhead')
+    .option('--png', 'also as PNG pictures')
+    .addHelpText('after', '\nExample:\n  hvsim chart results/overhead --png')
+    .action(async (dir, options) =>
+      done((await import('./commands/chart.ts')).chartCommand(dir, options.png === true)),
+    );
+  root
+    .command('compare')
+    .description('tell which rows and files of two folders of results differ')
+    .argument('<dir>', 'folder of results')
+    .argument('<other>', 'another one')
+    .addHelpText('after', '\nExample:\n  hvsim compare results/overhead again/overhead')
+    .action(async (dir, other) => done((await import('./commands/compare.ts')).compareCommand(dir, other)));
+}
+
+function addBoot(root: Command): void {
+  root
+    .command('boot')
+    .description('boot a multiboot kernel; its console goes to stdout')
+    .argument('<guest>', 'name of a guest (hvsim list guests), or path of a multiboot ELF file')
+    .option('-t, --technique <name>', 'native, trap-and-emulate or hardware-assisted', 'native')
+    .option('-p, --paging <name>', 'auto, shadow or nested', 'auto')
+    .option('-m, --memory <size>', 'memory of the guest', '64MiB')
+    .option('-a, --append <text>', 'command line of the kernel', '')
+    .option('--preset <name>', 'CPU model (hvsim list presets)', 'broadwell')
+    .option('--max-seconds <s>', 'bound of simulated time', '60')
+    .option('--screen', 'print the text screen at the end')
+    .addHelpText('after', BOOT_EXAMPLES)
+    .action(async (guest, options) => done((await import('./commands/boot.ts')).bootCommand(guest, options)));
+}
+
+const ROOT_EXAMPLES = `
+Examples:
+  hvsim run scenarios/overhead.yaml       results/overhead/report.html says what came out
+  hvsim boot nano --append "sieve n=10000"
+  hvsim list workloads
+
+Exit codes: 0 ok, 1 a run failed or results differ, 2 bad usage or bad scenario, 70 a defect of hvsim.`;
+
+const RUN_EXAMPLES = `
+Examples:
+  hvsim run scenarios/overhead.yaml
+  hvsim run scenarios/*.yaml --jobs 4 --out /tmp/results
+  hvsim run scenarios/consolidation.yaml --seed 7 --set host.pcpus=2 --set "host.quantum=10 us"
+  hvsim run results/overhead/scenario.yaml --out again      the same bytes again`;
+
+const BOOT_EXAMPLES = `
+Ends when the guest writes port 0xF4, halts for good, or crashes. The exit code is that of QEMU's isa-debug-exit,
+((value << 1) | 1) & 255, when the guest wrote the port; 0 when it halted; 1 when it crashed or time ran out.
+
+Examples:
+  hvsim boot nano --append "sieve n=10000 rounds=4"
+  hvsim boot my-kernel.elf --technique hardware-assisted --paging nested --memory 128MiB`;
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+function engineOf(name: string): string {
+  if (name !== 'interpreter') throw new UserError(`--engine: found "${name}", expected interpreter`);
+  return name;
+}
+
+async function done(code: number | Promise<number>): Promise<void> {
+  process.exitCode = await code;
+}
+
+/** Runs a command line; what went wrong becomes a message and an exit code. */
+async function main(argv: readonly string[]): Promise<void> {
+  toleratePipes();
+  try {
+    await program().parseAsync(argv);
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  // Commander has printed its message, and answers 0 for --help and --version.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof UserError) {
+    note(error.message);
+    return EXIT_USAGE;
+  }
+  note(`This is a defect of hvsim:\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  return EXIT_DEFECT;
+}
+
+await main(process.argv);

@@ -1,0 +1,81 @@
+/** hvsim list: the names that scenarios and options may use, one per line with what they stand for. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { UserError } from '../core/errors.ts';
+import { GUESTS, PRESETS, SCHEDULERS, TECHNIQUES } from '../lab/catalog.ts';
+import { parseYaml, readTextFile, SCENARIO_BYTES_MAX } from '../lab/source.ts';
+import { didYouMean } from '../lab/suggest.ts';
+import { formatQuantity } from '../lab/units.ts';
+import { CHARTS } from '../report/charts/index.ts';
+import { packageFile } from './package.ts';
+import { print } from './terminal.ts';
+
+interface Line {
+  readonly name: string;
+  readonly summary: string;
+}
+
+const KINDS: Readonly<Record<string, () => readonly Line[]>> = {
+  guests: () => GUESTS.map(({ name, description }) => ({ name, summary: description })),
+  workloads,
+  techniques: () => TECHNIQUES,
+  schedulers: () => SCHEDULERS,
+  presets: () => PRESETS.map(presetLine),
+  charts: () => CHARTS,
+  scenarios,
+};
+
+export const LIST_KINDS: readonly string[] = Object.keys(KINDS);
+
+export function listCommand(kind: string | undefined): number {
+  if (kind === undefined) {
+    for (const name of LIST_KINDS) {
+      print(`${name}:`);
+      for (const line of linesOf(name)) print(`  ${line}`);
+    }
+    return 0;
+  }
+  if (!LIST_KINDS.includes(kind)) {
+    const message = `list: found "${kind}", expected one of ${LIST_KINDS.join(', ')}.${didYouMean(kind, LIST_KINDS)}`;
+    throw new UserError(message.replace(/\.$/, ''));
+  }
+  for (const line of linesOf(kind)) print(line);
+  return 0;
+}
+
+function linesOf(kind: string): string[] {
+  const entries = KINDS[kind]?.() ?? [];
+  const width = Math.max(...entries.map(({ name }) => name.length));
+  return entries.map(({ name, summary }) => `${name.padEnd(width)}  ${summary.split('\n')[0]}`);
+}
+
+/** Workloads of all guests together: those with the same name do the same. */
+function workloads(): Line[] {
+  const all = new Map<string, string>();
+  for (const guest of GUESTS) {
+    for (const [name, { description, options }] of Object.entries(guest.workloads)) {
+      const defaults = Object.entries(options).map(([option, value]) => `${option}=${value.default}`);
+      if (!all.has(name)) all.set(name, `${description}${defaults.length > 0 ? ` [${defaults.join(' ')}]` : ''}`);
+    }
+  }
+  return [...all].map(([name, summary]) => ({ name, summary }));
+}
+
+function presetLine({ id, name, year, frequencyHz, vmx }: (typeof PRESETS)[number]): Line {
+  const features = `${vmx.nestedPaging ? '' : 'no '}nested paging, ${vmx.taggedTlb ? '' : 'no '}tagged TLB`;
+  return { name: id, summary: `${name}, ${year}, ${formatQuantity('frequency', frequencyHz)}; ${features}` };
+}
+
+/** The scenarios that come with hvsim. */
+function scenarios(): Line[] {
+  const folder = packageFile('scenarios');
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).filter((file) => file.endsWith('.yaml'));
+  return files
+    .sort((a, b) => (a < b ? -1 : 1))
+    .map((file) => {
+      const path = join(folder, file);
+      const data = parseYaml(readTextFile(path, 'a scenario', SCENARIO_BYTES_MAX), path).data as { title?: unknown };
+      return { name: file.replace(/\.yaml$/, ''), summary: String(data.title ?? '') };
+    });
+}

@@ -1,0 +1,84 @@
+/**
+ * hvsim run: scenarios in, folders of results out.
+ * Invariant: nothing is run unless every scenario is right; what is written does not depend on `--jobs`.
+ */
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { UserError } from '../core/errors.ts';
+import { withGuestCopies } from '../lab/guest-files.ts';
+import { METRICS } from '../lab/metrics/index.ts';
+import { planRuns } from '../lab/plan.ts';
+import type { RunRecord } from '../lab/rows.ts';
+import { jobsOf, runAll } from '../lab/run.ts';
+import { writeResults } from '../report/write.ts';
+import { type LoadedScenario, loadScenarios } from './load.ts';
+import { packageVersion } from './package.ts';
+import { startProgress } from './progress.ts';
+import { note, print } from './terminal.ts';
+
+export interface RunCommandOptions {
+  readonly out: string;
+  readonly set?: readonly string[];
+  readonly seed?: string;
+  readonly jobs?: string;
+  readonly quiet?: boolean;
+}
+
+/** Answers the exit code. */
+export async function runCommand(files: readonly string[], options: RunCommandOptions): Promise<number> {
+  const jobs = jobsOf(options.jobs, availableParallelism());
+  const seed = options.seed === undefined ? {} : { seed: seedOf(options.seed) };
+  const scenarios = loadScenarios(files, { ...seed, set: options.set ?? [] });
+  refuseSameName(scenarios);
+  let code = 0;
+  for (const loaded of scenarios) code = Math.max(code, await runOne(loaded, jobs, options));
+  return code;
+}
+
+async function runOne(loaded: LoadedScenario, jobs: number, options: RunCommandOptions): Promise<number> {
+  const { scenario, files } = withGuestCopies(loaded.scenario, loaded.fileOf);
+  const { name } = scenario.doc;
+  const plan = planRuns(scenario, (guest) => files.get(guest) ?? guest);
+  const progress = await startProgress(name, plan.runs.length, options.quiet === true);
+  const { records, defects } = await runAll(plan, { jobs, onDone: (record) => progress.done(record) }).finally(() =>
+    progress.stop(),
+  );
+  const folder = join(options.out, name);
+  const tables = METRICS.map((metric) => metric.fold(records, scenario.axes));
+  await writeResults(folder, scenario, tables, files, { version: packageVersion() });
+  for (const record of records) report(name, record, options.quiet === true);
+  for (const { runId, stack } of defects) note(`${name}: run ${runId}: this is a defect of hvsim:\n${stack}`);
+  const failed = records.filter((record) => record.outcome === 'failed').length;
+  print(`${name}: ${records.length} runs${failed > 0 ? `, ${failed} failed` : ''}; ${join(folder, 'report.html')}`);
+  return defects.length > 0 ? 70 : failed > 0 ? 1 : 0;
+}
+
+/** Runs that failed, and guests that crashed. */
+function report(name: string, { run, outcome, detail, vms }: RunRecord, quiet: boolean): void {
+  if (outcome === 'failed') note(`${name}: run ${run.runId} failed: ${detail}`);
+  if (quiet) return;
+  for (const vm of vms) {
+    if (vm.detail !== '') note(`${name}: run ${run.runId}: ${vm.name}: ${vm.outcome}: ${vm.detail}`);
+  }
+}
+
+function refuseSameName(scenarios: readonly LoadedScenario[]): void {
+  const files = new Map<string, string>();
+  for (const { file, scenario } of scenarios) {
+    const before = files.get(scenario.doc.name);
+    if (before !== undefined) {
+      throw new UserError(
+        `${file}: has the name "${scenario.doc.name}" as ${before}; their results would overwrite each other`,
+      );
+    }
+    files.set(scenario.doc.name, file);
+  }
+}
+
+function seedOf(text: string): number {
+  const seed = Number(text);
+  if (!/^\d{1,10}$/.test(text) || seed > 4294967295) {
+    throw new UserError(`--seed: found "${text}", expected a whole number from 0 to 4294967295`);
+  }
+  return seed;
+}

@@ -1,0 +1,60 @@
+/**
+ * Guests that are files of the user: a copy goes into the results, so that these can be run again as they are.
+ * Invariant: in the scenario that is written, such a guest is `guests/<file name>`, wherever the file was.
+ */
+import { basename } from 'node:path';
+import { isGuestPath } from './checks.ts';
+import { isPlainObject } from './paths.ts';
+import type { Scenario } from './scenario.ts';
+import type { ScenarioDoc } from './schema.ts';
+
+export interface PortableScenario {
+  readonly scenario: Scenario;
+  /** Name in the results -> absolute path of the file. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/** The scenario with its own copies of guest files. */
+export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => string): PortableScenario {
+  const files = new Map<string, string>();
+  const names = new Map<string, string>();
+  for (const { world } of scenario.points) {
+    for (const { guest } of world.vms) {
+      if (!isGuestPath(guest) || names.has(guest)) continue;
+      const source = fileOf(guest);
+      const known = [...files].find(([, file]) => file === source)?.[0];
+      const name = known ?? freeName(basename(source), files);
+      files.set(name, source);
+      names.set(guest, name);
+    }
+  }
+  if (names.size === 0) return { scenario, files };
+  const renamed = (guest: string): string => names.get(guest) ?? guest;
+  const points = scenario.points.map((point) => ({
+    ...point,
+    world: { ...point.world, vms: point.world.vms.map((vm) => ({ ...vm, guest: renamed(vm.guest) })) },
+  }));
+  return { scenario: { ...scenario, points, doc: renameIn(scenario.doc, names) }, files };
+}
+
+/** The document with the same renaming, in VMs and in the values of axes. */
+function renameIn(doc: ScenarioDoc, names: ReadonlyMap<string, string>): ScenarioDoc {
+  const { vms, sweep, ...rest } = doc;
+  return { ...rest, vms: rename(vms, names), sweep: rename(sweep, names) } as ScenarioDoc;
+}
+
+/** Every text that is the path of a guest file, anywhere in `value`; labels keep what was written. */
+function rename(value: unknown, names: ReadonlyMap<string, string>): unknown {
+  if (typeof value === 'string') return names.get(value) ?? value;
+  if (Array.isArray(value)) return value.map((item) => rename(item, names));
+  if (!isPlainObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, key === 'label' ? inner : rename(inner, names)]),
+  );
+}
+
+function freeName(base: string, taken: ReadonlyMap<string, string>): string {
+  let name = `guests/${base}`;
+  for (let turn = 2; taken.has(name); turn++) name = `guests/${turn}-${base}`;
+  return name;
+}
