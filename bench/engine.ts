@@ -35,12 +35,12 @@ function bareHold(pending: number, delays: Int32Array): () => void {
     done++;
   };
   const queue = new TinyQueue<Item>([], (a, b) => a.time - b.time || a.seq - b.seq);
-  for (let i = 0; i < pending; i++) queue.push({ time: START_NS + delays[i % DELAYS]!, seq: seq++, action });
+  for (let i = 0; i < pending; i++) queue.push({ time: START_NS + delays[i % DELAYS], seq: seq++, action });
   return () => {
     for (let i = 0; i < HOLDS; i++) {
       const item = queue.pop()!;
       item.action();
-      queue.push({ time: item.time + delays[done % DELAYS]!, seq: seq++, action });
+      queue.push({ time: item.time + delays[done % DELAYS], seq: seq++, action });
     }
   };
 }
@@ -49,9 +49,9 @@ function engineHold(pending: number, delays: Int32Array): () => void {
   const engine = new Engine();
   let done = 0;
   const action = (): void => {
-    engine.at(engine.now + delays[done++ % DELAYS]!, action);
+    engine.at(engine.now + delays[done++ % DELAYS], action);
   };
-  for (let i = 0; i < pending; i++) engine.at(START_NS + delays[i % DELAYS]!, action);
+  for (let i = 0; i < pending; i++) engine.at(START_NS + delays[i % DELAYS], action);
   return () => {
     for (let i = 0; i < HOLDS; i++) engine.runNext();
   };

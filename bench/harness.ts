@@ -18,7 +18,7 @@ export interface Bench {
 
 export function median(samples: readonly number[]): number {
   const ascending = samples.toSorted((a, b) => a - b);
-  return ascending[ascending.length >> 1]!;
+  return ascending[ascending.length >> 1];
 }
 
 /** Runs every candidate `rounds` times in turn; answers the median nanoseconds of each, after one round of warm-up. */
@@ -29,7 +29,7 @@ export function interleave(candidates: readonly (() => void)[], rounds: number):
       const before = process.hrtime.bigint();
       candidate();
       const spent = Number(process.hrtime.bigint() - before);
-      if (round >= 0) times[i]!.push(spent);
+      if (round >= 0) times[i].push(spent);
     }
   }
   return times.map(median);

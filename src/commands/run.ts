@@ -5,15 +5,14 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
+import { runScenario } from '../lab/experiment.ts';
 import { withGuestCopies } from '../lab/guest-files.ts';
-import { METRICS } from '../lab/metrics/index.ts';
-import { planRuns } from '../lab/plan.ts';
 import type { RunRecord } from '../lab/rows.ts';
-import { jobsOf, runAll } from '../lab/run.ts';
+import { jobsOf } from '../lab/run.ts';
 import { writeResults } from '../report/write.ts';
 import { type LoadedScenario, loadScenarios } from './load.ts';
 import { packageVersion } from './package.ts';
-import { startProgress } from './progress.ts';
+import { Progress } from './progress.ts';
 import { note, print } from './terminal.ts';
 
 export interface RunCommandOptions {
@@ -38,15 +37,17 @@ export async function runCommand(files: readonly string[], options: RunCommandOp
 async function runOne(loaded: LoadedScenario, jobs: number, options: RunCommandOptions): Promise<number> {
   const { scenario, files } = withGuestCopies(loaded.scenario, loaded.fileOf);
   const { name } = scenario.doc;
-  const plan = planRuns(scenario, (guest) => files.get(guest) ?? guest);
-  const progress = await startProgress(name, plan.runs.length, options.quiet === true);
-  const { records, defects } = await runAll(plan, { jobs, onDone: (record) => progress.done(record) }).finally(() =>
-    progress.stop(),
-  );
+  const quiet = options.quiet === true;
+  const progress = new Progress(name, quiet);
+  const { records, tables, defects } = await runScenario(scenario, {
+    jobs,
+    fileOf: (guest) => files.get(guest) ?? guest,
+    onPlan: (runs) => progress.start(runs),
+    onDone: () => progress.done(),
+  }).finally(() => progress.stop());
   const folder = join(options.out, name);
-  const tables = METRICS.map((metric) => metric.fold(records, scenario.axes));
   await writeResults(folder, scenario, tables, files, { version: packageVersion() });
-  for (const record of records) report(name, record, options.quiet === true);
+  for (const record of records) report(name, record, quiet);
   for (const { runId, stack } of defects) note(`${name}: run ${runId}: this is a defect of hvsim:\n${stack}`);
   const failed = records.filter((record) => record.outcome === 'failed').length;
   print(`${name}: ${records.length} runs${failed > 0 ? `, ${failed} failed` : ''}; ${join(folder, 'report.html')}`);

@@ -81,7 +81,7 @@ export function xxh32(bytes: Uint8Array, seed: number): number {
   const hash = new Xxh32(seed);
   const whole = bytes.length & ~3;
   for (let i = 0; i < whole; i += 4) {
-    hash.word(bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24));
+    hash.word(bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
   }
   return hash.finish(bytes.subarray(whole));
 }
@@ -93,7 +93,10 @@ export class Digest {
 
   /** Any integer of at most 53 bits and sign. */
   integer(value: number): void {
-    assert(Number.isSafeInteger(value), 'a digest takes integers below 2^53');
+    assert(
+      Math.floor(value) === value && Math.abs(value) <= Number.MAX_SAFE_INTEGER,
+      'a digest takes integers below 2^53',
+    );
     const high = Math.floor(value / 2 ** 32);
     this.left.word(value | 0);
     this.left.word(high);

@@ -16,7 +16,7 @@ export function quantile(ascending: ArrayLike<number>, permille: number): number
   assert(Number.isInteger(permille) && permille >= 0 && permille <= 1000, 'a quantile is given in thousandths');
   const n = ascending.length;
   if (n === 0) return Number.NaN;
-  return ascending[Math.max(divCeil(permille * n, 1000), 1) - 1]!;
+  return ascending[Math.max(divCeil(permille * n, 1000), 1) - 1];
 }
 
 export interface Summary {

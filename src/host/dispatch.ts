@@ -36,6 +36,7 @@ import {
   STATE_PAUSED,
   STATE_READY,
   STATE_RUNNING,
+  STATES,
   type Task,
   type TaskState,
   type WakeReason,
@@ -122,7 +123,7 @@ export class Dispatcher {
   private asking = false;
   /** True while acting for a pCPU: running others see the effect at a multiple of the quantum only. */
   private crossing = false;
-  private readonly inState = new Array<number>(STATE_ENDED + 1).fill(0);
+  private readonly inState = Array.from<number>({ length: STATES }).fill(0);
   private stepsAtOneTime = 0;
 
   constructor(spec: DispatcherSpec, parts: DispatcherParts) {
@@ -164,7 +165,7 @@ export class Dispatcher {
     const task = new HostTask({ id: this.tasks.length, vm, createdAt: this.present() }, runnable, hard, soft, params);
     this.tasks.push(task);
     vm.tasks.push(task);
-    this.inState[STATE_NEW]!++;
+    this.inState[STATE_NEW]++;
     const byInterrupt = (): void => {
       this.crossing = true;
       this.wake(task);
@@ -203,7 +204,7 @@ export class Dispatcher {
     const now = this.present();
     if (task.state === STATE_ENDED) return;
     if (task.state === STATE_RUNNING) {
-      const slot = this.slots[task.pcpu]!;
+      const slot = this.slots[task.pcpu];
       slot.stop = 'end';
       return;
     }
@@ -282,7 +283,7 @@ export class Dispatcher {
   }
 
   private nobodyWantsToRun(): boolean {
-    const idle = this.inState[STATE_BLOCKED]! + this.inState[STATE_ENDED]! + this.inState[STATE_NEW]!;
+    const idle = this.inState[STATE_BLOCKED] + this.inState[STATE_ENDED] + this.inState[STATE_NEW];
     return idle === this.tasks.length;
   }
 
@@ -391,7 +392,7 @@ export class Dispatcher {
     const { pcpu, resident } = slot;
     if (resident !== null) unload(resident, pcpu);
     if (task.loadedOn !== null) {
-      this.slots[task.loadedOn.id]!.resident = null;
+      this.slots[task.loadedOn.id].resident = null;
       unload(task, task.loadedOn);
     }
     slot.resident = task;
@@ -423,7 +424,7 @@ export class Dispatcher {
     const now = this.present();
     if (task.state === STATE_RUNNING) {
       // It answered 'block' in a window that went past this moment: no lost wake-up.
-      const slot = this.slots[task.pcpu]!;
+      const slot = this.slots[task.pcpu];
       if (slot.stop === 'block') slot.stop = 'budget';
       return;
     }
@@ -481,7 +482,7 @@ export class Dispatcher {
   }
 
   private requestResched(id: number): void {
-    const slot = this.slots[id]!;
+    const slot = this.slots[id];
     if (slot.current === null) {
       if (slot !== this.deciding) slot.idleUntil(this.now);
       slot.resched = true;
@@ -493,15 +494,15 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
-    this.inState[task.state]!--;
-    this.inState[state]!++;
+    this.inState[task.state]--;
+    this.inState[state]++;
     task.enter(state, now);
   }
 
   private finish(task: HostTask, now: Ns): void {
     this.enter(task, STATE_ENDED, now);
     if (task.loadedOn === null) return;
-    this.slots[task.loadedOn.id]!.resident = null;
+    this.slots[task.loadedOn.id].resident = null;
     unload(task, task.loadedOn);
   }
 
@@ -516,7 +517,7 @@ export class Dispatcher {
     this.engine.advanceTo(Math.max(end, this.engine.now));
     for (const slot of this.slots) if (slot.current === null) slot.idleUntil(end);
     for (const task of this.tasks) {
-      const until = task.state === STATE_RUNNING ? this.slots[task.pcpu]!.time : end;
+      const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
     }
     assertBalanced(this.slots, this.tasks);
@@ -530,14 +531,14 @@ export class Dispatcher {
     return {
       topology,
       random,
-      current: (pcpu) => this.slots[pcpu]!.current,
+      current: (pcpu) => this.slots[pcpu].current,
       resched: (pcpu) => this.requestResched(pcpu),
       hold: (task, why) => request(task, why, true),
       release: (task, why) => request(task, why, false),
       arm: (timer, at) => this.timers.arm(timer, Math.max(at, this.now)),
       disarm: (timer) => this.timers.disarm(timer),
       settle: (pcpu) => {
-        if (this.slots[pcpu]!.current !== null) this.charge(this.slots[pcpu]!);
+        if (this.slots[pcpu].current !== null) this.charge(this.slots[pcpu]);
       },
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);

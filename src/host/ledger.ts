@@ -33,19 +33,19 @@ export function assertBalanced(pcpus: readonly PcpuLedger[], tasks: readonly Hos
     const wall = entry.busyNs + entry.switchNs + entry.idleNs;
     assert(wall === pcpu.clock.now, `pCPU ${pcpu.id} accounts for ${wall} ns of ${pcpu.clock.now}`);
     busyNs += entry.busyNs;
-    for (let account = 0; account < ACCOUNTS; account++) onTasks[account]! += pcpu.spent[account]!;
+    for (let account = 0; account < ACCOUNTS; account++) onTasks[account] += pcpu.spent[account];
   }
   let runningNs: Ns = 0;
   const byTasks = new Float64Array(ACCOUNTS);
   for (const task of tasks) {
     const wall = task.accountedUntil - task.createdAt;
     assert(sum(task.times) === wall, `the states of ${task.label} sum to ${sum(task.times)} ns of ${wall}`);
-    runningNs += task.times[STATE_RUNNING]!;
-    for (let account = 0; account < ACCOUNTS; account++) byTasks[account]! += task.spent[account]!;
+    runningNs += task.times[STATE_RUNNING];
+    for (let account = 0; account < ACCOUNTS; account++) byTasks[account] += task.spent[account];
   }
   assert(runningNs === busyNs, `tasks ran ${runningNs} ns, pCPUs were busy ${busyNs} ns`);
   for (let account = 0; account < ACCOUNTS; account++) {
-    const own = account === ACCOUNT_IDLE || account === ACCOUNT_SWITCH ? 0 : onTasks[account]!;
+    const own = account === ACCOUNT_IDLE || account === ACCOUNT_SWITCH ? 0 : onTasks[account];
     assert(byTasks[account] === own, `account ${account}: tasks paid ${byTasks[account]} of ${own} cycles`);
   }
 }
@@ -53,6 +53,6 @@ export function assertBalanced(pcpus: readonly PcpuLedger[], tasks: readonly Hos
 /** Cycles of all pCPUs per account. */
 export function totalCycles(pcpus: readonly PcpuLedger[]): Cycles[] {
   return Array.from({ length: ACCOUNTS }, (_, account) =>
-    pcpus.reduce((total, entry) => total + entry.pcpu.spent[account]!, 0),
+    pcpus.reduce((total, entry) => total + entry.pcpu.spent[account], 0),
   );
 }

@@ -173,7 +173,7 @@ export function definePolicy<P extends z.ZodObject>(description: {
   readonly params?: P;
   readonly vmParams?: z.ZodObject;
   readonly vcpuParams?: z.ZodObject;
-  make(host: SchedulerHost, params: z.output<P>): Scheduler;
+  readonly make: (host: SchedulerHost, params: z.output<P>) => Scheduler;
 }): SchedulerPolicy {
   const { name, summary, make, params = NO_PARAMS, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
   return {

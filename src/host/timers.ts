@@ -34,8 +34,8 @@ export class Timers {
     this.nextTime = Infinity;
     this.nextId = -1;
     for (let id = 0; id < this.times.length; id++) {
-      if (this.times[id]! < this.nextTime) {
-        this.nextTime = this.times[id]!;
+      if (this.times[id] < this.nextTime) {
+        this.nextTime = this.times[id];
         this.nextId = id;
       }
     }

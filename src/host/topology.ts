@@ -47,7 +47,7 @@ export function cpuMask(size: number, ids?: readonly number[]): CpuMask {
 
 export function countCpus(mask: CpuMask): number {
   let count = 0;
-  for (let i = 0; i < mask.length; i++) count += mask[i]!;
+  for (let i = 0; i < mask.length; i++) count += mask[i];
   return count;
 }
 
@@ -62,5 +62,5 @@ export function nextCpu(mask: CpuMask, from: number): number {
 
 /** The members of both sets. */
 export function intersect(a: CpuMask, b: CpuMask): CpuMask {
-  return a.map((member, i) => member & b[i]!);
+  return a.map((member, i) => member & b[i]);
 }

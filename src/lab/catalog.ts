@@ -7,28 +7,10 @@ import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { MachinePreset } from '../vmm/costs.ts';
 import { presets } from '../vmm/presets/index.ts';
+import type { Technique } from '../vmm/technique.ts';
+import { techniques } from '../vmm/techniques/index.ts';
 
-export interface TechniqueEntry {
-  readonly name: string;
-  readonly summary: string;
-  /** What `paging` may be, the usual one first. */
-  readonly paging: readonly string[];
-}
-
-export const TECHNIQUES: readonly TechniqueEntry[] = [
-  { name: 'native', summary: 'the bare machine without a hypervisor: the reference for slowdown', paging: ['native'] },
-  {
-    name: 'trap-and-emulate',
-    summary: 'the guest kernel without privilege; what traps is emulated, what does not trap goes wrong',
-    paging: ['shadow'],
-  },
-  {
-    name: 'hardware-assisted',
-    summary: 'guest mode as of VT-x: intercepts, injection, nested or shadow paging',
-    paging: ['nested', 'shadow'],
-  },
-];
-
+export const TECHNIQUES: readonly Technique[] = techniques;
 export const PRESETS: readonly MachinePreset[] = presets;
 export const SCHEDULERS: readonly SchedulerPolicy[] = schedulers;
 export const GUESTS: readonly GuestEntry[] = readCatalogue().guests;

@@ -113,7 +113,7 @@ function resolveVm(
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique)!;
   const preset = PRESETS.find((entry) => entry.id === world.host.preset)!;
   const usual =
-    technique.paging.find((paging) => paging !== 'nested' || preset.vmx.nestedPaging) ?? technique.paging[0]!;
+    technique.pagings.find((paging) => paging !== 'nested' || preset.vmx.nestedPaging) ?? technique.pagings[0]!;
   return {
     name,
     guest: vm.guest,

@@ -3,44 +3,16 @@
  * Invariant: every number is an integer; nothing here depends on wall time, on paths, or on the number of workers.
  */
 import type { Cycles, Ns } from '../core/units.ts';
+import type { Divergence, OutcomeKind } from '../vmm/vm.ts';
 import type { ResolvedRun } from './plan.ts';
 
-/**
- * How a VM ended.
- *   completed      it wrote the exit port; the code is kept
- *   halted         it halted with nothing that could ever wake it, as a kernel does that is done
- *   triple-fault   a fault while delivering a double fault: a real machine would reset
- *   unimplemented  an instruction or mode that hvsim does not have; the detail has address and bytes
- *   time-limit     the bound of simulated time came first
- *   stalled        it could still run but makes no progress
- *   failed         its technique gave up; the detail has the reason
- */
-export const VM_OUTCOMES = [
-  'completed',
-  'halted',
-  'triple-fault',
-  'unimplemented',
-  'time-limit',
-  'stalled',
-  'failed',
-] as const;
-
-export type VmOutcome = (typeof VM_OUTCOMES)[number];
+/** How a VM ended; explained where they are made, in vmm/vm.ts. */
+export type VmOutcome = OutcomeKind;
 
 export interface ExitRecord {
   readonly reason: string;
   readonly count: number;
   readonly cycles: Cycles;
-}
-
-/** An instruction that did something else than it does at CPL 0 on a real machine. */
-export interface DivergenceRecord {
-  /** Linear address. */
-  readonly address: number;
-  readonly bytes: readonly number[];
-  readonly mnemonic: string;
-  readonly expected: string;
-  readonly seen: string;
 }
 
 /** Times between becoming ready and running. */
@@ -86,7 +58,8 @@ export interface VmRecord {
   /** From power-on to its end, or to the end of the run. */
   readonly elapsedNs: Ns;
   readonly exits: readonly ExitRecord[];
-  readonly divergences: readonly DivergenceRecord[];
+  /** Instructions that did something else than on the bare machine, the first of them. */
+  readonly divergences: readonly Divergence[];
   readonly vcpus: readonly VcpuRecord[];
   readonly memory: MemoryRecord;
 }
@@ -97,9 +70,6 @@ export interface MemoryRecord {
   readonly residentPages: number;
   /** Frames that hold shadow or nested page tables. */
   readonly tablePages: number;
-  readonly tlbHits: number;
-  readonly tlbMisses: number;
-  readonly tlbFlushes: number;
 }
 
 /** Cycles of one physical CPU by account. */
@@ -113,6 +83,9 @@ export interface PcpuRecord {
   readonly switchCycles: Cycles;
   readonly threadCycles: Cycles;
   readonly idleCycles: Cycles;
+  /** Lookups that needed a page walk, and how often the TLBs were flushed. */
+  readonly tlbMisses: number;
+  readonly tlbFlushes: number;
 }
 
 export interface RunRecord {

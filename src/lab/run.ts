@@ -71,9 +71,10 @@ async function runInPool(
     name: 'attempt',
     minThreads: jobs,
     maxThreads: jobs,
-    // Source files need the loader that this process was started with.
-    ...(isSource() ? { execArgv: ['--import', 'tsx'] } : {}),
+    ...(isSource() ? { execArgv: ['--import', sourceLoader()] } : {}),
   });
+  // A worker that cannot even start belongs to no run: give up on all that still wait.
+  pool.on('error', () => void pool.destroy());
   try {
     return await Promise.all(
       runs.map(async (run) => {
@@ -90,6 +91,12 @@ async function runInPool(
 function lost(error: unknown): Attempt {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { problem: 'the worker that ran it died', defect: text };
+}
+
+/** A module that teaches a worker to load TypeScript: needed during development only, where nothing is compiled. */
+function sourceLoader(): string {
+  const code = `import { register } from ${JSON.stringify(import.meta.resolve('tsx/esm/api'))}; register();`;
+  return `data:text/javascript,${encodeURIComponent(code)}`;
 }
 
 /** Is this the source, or what the compiler made of it? */

@@ -76,7 +76,11 @@ export function parseYaml(text: string, name: string): Source {
     data = doc.toJS({ maxAliasCount: ALIASES_MAX });
   } catch (error) {
     if (!(error instanceof ReferenceError)) throw error;
-    const message = 'its aliases (*name) stand for far more data than a scenario needs';
+    const unknown = /\): (.*)$/.exec(error.message)?.[1];
+    const message =
+      unknown === undefined
+        ? 'its aliases (*name) stand for far more data than a scenario needs'
+        : `the alias *${unknown} has no anchor &${unknown} before it`;
     throw new ScenarioError([{ place: { source: name, line: 1, column: 1 }, path: '', message }]);
   }
   return {

@@ -83,14 +83,14 @@ export function quantity(kind: QuantityKind, text: string): number {
   return value;
 }
 
-/** The shortest exact spelling: in the largest unit that needs at most three decimals. */
+/** A short exact spelling: in the largest unit (of powers of ten or two) that needs at most three decimals. */
 export function formatQuantity(kind: QuantityKind, value: number): string {
   const { units } = KINDS[kind];
   for (let i = units.length - 1; i >= 0; i--) {
     const unit = units[i];
     if (unit === undefined) continue;
     const [name, factor] = unit;
-    if (value < factor || (value * 1000) % factor !== 0) continue;
+    if (name === 'min' || value < factor || (value * 1000) % factor !== 0) continue;
     return `${value / factor} ${name}`;
   }
   return `${value} ${units[0]?.[0]}`;

@@ -126,13 +126,17 @@ export class Cpu implements PagingRegisters {
   interruptPending = false;
   /** Highest linear address that segments reach; a VMM that truncates segments to protect itself lowers it. */
   linearLimit = 0xffffffff;
-  /** Accesses to this linear page go to overrideMfn with full rights: a VMM emulating one instruction. -1 = none. */
-  overridePage = -1;
-  overrideMfn = 0;
+  /** Linear pages whose accesses go to a given machine frame with full rights: a VMM emulating one instruction. */
+  readonly overrides = new Map<number, number>();
   /** Pairs (host byte address, bytes) of writes to traced frames since the owner cleared it. */
   readonly tracedWrites: number[] = [];
 
+  /** While not null: pairs (host byte address, byte before) of every write through the slow path. */
+  undoLog: number[] | null = null;
+
   // Details of the last exit.
+  /** Exception whose delivery led to an EXIT_EXCEPTION or EXIT_NESTED_FAULT, or -1. */
+  exitDuring = -1;
   exitVector = 0;
   exitError = NO_ERROR_CODE;
   exitLin = 0;
@@ -232,6 +236,31 @@ export class Cpu implements PagingRegisters {
     if (opened || (this.systemFlags & FLAG_TF) !== 0) this.breakLoop();
   }
 
+  /** IF is set. */
+  interruptsEnabled(): boolean {
+    return (this.systemFlags & FLAG_IF) !== 0;
+  }
+
+  /** The last fault as people read it: vector, error code, address. */
+  describeFault(): string {
+    const error = this.faultError === NO_ERROR_CODE ? '' : `, error code 0x${this.faultError.toString(16)}`;
+    const lin = this.faultVector === VECTOR_PF ? `, address 0x${(this.faultLin >>> 0).toString(16)}` : '';
+    return `exception ${this.faultVector}${error}${lin}`;
+  }
+
+  /** Up to `count` code bytes at `eip` in hex, as far as they are mapped; changes nothing. */
+  codeBytes(eip: number, count: number): string {
+    const text: string[] = [];
+    for (let i = 0; i < count; i++) {
+      const lin = (eip + i + this.segBase[1]!) | 0;
+      if (this.mmu.walker.walk(this, lin, 0) !== WALK_OK) break;
+      const mfn = this.mmu.walker.machineFrame(this.mmu.walker.frame);
+      if (mfn === ABSENT) break;
+      text.push(this.bytes[mfn * 4096 + (lin & 0xfff)]!.toString(16).padStart(2, '0'));
+    }
+    return text.join(' ');
+  }
+
   /** Blocks interrupts until one more instruction has retired (STI, load of SS). */
   beginInterruptShadow(): void {
     this.shadowAt = this.instructions;
@@ -285,7 +314,7 @@ export class Cpu implements PagingRegisters {
 
   private begin(budget: Cycles): void {
     this.retiredBefore += this.count;
-    this.cyclesBefore += this.runBudget - this.left;
+    this.cyclesBefore = this.cycles;
     this.count = 0;
     this.runBudget = budget;
     this.left = budget;
@@ -402,18 +431,19 @@ export class Cpu implements PagingRegisters {
   }
 
   private unwound(): void {
-    if (this.unwindKind === UNWIND_EXIT) {
-      this.breakLoop();
-      return;
-    }
-    if (((this.interceptExceptions >>> this.faultVector) & 1) !== 0) {
-      this.exitVector = this.faultVector;
-      this.exitError = this.faultError;
-      this.exitLin = this.faultLin;
-      this.requestStop(EXIT_EXCEPTION);
-      return;
-    }
-    this.deliverFault();
+    this.exitDuring = -1;
+    if (this.unwindKind === UNWIND_EXIT) this.breakLoop();
+    else if (!this.exitOnFault()) this.deliverFault();
+  }
+
+  /** Turns the fault at hand into an exit if its vector is intercepted. */
+  private exitOnFault(): boolean {
+    if (((this.interceptExceptions >>> this.faultVector) & 1) === 0) return false;
+    this.exitVector = this.faultVector;
+    this.exitError = this.faultError;
+    this.exitLin = this.faultLin;
+    this.requestStop(EXIT_EXCEPTION);
+    return true;
   }
 
   /** Delivers the exception in fault*, turning failures of delivery into double and triple faults (SDM table 6-5). */
@@ -426,11 +456,14 @@ export class Cpu implements PagingRegisters {
         return;
       } catch (thrown) {
         if (thrown !== UNWIND) throw thrown;
+        this.exitDuring = first;
         if (this.unwindKind === UNWIND_EXIT) {
           this.breakLoop();
           return;
         }
       }
+      // A VMM that owns the second fault repairs it; the instruction then raises the first one again.
+      if (this.exitOnFault()) return;
       if (first === VECTOR_DF) {
         this.requestStop(EXIT_TRIPLE_FAULT);
         return;
@@ -444,18 +477,21 @@ export class Cpu implements PagingRegisters {
 
   /**
    * Delivers an external interrupt or an injected exception through the IDT, outside run().
-   * Returns EXIT_BUDGET when delivered, or the exit that prevented it (nothing has changed then; try again later).
+   * `lin` is the faulting address of a page fault. Returns EXIT_BUDGET when delivered, or the exit that prevented it
+   * (nothing but CR2 has changed then; try again later).
    */
-  inject(vector: number, errorCode = NO_ERROR_CODE): number {
+  inject(vector: number, errorCode = NO_ERROR_CODE, lin: Lin = 0): number {
     this.begin(1);
     this.shadowAt = -1;
+    if (vector === VECTOR_PF) this.cr2 = lin;
     this.faultVector = vector;
     this.faultError = errorCode;
     try {
       deliver(this, vector, errorCode, errorCode === NO_ERROR_CODE && vector >= 32);
     } catch (thrown) {
       if (thrown !== UNWIND) throw thrown;
-      if (this.unwindKind === UNWIND_FAULT) {
+      this.exitDuring = vector;
+      if (this.unwindKind === UNWIND_FAULT && !this.exitOnFault()) {
         if (escalates(vector, this.faultVector)) {
           this.faultVector = VECTOR_DF;
           this.faultError = 0;
@@ -550,7 +586,10 @@ export class Cpu implements PagingRegisters {
   /** Host byte address behind `lin` for an access (ACCESS_WRITE, ACCESS_USER), or -1 where nothing answers; may fault. */
   translate(lin: Lin, access: number): number {
     const page = lin >>> 12;
-    if (page === this.overridePage) return this.overrideMfn * 4096 + (lin & 0xfff);
+    if (this.overrides.size !== 0) {
+      const mfn = this.overrides.get(page);
+      if (mfn !== undefined) return mfn * 4096 + (lin & 0xfff);
+    }
     if (lin >>> 0 > this.linearLimit) this.raise(VECTOR_GP, 0);
     const { mmu } = this;
     let frame: number;
@@ -685,6 +724,12 @@ export class Cpu implements PagingRegisters {
     const secondAt = inFirst < count ? this.translate((lin + inFirst) | 0, access) : -1;
     if (at >= 0) this.beforeWrite(at, inFirst);
     if (secondAt >= 0) this.beforeWrite(secondAt, count - inFirst);
+    if (this.undoLog !== null) {
+      for (let i = 0; i < count; i++) {
+        const byteAt = i < inFirst ? at + i : secondAt + i - inFirst;
+        if ((i < inFirst ? at : secondAt) >= 0) this.undoLog.push(byteAt, this.bytes[byteAt]!);
+      }
+    }
     for (let i = 0; i < count; i++) {
       if (i < inFirst) {
         if (at >= 0) this.bytes[at + i] = value >> (8 * i);
@@ -819,7 +864,8 @@ function allows(flags: number, access: number): boolean {
 const isContributory = (vector: number): boolean =>
   vector === VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
 
-function escalates(first: number, second: number): boolean {
+/** Whether `second`, raised while `first` was delivered, makes a double fault. */
+export function escalates(first: number, second: number): boolean {
   if (first === VECTOR_PF) return second === VECTOR_PF || isContributory(second);
   return isContributory(first) && isContributory(second);
 }

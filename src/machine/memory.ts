@@ -7,7 +7,7 @@
  * so machine frame 0 never backs a guest page.
  */
 import { assert, UserError } from '../core/errors.ts';
-import { type Bytes, type Mfn, PAGE_BYTES, PAGE_SHIFT } from '../core/units.ts';
+import { type Bytes, type Mfn, PAGE_BYTES } from '../core/units.ts';
 
 const WASM_PAGE_BYTES = 65536;
 
@@ -107,7 +107,7 @@ export class MachineMemory {
     assert(this.owners[mfn] === owner, `frame ${mfn} is not owned by ${owner}`);
     this.owners[mfn] = OWNER_FREE;
     this.frameFlags[mfn] = 0;
-    this.bytes.fill(0, mfn << PAGE_SHIFT, (mfn << PAGE_SHIFT) + PAGE_BYTES);
+    this.bytes.fill(0, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES);
     this.freeFrames[this.freeCount++] = mfn;
   }
 }

@@ -21,8 +21,11 @@ export const FRONT_ENTRY_WORDS = 4;
 /** A tag that no access matches: accesses compare addresses with bits 2..11 cleared. */
 const NO_TAG = 4;
 
-/** Words that the front tables of one MMU take, for sizing MachineMemory's table frames. */
-export function frontTableBytes(entries: number): number {
+/** Entries of one bank, unless told. */
+export const FRONT_ENTRIES = 1024;
+
+/** Bytes that the front tables of one MMU take, for sizing MachineMemory's table frames. */
+export function frontTableBytes(entries = FRONT_ENTRIES): number {
   return entries * FRONT_ENTRY_WORDS * 4 * 2;
 }
 
@@ -45,10 +48,18 @@ export class Mmu {
   private readonly codeTags: Int32Array;
   private readonly codePages: (CodePage | null)[];
 
-  /** Page-table references made, for the ledger. */
-  walkReferences = 0;
+  /** Without a front every access takes the slow path: for CPUs that execute one instruction at a time. */
+  private readonly hasFront: boolean;
 
-  constructor(memory: MachineMemory, timing: CpuTiming, walker: PageWalker, codeCache: CodeCache, frontEntries = 1024) {
+  /** @param frontEntries size of the front tables, a power of two; 1 = no front at all */
+  constructor(
+    memory: MachineMemory,
+    timing: CpuTiming,
+    walker: PageWalker,
+    codeCache: CodeCache,
+    frontEntries = FRONT_ENTRIES,
+  ) {
+    this.hasFront = frontEntries > 1;
     this.memory = memory;
     this.timing = timing;
     this.walker = walker;
@@ -102,7 +113,7 @@ export class Mmu {
 
   /** Enters a page that the data TLB holds into the front table of one privilege. */
   fillFront(lin: Lin, mfn: Mfn, flags: number, user: boolean): void {
-    if (mfn === ABSENT || (user && (flags & TLB_USER) === 0)) return;
+    if (!this.hasFront || mfn === ABSENT || (user && (flags & TLB_USER) === 0)) return;
     const slot = (lin >>> 12) & this.frontMask;
     const at = (user ? this.userBank : this.kernelBank) + slot * FRONT_ENTRY_WORDS;
     const words = this.memory.words32;

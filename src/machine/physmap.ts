@@ -42,12 +42,12 @@ export class PhysMap {
 
   read8(gpa: Gpa): number {
     const mfn = this.lookup(gpa >>> PAGE_SHIFT);
-    return mfn === ABSENT ? 0xff : this.memory.bytes[(mfn << PAGE_SHIFT) | (gpa & 0xfff)]!;
+    return mfn === ABSENT ? 0xff : this.memory.bytes[mfn * PAGE_BYTES + (gpa & 0xfff)]!;
   }
 
   write8(gpa: Gpa, value: number): void {
     const mfn = this.lookup(gpa >>> PAGE_SHIFT);
-    if (mfn !== ABSENT) this.memory.bytes[(mfn << PAGE_SHIFT) | (gpa & 0xfff)] = value;
+    if (mfn !== ABSENT) this.memory.bytes[mfn * PAGE_BYTES + (gpa & 0xfff)] = value;
   }
 
   /** Copies bytes into guest-physical memory, for loaders. Every touched frame must be RAM. */

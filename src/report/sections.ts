@@ -199,8 +199,8 @@ const OUTCOMES = [
     'The guest used an instruction or mode that hvsim does not have; address and bytes are in runs.csv.',
   ],
   ['time-limit', 'The bound of simulated time came first.'],
-  ['stalled', 'The guest could still run but could make no progress.'],
-  ['failed', 'The technique gave up; the reason is in runs.csv.'],
+  ['stalled', 'Every vCPU waited, and no event could ever wake one.'],
+  ['reset', 'The guest asked for a reset of its machine.'],
 ] as const;
 
 function vmKey(row: Row): string {

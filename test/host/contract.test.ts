@@ -22,7 +22,7 @@ const NOT_WORK_CONSERVING: readonly string[] = [];
 const WEIGHTED: Readonly<Record<string, Params>> = { credit: {}, 'round-robin': { weighted: true } };
 /** More settings worth running the whole suite with. */
 const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
-  credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 10 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };
 /**
@@ -75,7 +75,7 @@ describe.each(cases)('%s', (_name, policy, params) => {
   test('hogs keep every pCPU busy and none of them starves', () => {
     if (NOT_WORK_CONSERVING.includes(policy.name)) return;
     for (const pcpus of [1, 2, 3]) {
-      const lab = run({ pcpus, vms: new Array<LabVm>(2 * pcpus + 1).fill(A) }, 3000);
+      const lab = run({ pcpus, vms: Array.from({ length: 2 * pcpus + 1 }, () => A) }, 3000);
       for (const pcpu of lab.host.pcpus) expect(pcpu.idleNs).toBe(0);
       for (const share of lab.shares()) expect(share).toBeGreaterThan(0.5 * (pcpus / (2 * pcpus + 1)));
     }
@@ -89,7 +89,7 @@ describe.each(cases)('%s', (_name, policy, params) => {
     for (let us = 100; us <= 1_000_000; us += 100) {
       lab.host.runUntil(us * NS_PER_US);
       const count = (state: number): number => lab.host.tasks.filter((task) => task.state === state).length;
-      if (count(STATE_READY) > 0) expect(count(STATE_RUNNING)).toBe(3);
+      expect(count(STATE_READY) === 0 || count(STATE_RUNNING) === 3).toBe(true);
     }
   });
 
@@ -107,7 +107,7 @@ describe.each(cases)('%s', (_name, policy, params) => {
     });
     lab.runMs(60_000);
     for (const [i, expected] of [1 / 6, 2 / 6, 3 / 6].entries()) {
-      expect(Math.abs(lab.shares()[i]! - expected)).toBeLessThan(0.02 * expected);
+      expect(Math.abs(lab.shares()[i] - expected)).toBeLessThan(0.02 * expected);
     }
   });
 
@@ -184,14 +184,14 @@ describe.each(cases)('%s', (_name, policy, params) => {
         const { host } = lab;
         for (const { at, what, who } of script) {
           lab.engine.at(at * 1000, () => {
-            const task = host.tasks[who % host.tasks.length]!;
+            const task = host.tasks[who % host.tasks.length];
             if (what === 0) host.pause(task);
             else if (what === 1) host.resume(task);
             else if (what === 2) host.end(task);
-            else host.change(host.vms[who % host.vms.length]!, { weight: 1 + who * 100, capPercent: (who % 3) * 20 });
+            else host.change(host.vms[who % host.vms.length], { weight: 1 + who * 100, capPercent: (who % 3) * 20 });
           });
         }
-        for (const ms of [50, 100, 200]) lab.runMs(ms);
+        for (const ms of [50, 100, 200]) expect(['limit', 'ended', 'stuck']).toContain(lab.runMs(ms));
       }),
       { numRuns: 60 },
     );

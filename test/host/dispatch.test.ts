@@ -82,7 +82,7 @@ describe('time', () => {
     expect(lab.host.windows).toBeLessThan(50);
     const [pcpu] = lab.host.pcpus;
     expect(pcpu!.pcpu.spent[ACCOUNT_IDLE]).toBe(10_000 * NS_PER_MS - 10 * 100 * NS_PER_US);
-    expect(lab.host.tasks[0]!.wakeLatencies.every((wait) => wait === 0)).toBe(true);
+    expect(lab.host.tasks[0].wakeLatencies.every((wait) => wait === 0)).toBe(true);
   });
 
   test('a lone busy pCPU runs to the end of its slice in one window; two are kept within a quantum', () => {
@@ -95,7 +95,7 @@ describe('time', () => {
     for (let i = 0; i < 2; i++) {
       const body = (pcpu: Pcpu, budget: number): RunStop => {
         const times = lab.host.pcpus.map((entry) => entry.pcpu.clock.now);
-        spread.push(Math.abs(times[0]! - times[1]!));
+        spread.push(Math.abs(times[0] - times[1]));
         return spin(pcpu, budget);
       };
       lab.add(vm, new Scripted(body));
@@ -130,7 +130,7 @@ describe('time', () => {
     });
     lab.add(lab.host.addVm({ name: 'coarse' }), coarse);
     expect(lab.runMs(100)).toBe('limit');
-    expect(lab.host.tasks[1]!.times[STATE_RUNNING]).toBeGreaterThan(100 * NS_PER_MS - 1);
+    expect(lab.host.tasks[1].times[STATE_RUNNING]).toBeGreaterThan(100 * NS_PER_MS - 1);
   });
 });
 
@@ -138,7 +138,7 @@ describe('switches', () => {
   test('cost falls on the pCPU when the task changes, not when the same one resumes', () => {
     const one = new Lab({ policy: roundRobin, switchCycles: 5000, vms: [{ demand: periodic }] });
     one.runMs(100);
-    expect([one.host.pcpus[0]!.switches, one.host.pcpus[0]!.pcpu.spent[ACCOUNT_SWITCH]]).toEqual([1, 5000]);
+    expect([one.host.pcpus[0].switches, one.host.pcpus[0].pcpu.spent[ACCOUNT_SWITCH]]).toEqual([1, 5000]);
     const two = new Lab({ policy: roundRobin, switchCycles: 5000, vms: [A, A] });
     two.runMs(100);
     const [pcpu] = two.host.pcpus;
@@ -146,7 +146,7 @@ describe('switches', () => {
     expect(pcpu!.pcpu.spent[ACCOUNT_SWITCH]).toBe(50_000);
     expect(pcpu!.switchNs).toBe(50_000);
     // The slice is running time: both ran whole quanta.
-    expect(two.host.tasks[0]!.times[STATE_RUNNING]).toBe(50 * NS_PER_MS);
+    expect(two.host.tasks[0].times[STATE_RUNNING]).toBe(50 * NS_PER_MS);
   });
 
   test('voluntary, involuntary, migrations', () => {
@@ -190,7 +190,7 @@ describe('wake-ups', () => {
     const vm = lab.host.addVm({ name: 'vm' });
     let ranAt = -1;
     const sleeper = new Scripted((pcpu, budget) => {
-      if (lab.host.tasks[0]!.wakes === 0) return 'block';
+      if (lab.host.tasks[0].wakes === 0) return 'block';
       if (ranAt < 0) ranAt = pcpu.clock.now;
       return spin(pcpu, budget);
     });
@@ -205,12 +205,39 @@ describe('wake-ups', () => {
     lab.add(vm, sleeper);
     lab.add(vm, sender);
     lab.runMs(1);
-    return { at: ranAt, latency: lab.host.tasks[0]!.wakeLatencies[0]! };
+    return { at: ranAt, latency: lab.host.tasks[0].wakeLatencies[0] };
   };
 
   test('an inter-processor interrupt wakes an idle pCPU at its moment, with any quantum', () => {
     expect(interrupt(20_000)).toEqual({ at: 5000, latency: 0 });
     expect(interrupt(10_000)).toEqual({ at: 5000, latency: 0 });
+  });
+
+  /** As above, but both pCPUs are busy: the interrupted vCPU has to preempt a hog, under credit with its boost. */
+  const preemption = (quantumNs: Ns): Ns => {
+    const lab = new Lab({ policy: credit, pcpus: 2, quantumNs, vms: [{ ...A, task: { hard: [0] } }] });
+    const vm = lab.host.addVm({ name: 'vm' });
+    const sleeper = new Scripted(() => 'block');
+    const moments = [61_003_000, 64_511_000, 72_777_000];
+    const sender = new Scripted((pcpu, budget) => {
+      const due = moments[0] ?? Infinity;
+      if (pcpu.clock.now < due) return spin(pcpu, Math.min(budget, Math.max(due - pcpu.clock.now, 1)));
+      moments.shift();
+      pcpu.spend(ACCOUNT_GUEST, 100);
+      sleeper.wake();
+      return 'budget';
+    });
+    lab.add(vm, sleeper, { hard: [0] });
+    lab.add(vm, sender, { hard: [1] });
+    lab.runMs(100);
+    const { wakeLatencies } = lab.host.tasks[1];
+    expect(wakeLatencies.length).toBe(3);
+    return Math.max(...wakeLatencies);
+  };
+
+  test('across busy pCPUs the error is at most one quantum, and halves with it', () => {
+    expect(preemption(20_000)).toBeGreaterThan(0);
+    for (const quantum of [40_000, 20_000, 10_000, 5_000]) expect(preemption(quantum)).toBeLessThanOrEqual(quantum);
   });
 
   test('a wake-up is never lost: it cancels a block answered in a window that went past it', () => {
@@ -240,14 +267,14 @@ describe('wake-ups', () => {
     lab.add(vm, sender);
     lab.runMs(1);
     expect(served).toBe(1);
-    expect(lab.host.tasks[0]!.times[STATE_BLOCKED]).toBe(0);
+    expect(lab.host.tasks[0].times[STATE_BLOCKED]).toBe(0);
   });
 
   test('waking what is not blocked changes nothing', () => {
     const lab = new Lab({ policy: credit, vms: [A, A] });
     const plain = new Lab({ policy: credit, vms: [A, A] });
     for (let ms = 1; ms < 100; ms += 7) {
-      const runnable = lab.host.tasks[ms % 2]!.runnable as unknown as { wake(): void };
+      const runnable = lab.host.tasks[ms % 2].runnable as unknown as { wake(): void };
       lab.engine.at(ms * NS_PER_MS, () => runnable.wake());
     }
     lab.runMs(200);
@@ -262,14 +289,14 @@ describe('interventions', () => {
     lab.runMs(35);
     for (const task of lab.host.tasks) lab.host.pause(task);
     lab.runMs(100);
-    const ran = lab.host.tasks.map((task) => task.times[STATE_RUNNING]!);
+    const ran = lab.host.tasks.map((task) => task.times[STATE_RUNNING]);
     lab.runMs(200);
-    expect(lab.host.tasks.map((task) => task.times[STATE_RUNNING]!)).toEqual(ran);
-    expect(lab.host.tasks[0]!.times[STATE_PAUSED]).toBe(165 * NS_PER_MS);
+    expect(lab.host.tasks.map((task) => task.times[STATE_RUNNING])).toEqual(ran);
+    expect(lab.host.tasks[0].times[STATE_PAUSED]).toBe(165 * NS_PER_MS);
     for (const task of lab.host.tasks) lab.host.resume(task);
     lab.runMs(300);
-    expect(lab.host.tasks[0]!.times[STATE_RUNNING]! + lab.host.tasks[1]!.times[STATE_RUNNING]!).toBeGreaterThan(
-      ran[0]! + ran[1]! + 95 * NS_PER_MS,
+    expect(lab.host.tasks[0].times[STATE_RUNNING] + lab.host.tasks[1].times[STATE_RUNNING]).toBeGreaterThan(
+      ran[0] + ran[1] + 95 * NS_PER_MS,
     );
   });
 
@@ -280,18 +307,18 @@ describe('interventions', () => {
     expect(new Set(states)).toContain(STATE_READY);
     for (const task of lab.host.tasks.slice(0, 3)) lab.host.end(task);
     expect(lab.runMs(100)).toBe('limit');
-    expect(lab.host.tasks[3]!.times[STATE_RUNNING]).toBe(50 * NS_PER_MS);
-    lab.host.end(lab.host.tasks[3]!);
+    expect(lab.host.tasks[3].times[STATE_RUNNING]).toBe(50 * NS_PER_MS);
+    lab.host.end(lab.host.tasks[3]);
     expect(lab.runMs(200)).toBe('ended');
   });
 
   test('a new weight counts from the next accounting on', () => {
     const lab = new Lab({ policy: credit, vms: [A, A] });
     lab.runMs(3000);
-    lab.host.change(lab.host.vms[1]!, { weight: 768 });
-    const before = lab.host.tasks[1]!.times[STATE_RUNNING]!;
+    lab.host.change(lab.host.vms[1], { weight: 768 });
+    const before = lab.host.tasks[1].times[STATE_RUNNING];
     lab.runMs(63_000);
-    expect((lab.host.tasks[1]!.times[STATE_RUNNING]! - before) / (60_000 * NS_PER_MS)).toBeCloseTo(0.75, 2);
+    expect((lab.host.tasks[1].times[STATE_RUNNING] - before) / (60_000 * NS_PER_MS)).toBeCloseTo(0.75, 2);
   });
 });
 

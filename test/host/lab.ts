@@ -80,7 +80,7 @@ export class Lab {
 
   /** Running time of each task over the time of the run. */
   shares(): number[] {
-    return this.host.tasks.map((task) => task.times[STATE_RUNNING]! / this.host.now);
+    return this.host.tasks.map((task) => task.times[STATE_RUNNING] / this.host.now);
   }
 
   note(kind: string): number {

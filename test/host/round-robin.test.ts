@@ -13,7 +13,7 @@ test('n hogs on m pCPUs get m/n each', () => {
     [2, 3],
     [3, 7],
   ] as const) {
-    const lab = new Lab({ policy: roundRobin, pcpus, vms: new Array<LabVm>(hogs).fill(A) });
+    const lab = new Lab({ policy: roundRobin, pcpus, vms: Array.from({ length: hogs }, () => A) });
     lab.runMs(21_000);
     for (const share of lab.shares()) expect(share).toBeCloseTo(pcpus / hogs, 2);
   }
@@ -27,7 +27,7 @@ test('the longest wait on a shared queue is ceil(n/m - 1) quanta', () => {
     vms: [A, A, A, A, { demand: periodic, with: { period_us: 17_000 } }],
   });
   lab.runMs(10_000);
-  const waits = latenciesMs(lab.host.tasks[4]!);
+  const waits = latenciesMs(lab.host.tasks[4]);
   expect(waits.length).toBeGreaterThan(100);
   expect(waits.at(-1)).toBeLessThanOrEqual(20);
   expect(waits.at(-1)).toBeGreaterThan(10);

@@ -4,7 +4,8 @@
  */
 import { Streams } from '../../src/core/rng.ts';
 import type { ResolvedRun, ResolvedVm } from '../../src/lab/plan.ts';
-import type { DivergenceRecord, ExitRecord, PcpuRecord, RunRecord, VmRecord } from '../../src/lab/rows.ts';
+import type { ExitRecord, PcpuRecord, RunRecord, VmRecord } from '../../src/lab/rows.ts';
+import type { Divergence } from '../../src/vmm/vm.ts';
 
 /** Cycles per native cycle, roughly as published for early VT-x: [trap-and-emulate, shadow, nested]. */
 const FACTORS: Readonly<Record<string, readonly [number, number, number]>> = {
@@ -26,9 +27,9 @@ const REASONS: Readonly<Record<string, readonly string[]>> = {
   'hardware-assisted': ['page-fault', 'io', 'interrupt', 'hlt', 'cr-access', 'invlpg'],
 };
 
-const POPF: DivergenceRecord = {
+const POPF: Divergence = {
   address: 0x00101a2c,
-  bytes: [0x9d],
+  bytes: '9d',
   mnemonic: 'popf',
   expected: 'clears IF',
   seen: 'IF unchanged (CPL 1 > IOPL 0)',
@@ -95,14 +96,7 @@ function fakeVm(run: ResolvedRun, vm: ResolvedVm, index: number): VmRecord {
     exits,
     divergences: diverges ? [POPF] : [],
     vcpus: [fakeVcpu(run, elapsedNs, busyNs, index, random.below(40))],
-    memory: {
-      guestPages: vm.memoryBytes / 4096,
-      residentPages: 900,
-      tablePages: 20,
-      tlbHits: 1e6,
-      tlbMisses: 5e4,
-      tlbFlushes: 30,
-    },
+    memory: { guestPages: vm.memoryBytes / 4096, residentPages: 900, tablePages: 20 },
   };
 }
 
@@ -149,5 +143,7 @@ function fakePcpus(run: ResolvedRun, vms: readonly VmRecord[], simulatedNs: numb
     switchCycles: vms.length > 1 ? Math.round(busy / 50) : 0,
     threadCycles: 0,
     idleCycles: total - busy,
+    tlbMisses: 1000,
+    tlbFlushes: 3,
   }));
 }

@@ -37,7 +37,7 @@ export function defineDemand<P extends z.ZodObject>(description: {
   readonly name: string;
   readonly summary: string;
   readonly params: P;
-  make(params: z.output<P>, random: RandomStream): Demand;
+  readonly make: (params: z.output<P>, random: RandomStream) => Demand;
 }): DemandModel {
   const { name, summary, params, make } = description;
   return {

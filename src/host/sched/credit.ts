@@ -3,7 +3,7 @@
  * boost on wake-up, rate limit, tickling of idle pCPUs, stealing, placement by socket and core.
  * Invariants: the queue of a pCPU is ordered by priority, first in first out inside one; a unit that runs, is parked or
  * is blocked is in no queue; total weight = sum over the active units of the weight of their VM.
- * Source: docs/schedulers.md, section Credit (facts read in xen/common/sched/credit.c; own code).
+ * Source: the rules of xen/common/sched/credit.c as of 2026 (facts only; own code), golden vectors in the test.
  */
 import * as z from 'zod';
 import { divCeil, NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
@@ -115,6 +115,8 @@ class Credit implements Scheduler {
   private readonly units: Unit[] = [];
   private readonly domains: Domain[] = [];
   private readonly queues: RunQueue[];
+  /** Who runs where, as of the last `pick`; null for idle. */
+  private readonly running: (Unit | null)[];
   /** pCPUs that are idle and have not been tickled. */
   private readonly idlers: CpuMask;
   /** First pCPU to be looked at by the next steal from a socket. */
@@ -138,9 +140,10 @@ class Credit implements Scheduler {
     this.creditsPerTslice = settings.tslice_ms * CREDITS_PER_MS;
     this.creditsPerTick = Math.floor(this.creditsPerTslice / ticks);
     this.queues = host.topology.map((place) => new RunQueue(place.id));
+    this.running = host.topology.map(() => null);
     this.idlers = cpuMask(host.topology.length);
     this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
-    this.balanceBias = new Array<number>(this.sockets).fill(host.topology.length - 1);
+    this.balanceBias = Array.from({ length: this.sockets }, () => host.topology.length - 1);
     this.accountingTimer = host.topology.length;
     for (const place of host.topology) host.arm(place.id, this.tickNs);
     host.arm(this.accountingTimer, this.tsliceNs);
@@ -148,13 +151,13 @@ class Credit implements Scheduler {
 
   add(task: Task): void {
     this.domains[task.vm.id] ??= new Domain(task.vm);
-    const unit = new Unit(task, this.domains[task.vm.id]!, task.id % this.queues.length);
+    const unit = new Unit(task, this.domains[task.vm.id], task.id % this.queues.length);
     this.units[task.id] = unit;
     unit.pcpu = this.choosePcpu(unit, true);
   }
 
   remove(task: Task): void {
-    const unit = this.units[task.id]!;
+    const unit = this.units[task.id];
     if (unit.active) this.deactivate(unit);
   }
 
@@ -165,10 +168,9 @@ class Credit implements Scheduler {
   }
 
   wake(task: Task, _now: Ns, reason: WakeReason): void {
-    const unit = this.units[task.id]!;
-    const released = unit.parked && reason === 'release';
-    if (reason === 'release') unit.parked = false;
-    if (this.params.boost && !unit.migrating && !released && unit.priority === UNDER) {
+    const unit = this.units[task.id];
+    // Only an event boosts: neither the start, nor a migration, nor the end of being parked.
+    if (this.params.boost && reason === 'wake' && !unit.migrating && unit.priority === UNDER) {
       unit.priority = BOOST;
       this.host.note('boost', task, unit.pcpu);
     }
@@ -178,18 +180,18 @@ class Credit implements Scheduler {
   }
 
   sleep(task: Task, now: Ns): void {
-    const unit = this.units[task.id]!;
+    const unit = this.units[task.id];
     if (unit.queued) this.dequeue(unit);
     else unit.lastRan = now;
   }
 
   yield(task: Task): void {
-    this.units[task.id]!.yielding = true;
+    this.units[task.id].yielding = true;
   }
 
   charge(task: Task, ran: Ns): void {
     if (this.params.accounting === 'tick') return;
-    const unit = this.units[task.id]!;
+    const unit = this.units[task.id];
     const burned = unit.residual + ran * CREDITS_PER_MS;
     unit.credit -= Math.floor(burned / NS_PER_MS);
     unit.residual = burned % NS_PER_MS;
@@ -206,7 +208,7 @@ class Credit implements Scheduler {
   }
 
   pick(pcpu: number, now: Ns, current: Task | null): Decision {
-    const unit = current === null ? null : this.units[current.id]!;
+    const unit = current === null ? null : this.units[current.id];
     if (unit !== null && !unit.yielding && !unit.migrating) {
       const ran = now - unit.task.since;
       if (ran < this.ratelimitNs) {
@@ -219,7 +221,7 @@ class Credit implements Scheduler {
       if (!unit.migrating) this.insert(unit);
     }
     const next = this.choose(pcpu, now);
-    this.setIdle(pcpu, now, next === null);
+    this.setRunning(pcpu, now, next);
     // As in the source, a unit that migrates is placed after its old pCPU has made its choice.
     if (unit?.migrating === true) this.migrate(unit);
     return next === null ? { task: null, slice: Infinity } : { task: next.task, slice: this.tsliceNs };
@@ -227,7 +229,7 @@ class Credit implements Scheduler {
 
   /** The head of the queue, or something better from another pCPU. */
   private choose(pcpu: number, now: Ns): Unit | null {
-    const queue = this.queues[pcpu]!;
+    const queue = this.queues[pcpu];
     const head = queue.units[0] ?? null;
     const priority = head === null ? IDLE : head.priority;
     const pause = this.params.load_balance_ratelimit_us * NS_PER_US;
@@ -240,20 +242,18 @@ class Credit implements Scheduler {
     return head;
   }
 
-  private setIdle(pcpu: number, now: Ns, idle: boolean): void {
-    if (idle) {
-      this.host.disarm(pcpu);
-      this.idlers[pcpu] = 1;
-      return;
-    }
-    this.idlers[pcpu] = 0;
-    if (this.host.current(pcpu) === null) this.host.arm(pcpu, now + this.tickNs - (now % this.tickNs));
+  private setRunning(pcpu: number, now: Ns, next: Unit | null): void {
+    const wasIdle = this.running[pcpu] === null;
+    this.running[pcpu] = next;
+    this.idlers[pcpu] = next === null ? 1 : 0;
+    if (next === null) this.host.disarm(pcpu);
+    else if (wasIdle) this.host.arm(pcpu, now + this.tickNs - (now % this.tickNs));
   }
 
   // ---- queues
 
   private insert(unit: Unit): void {
-    const { units } = this.queues[unit.pcpu]!;
+    const { units } = this.queues[unit.pcpu];
     let at = units.findIndex((other) => other.priority < unit.priority);
     if (at < 0) at = units.length;
     // A yielding unit lets exactly one unit of lower priority go first.
@@ -263,7 +263,7 @@ class Credit implements Scheduler {
   }
 
   private dequeue(unit: Unit): void {
-    const { units } = this.queues[unit.pcpu]!;
+    const { units } = this.queues[unit.pcpu];
     units.splice(units.indexOf(unit), 1);
     unit.queued = false;
     unit.yielding = false;
@@ -282,8 +282,8 @@ class Credit implements Scheduler {
 
   private tickle(unit: Unit): void {
     const home = unit.pcpu;
-    const current = this.host.current(home);
-    const priority = current === null ? IDLE : this.units[current.id]!.priority;
+    const current = this.running[home];
+    const priority = current === null ? IDLE : current.priority;
     const idle = countCpus(this.idlers);
     const pinned = countCpus(unit.task.hard) === 1;
     if ((pinned && this.idlers[home] === 1) || current === null || (idle === 0 && unit.priority > priority)) {
@@ -296,7 +296,7 @@ class Credit implements Scheduler {
       const suitable = intersect(this.idlers, mask);
       if (countCpus(suitable) === 0) continue;
       if (this.params.tickle_one_idle_cpu) {
-        const queue = this.queues[home]!;
+        const queue = this.queues[home];
         queue.lastTickled = nextCpu(suitable, queue.lastTickled);
         this.alert(queue.lastTickled);
       } else {
@@ -344,17 +344,17 @@ class Credit implements Scheduler {
   private improve(start: number, idle: CpuMask, commit: boolean): number {
     const { topology } = this.host;
     const idleIn = (level: 'core' | 'socket', pcpu: number): CpuMask =>
-      idle.map((member, id) => (topology[id]![level] === topology[pcpu]![level] ? member : 0));
+      idle.map((member, id) => (topology[id][level] === topology[pcpu][level] ? member : 0));
     const left = idle.slice();
     left[start] = 0;
     let best = start;
     while (countCpus(left) > 0) {
       const other = nextCpu(left, best);
-      const near = topology[other]!.socket === topology[best]!.socket;
+      const near = topology[other].socket === topology[best].socket;
       const level = near ? 'core' : 'socket';
       const group = idleIn(level, other);
       if (countCpus(idleIn(level, best)) * (near ? 1 : 2) < countCpus(group)) {
-        const queue = this.queues[other]!;
+        const queue = this.queues[other];
         best = nextCpu(intersect(group, left), queue.idleBias);
         if (commit) queue.idleBias = best;
         for (const [id, member] of idleIn('core', best).entries()) if (member === 1) left[id] = 0;
@@ -368,19 +368,19 @@ class Credit implements Scheduler {
 
   /** Would `pcpu` be idle without this unit? */
   private isAloneOn(unit: Unit, pcpu: number): boolean {
-    return this.host.current(pcpu) === unit.task && this.queues[pcpu]!.units.length === 0;
+    return this.running[pcpu] === unit && this.queues[pcpu].units.length === 0;
   }
 
   /** Takes a unit of higher priority than `priority` from the queue of another busy pCPU. */
   private steal(pcpu: number, now: Ns, priority: number): Unit | null {
     const { topology } = this.host;
-    const own = topology[pcpu]!.socket;
+    const own = topology[pcpu].socket;
     for (const bySoft of [true, false]) {
       for (let step = 0; step < this.sockets; step++) {
         const socket = (own + step) % this.sockets;
         const peers = topology.map((place) => (place.socket === socket && place.id !== pcpu ? 1 : 0));
-        const busy = cpuMask(topology.length, []).map((_, id) => (this.idlers[id] === 1 ? 0 : peers[id]!));
-        let peer = this.balanceBias[socket]!;
+        const busy = cpuMask(topology.length, []).map((_, id) => (this.idlers[id] === 1 ? 0 : peers[id]));
+        let peer = this.balanceBias[socket];
         for (let left = countCpus(busy); left > 0; left--) {
           peer = nextCpu(busy, peer);
           const unit = this.stealFrom(peer, pcpu, now, priority, bySoft);
@@ -394,8 +394,8 @@ class Credit implements Scheduler {
   }
 
   private stealFrom(peer: number, pcpu: number, now: Ns, priority: number, bySoft: boolean): Unit | null {
-    const { units } = this.queues[peer]!;
-    const running = this.host.current(peer) === null ? 0 : 1;
+    const { units } = this.queues[peer];
+    const running = this.running[peer] === null ? 0 : 1;
     if (units.length + running <= 1) return null;
     for (const unit of units) {
       if (unit.priority <= priority) return null;
@@ -414,9 +414,8 @@ class Credit implements Scheduler {
   // ---- ticks and accounting
 
   private tick(pcpu: number): void {
-    const current = this.host.current(pcpu);
-    if (current !== null) {
-      const unit = this.units[current.id]!;
+    const unit = this.running[pcpu];
+    if (unit !== null) {
       if (unit.priority === BOOST) unit.priority = UNDER;
       this.host.settle(pcpu);
       if (this.params.accounting === 'tick') unit.credit -= this.creditsPerTick;
@@ -426,7 +425,7 @@ class Credit implements Scheduler {
         this.host.resched(pcpu);
       }
     }
-    this.sort(this.queues[pcpu]!);
+    this.sort(this.queues[pcpu]);
   }
 
   private activate(unit: Unit): void {
@@ -460,15 +459,15 @@ class Credit implements Scheduler {
     });
     this.balance = 0;
     const domains = [...this.activeDomains];
-    // Those that got less than they could use next to others go to the head, one after the other.
+    // A domain with a surplus that came after one that wanted more goes first from now on, so that its surplus gets there.
     for (const [i, share] of shares.entries()) {
       if (!share.toHead) continue;
-      const domain = domains[i]!;
+      const domain = domains[i];
       this.activeDomains = [domain, ...this.activeDomains.filter((other) => other !== domain)];
     }
     if (domains.length === 0) return;
     for (const [i, { perUnit, parkBelow }] of shares.entries()) {
-      for (const unit of [...domains[i]!.active]) this.give(unit, perUnit, parkBelow);
+      for (const unit of domains[i].active.slice()) this.give(unit, perUnit, parkBelow);
     }
     this.sortEpoch++;
   }
@@ -484,8 +483,10 @@ class Credit implements Scheduler {
       unit.credit = Math.max(unit.credit, -this.creditsPerTslice);
     } else {
       unit.priority = UNDER;
-      // `parked` stays set until the wake that follows, so that this is no boost.
-      if (unit.parked) this.host.release(unit.task, 'park');
+      if (unit.parked) {
+        unit.parked = false;
+        this.host.release(unit.task, 'park');
+      }
       if (unit.credit > this.creditsPerTslice) {
         this.deactivate(unit);
         unit.credit = Math.floor(unit.credit / 2);

@@ -27,7 +27,7 @@ class RoundRobin implements Scheduler {
     this.host = host;
     this.params = settings;
     this.queues = host.topology.map(() => []);
-    if (settings.queue === 'shared') this.queues.fill(this.queues[0]!);
+    if (settings.queue === 'shared') this.queues.fill(this.queues[0]);
   }
 
   add(task: Task): void {
@@ -41,7 +41,7 @@ class RoundRobin implements Scheduler {
   }
 
   wake(task: Task): void {
-    this.queues[this.homeOf(task)]!.push(task);
+    this.queues[this.homeOf(task)].push(task);
     for (const { id } of this.host.topology) {
       if (task.hard[id] === 1 && this.host.current(id) === null) this.host.resched(id);
     }
@@ -52,7 +52,7 @@ class RoundRobin implements Scheduler {
   }
 
   pick(pcpu: number, _now: Ns, current: Task | null): Decision {
-    const queue = this.queues[pcpu]!;
+    const queue = this.queues[pcpu];
     if (current !== null) queue.push(current);
     const allowed = (task: Task): boolean => task.hard[pcpu] === 1;
     const next = take(queue, queue.findIndex(allowed)) ?? this.steal(pcpu, allowed);
@@ -77,7 +77,7 @@ class RoundRobin implements Scheduler {
     if (task.pcpu >= 0) return task.pcpu;
     let home = task.hard.indexOf(1);
     for (let id = home; id < this.queues.length; id++) {
-      if (task.hard[id] === 1 && this.queues[id]!.length < this.queues[home]!.length) home = id;
+      if (task.hard[id] === 1 && this.queues[id].length < this.queues[home].length) home = id;
     }
     return home;
   }
@@ -92,7 +92,7 @@ class RoundRobin implements Scheduler {
 
 /** Takes element `index` out of `queue`; null when the index is -1. */
 function take(queue: Task[], index: number): Task | null {
-  return index < 0 ? null : queue.splice(index, 1)[0]!;
+  return index < 0 ? null : queue.splice(index, 1)[0];
 }
 
 export const roundRobin = definePolicy({

@@ -1,12 +1,12 @@
 /** divergences.csv: instructions that did something else than they do on the bare machine, in the order first seen. */
-import type { DivergenceRecord } from '../rows.ts';
+import type { Divergence } from '../../vmm/vm.ts';
 import { metric, type VmRow, vmKey, vmRows } from './metric.ts';
 
 interface DivergenceRow extends VmRow {
-  readonly divergence: DivergenceRecord;
+  readonly divergence: Divergence;
 }
 
-const hex = (value: number, digits: number): string => (value >>> 0).toString(16).padStart(digits, '0');
+const hex = (value: number): string => `0x${(value >>> 0).toString(16).padStart(8, '0')}`;
 
 export const divergences = metric<DivergenceRow>({
   name: 'divergences',
@@ -17,12 +17,12 @@ export const divergences = metric<DivergenceRow>({
     {
       name: 'address',
       doc: 'Linear address of the instruction.',
-      of: ({ divergence }) => `0x${hex(divergence.address, 8)}`,
+      of: ({ divergence }) => hex(divergence.address),
     },
     {
       name: 'bytes',
       doc: 'Its machine code.',
-      of: ({ divergence }) => divergence.bytes.map((byte) => hex(byte, 2)).join(' '),
+      of: ({ divergence }) => divergence.bytes,
     },
     { name: 'mnemonic', doc: 'Its name.', of: ({ divergence }) => divergence.mnemonic },
     { name: 'expected', doc: 'What it does at CPL 0 on a real machine.', of: ({ divergence }) => divergence.expected },

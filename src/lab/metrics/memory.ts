@@ -1,9 +1,9 @@
-/** memory.csv: the pages of each VM at its end, and what its TLB saw. */
+/** memory.csv: the pages of each VM at the end of the run. */
 import { metric, type VmRow, vmKey, vmRows } from './metric.ts';
 
 export const memory = metric<VmRow>({
   name: 'memory',
-  doc: 'One row per VM and run, at its end.',
+  doc: 'One row per VM and run, at the end of the run.',
   rows: vmRows,
   columns: [
     ...vmKey<VmRow>(),
@@ -14,8 +14,5 @@ export const memory = metric<VmRow>({
       doc: 'Machine frames that hold shadow or nested page tables.',
       of: ({ vm }) => vm.memory.tablePages,
     },
-    { name: 'tlb_hits', doc: 'Translations found in the TLB.', of: ({ vm }) => vm.memory.tlbHits },
-    { name: 'tlb_misses', doc: 'Translations that needed a page walk.', of: ({ vm }) => vm.memory.tlbMisses },
-    { name: 'tlb_flushes', doc: 'How often all entries of the VM were dropped.', of: ({ vm }) => vm.memory.tlbFlushes },
   ],
 });

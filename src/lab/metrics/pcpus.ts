@@ -39,5 +39,7 @@ export const pcpus = metric<PcpuRow>({
       doc: 'Cycles that were not idle, divided by all cycles.',
       of: ({ pcpu }) => ratio(busy(pcpu), busy(pcpu) + pcpu.idleCycles),
     },
+    { name: 'tlb_misses', doc: 'Lookups in its TLBs that needed a page walk.', of: ({ pcpu }) => pcpu.tlbMisses },
+    { name: 'tlb_flushes', doc: 'How often its TLBs were flushed.', of: ({ pcpu }) => pcpu.tlbFlushes },
   ],
 });

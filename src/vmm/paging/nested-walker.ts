@@ -183,6 +183,9 @@ export class NestedWalker implements PageWalker {
   }
 
   private violation(gpa: Gpa, access: number, onTable: boolean): number {
+    // A violation also forgets what was cached for the address (SDM vol 3, 28.3.3.1), so new rights are seen.
+    const cached = this.findCached(gpa >>> 12);
+    if (cached >= 0) this.cachedGfn[cached] = NO_FRAME;
     this.faultGpa = gpa;
     this.faultAccess = access;
     this.faultOnTable = onTable;

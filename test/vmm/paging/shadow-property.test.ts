@@ -5,10 +5,10 @@
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { assert } from '../../../src/core/errors.ts';
 import { FRAME_TRACED, MachineMemory } from '../../../src/machine/memory.ts';
 import {
   ACCESS_FETCH,
-  ACCESS_PRESENT,
   ACCESS_USER,
   ACCESS_WRITE,
   CR0_PG,
@@ -16,7 +16,6 @@ import {
   CR4_PGE,
   CR4_PSE,
   type PagingRegisters,
-  PTE_DIRTY,
   PTE_PRESENT,
   PTE_USER,
   PTE_WRITABLE,
@@ -25,7 +24,7 @@ import {
 import { ABSENT, type PhysMap } from '../../../src/machine/physmap.ts';
 import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE, Tlb } from '../../../src/machine/tlb.ts';
 import { ShadowPaging } from '../../../src/vmm/paging/shadow.ts';
-import { firstDifference, GUEST_OWNER, Model, makeGuest, pagingRegisters, VMM_OWNER } from './world.ts';
+import { firstDifference, GUEST_OWNER, Model, makeGuest, pagingRegisters, same, VMM_OWNER } from './world.ts';
 
 const FRAMES = 28;
 const HOLES = [20, 27];
@@ -95,7 +94,9 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...ROOTS).map((gfn): Command => ({ kind: 'cr3', gfn })) },
   {
     weight: 4,
-    arbitrary: fc.constantFrom('wp', 'wp', 'pg', 'pse', 'pge').map((bit): Command => ({ kind: 'mode', bit }) as Command),
+    arbitrary: fc
+      .constantFrom('wp', 'wp', 'pg', 'pse', 'pge')
+      .map((bit): Command => ({ kind: 'mode', bit }) as Command),
   },
   { weight: 3, arbitrary: lin.map((at): Command => ({ kind: 'invlpg', lin: at })) },
   { weight: 1, arbitrary: fc.constant<Command>({ kind: 'flush' }) },
@@ -160,28 +161,37 @@ class Rig {
   run(step: Command): void {
     switch (step.kind) {
       case 'edit':
-        return this.edit(step.gpa, step.value, step.bytes);
+        this.edit(step.gpa, step.value, step.bytes);
+        break;
       case 'flip':
-        return this.edit(step.gpa, this.physmap.read32(step.gpa) ^ step.bits, 4);
+        this.edit(step.gpa, this.physmap.read32(step.gpa) ^ step.bits, 4);
+        break;
       case 'access':
-        return this.access(step.lin, step.access);
+        this.access(step.lin, step.access);
+        break;
       case 'cr3':
         this.registers.cr3 = step.gfn << 12;
         // Global translations may be stale after this on real hardware too; the model has no TLB, so flush all.
         this.tlb.flushAll();
-        return this.shadow.loadRoot();
+        this.shadow.loadRoot();
+        break;
       case 'mode':
         this.toggle(step.bit);
         this.tlb.flushAll();
-        return this.shadow.loadRoot();
+        this.shadow.loadRoot();
+        break;
       case 'invlpg':
-        return this.shadow.invalidatePage(step.lin);
+        this.shadow.invalidatePage(step.lin);
+        break;
       case 'flush':
-        return this.shadow.flush();
+        this.shadow.flush();
+        break;
       case 'trace':
-        return this.toggleTrace(step.gfn);
+        this.toggleTrace(step.gfn);
+        break;
       case 'move':
-        return this.move(step.gfn);
+        this.move(step.gfn);
+        break;
     }
   }
 
@@ -207,10 +217,13 @@ class Rig {
   }
 
   access(at: number, bits: number): void {
-    if (at >>> 22 === this.reservedSlot) return this.accessReserved(at, bits);
+    if (at >>> 22 === this.reservedSlot) {
+      this.accessReserved(at, bits);
+      return;
+    }
     const expected = this.model.walker.walk(this.registers, at, bits);
     for (let attempt = 0; ; attempt++) {
-      expect(attempt).toBeLessThan(3);
+      assert(attempt < 3, 'faults do not end');
       if (this.tlbAllows(at, bits)) {
         this.expectSame(expected, bits, this.tlb.hitFrame, this.tlb.hitFlags);
         return;
@@ -224,18 +237,21 @@ class Rig {
       if (fault.kind === 'filled') continue;
       const gpa = (this.model.walker.frame << 12) | (at & 0xfff);
       if (fault.kind === 'guest') {
-        expect(expected).not.toBe(WALK_OK);
-        expect(fault.errorCode).toBe(this.model.walker.errorCode);
+        assert(expected !== WALK_OK, 'the shadow refuses what the guest allows');
+        same(fault.errorCode, this.model.walker.errorCode, 'error code');
       } else if (fault.kind === 'absent') {
-        expect(expected).toBe(WALK_OK);
-        expect(fault.gpa).toBe(gpa);
-        expect(this.physmap.lookup(gpa >>> 12)).toBe(ABSENT);
+        same(expected, WALK_OK, 'the guest allows the access');
+        same(fault.gpa, gpa, 'address of the fault');
+        same(this.physmap.lookup(gpa >>> 12), ABSENT, 'frame behind an absent address');
       } else {
-        expect(fault.kind).toBe('traced-write');
-        expect(expected).toBe(WALK_OK);
-        expect(fault.gpa).toBe(gpa);
-        expect(bits & ACCESS_WRITE).not.toBe(0);
-        expect(this.memory.frameFlags[this.physmap.lookup(gpa >>> 12)]! & FRAME_TRACED).not.toBe(0);
+        same(fault.kind, 'traced-write', 'kind of fault');
+        same(expected, WALK_OK, 'the guest allows the access');
+        same(fault.gpa, gpa, 'address of the fault');
+        assert((bits & ACCESS_WRITE) !== 0, 'only writes are traced');
+        assert(
+          (this.memory.frameFlags[this.physmap.lookup(gpa >>> 12)]! & FRAME_TRACED) !== 0,
+          'a traced write to a frame without a trace',
+        );
       }
       return;
     }
@@ -243,10 +259,10 @@ class Rig {
 
   accessReserved(at: number, bits: number): void {
     if (this.shadow.walk(this.registers, at, bits) === WALK_OK) {
-      expect(this.shadow.frame).toBe(this.reservedTable);
-      expect(bits & (ACCESS_WRITE | ACCESS_USER)).toBe(0);
+      same(this.shadow.frame, this.reservedTable, 'frame of the reserved page');
+      same(bits & (ACCESS_WRITE | ACCESS_USER), 0, 'rights beyond those of the reserved page');
     } else {
-      expect(this.shadow.handleFault(at, this.shadow.errorCode).kind).toBe('reserved');
+      same(this.shadow.handleFault(at, this.shadow.errorCode).kind, 'reserved', 'kind of fault');
     }
   }
 
@@ -261,19 +277,20 @@ class Rig {
   }
 
   expectSame(expected: number, bits: number, frame: number, flags: number): void {
-    expect(expected).toBe(WALK_OK);
+    same(expected, WALK_OK, 'the guest allows the access');
     const mfn = this.physmap.lookup(this.model.walker.frame);
-    expect(frame).toBe(mfn);
-    if ((bits & ACCESS_WRITE) !== 0) expect(this.memory.frameFlags[mfn]! & FRAME_TRACED).toBe(0);
+    same(frame, mfn, 'machine frame');
+    if ((bits & ACCESS_WRITE) !== 0)
+      same(this.memory.frameFlags[mfn]! & FRAME_TRACED, 0, 'trace on a frame that was written');
     // Rights beyond this access must be the guest's too, and writable only what the guest sees as dirty.
     const native = this.model.walker.flags;
     for (const right of [TLB_USER, TLB_WRITABLE, TLB_KERNEL_WRITABLE]) {
-      if ((flags & right) !== 0 && right !== TLB_WRITABLE) expect(native & right).toBe(right);
+      if ((flags & right) !== 0 && right !== TLB_WRITABLE) same(native & right, right, 'right of the guest');
     }
     if ((flags & TLB_WRITABLE) !== 0) {
-      expect(native & TLB_KERNEL_WRITABLE).not.toBe(0);
-      expect(native & TLB_DIRTY).not.toBe(0);
-      if ((flags & TLB_USER) !== 0) expect(native & TLB_WRITABLE).not.toBe(0);
+      assert((native & TLB_KERNEL_WRITABLE) !== 0, 'the shadow is writable, the guest page is not');
+      assert((native & TLB_DIRTY) !== 0, 'the shadow is writable, the guest page is clean');
+      if ((flags & TLB_USER) !== 0) assert((native & TLB_WRITABLE) !== 0, 'user mode may write in the shadow only');
     }
   }
 
@@ -295,7 +312,7 @@ class Rig {
     if (this.traced.has(gfn)) this.toggleTrace(gfn);
     if (fresh === ABSENT) return;
     this.shadow.unmapFrame(gfn);
-    expect(this.memory.frameFlags[old]! & FRAME_TRACED).toBe(0);
+    same(this.memory.frameFlags[old]! & FRAME_TRACED, 0, 'trace on a frame that goes away');
     this.memory.words32.copyWithin(fresh << 10, old << 10, (old + 1) << 10);
     this.physmap.mfnOf[gfn] = fresh;
     this.memory.freeFrame(old, GUEST_OWNER);
@@ -303,18 +320,22 @@ class Rig {
 
   check(maxFrames: number): void {
     this.shadow.check();
-    expect(firstDifference(this.physmap, this.model.physmap)).toBe(-1);
-    expect(this.shadow.framesInUse).toBeLessThanOrEqual(maxFrames);
+    same(firstDifference(this.physmap, this.model.physmap), -1, 'first difference of guest memory');
+    assert(this.shadow.framesInUse <= maxFrames, 'the pool is larger than allowed');
     const owned = FRAMES - HOLES.length + 1 + this.shadow.framesInUse;
-    expect(this.memory.freeFrameCount).toBe(this.memory.frames - owned);
+    same(this.memory.freeFrameCount, this.memory.frames - owned, 'free frames');
   }
 
   finish(): void {
     this.shadow.release();
-    for (const gfn of [...this.traced.keys()]) this.traced.delete(gfn);
-    expect(this.shadow.framesInUse).toBe(0);
-    expect(this.memory.freeFrameCount).toBe(this.memory.frames - (FRAMES - HOLES.length + 1));
-    expect(this.memory.frameFlags.every((flags) => flags === 0)).toBe(true);
+    this.traced.clear();
+    same(this.shadow.framesInUse, 0, 'frames in use');
+    same(this.memory.freeFrameCount, this.memory.frames - (FRAMES - HOLES.length + 1), 'free frames');
+    same(
+      this.memory.frameFlags.every((flags) => flags === 0),
+      true,
+      'no frame has a flag left',
+    );
   }
 }
 

@@ -4,14 +4,7 @@
  */
 import { assert } from '../../../src/core/errors.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
-import {
-  CR0_PE,
-  CR0_PG,
-  CR4_PGE,
-  CR4_PSE,
-  GuestWalker,
-  type PagingRegisters,
-} from '../../../src/machine/paging.ts';
+import { CR0_PE, CR0_PG, CR4_PGE, CR4_PSE, GuestWalker, type PagingRegisters } from '../../../src/machine/paging.ts';
 import { ABSENT, PhysMap } from '../../../src/machine/physmap.ts';
 
 export const GUEST_OWNER = 1;
@@ -54,4 +47,9 @@ export function firstDifference(a: PhysMap, b: PhysMap): number {
     for (let i = 0; i < 1024; i++) if (left[i] !== right[i]) return (gfn << 12) | (i << 2);
   }
   return -1;
+}
+
+/** Fails unless two values are the same. For helpers outside of a test's body. */
+export function same(actual: unknown, expected: unknown, what: string): void {
+  assert(Object.is(actual, expected), `${what}: got ${String(actual)}, expected ${String(expected)}`);
 }

@@ -1,0 +1,52 @@
+/**
+ * The physical machine under the VMM: memory, decoded code, and one MMU (TLBs, walker) per physical CPU.
+ * Invariant: a pCPU's TLB contents survive vCPU switches; who must flush is decided by the technique.
+ */
+import { CodeCache } from '../machine/code-cache.ts';
+import { MachineMemory } from '../machine/memory.ts';
+import { frontTableBytes, Mmu } from '../machine/mmu.ts';
+import { type PageWalker, WALK_PAGE_FAULT } from '../machine/paging.ts';
+import type { MachinePreset } from './costs.ts';
+
+/** Stands in where no address space is loaded: nothing is mapped. */
+const NOTHING_MAPPED: PageWalker = {
+  walk: () => WALK_PAGE_FAULT,
+  machineFrame: () => -1,
+  frame: 0,
+  flags: 0,
+  references: 0,
+  errorCode: 0,
+  faultGpa: 0,
+};
+
+/** Front tables of helper MMUs (one entry) need a little table space each. */
+const HELPER_TABLE_BYTES = frontTableBytes(1);
+
+export class PhysicalMachine {
+  readonly preset: MachinePreset;
+  readonly memory: MachineMemory;
+  readonly codeCache: CodeCache;
+  /** By pCPU id. */
+  readonly mmus: readonly Mmu[];
+
+  /**
+   * @param frames machine frames that VMs and VMMs can own
+   * @param pcpus number of physical CPUs
+   * @param vcpusMax vCPUs that will be created at most (each may need a helper MMU)
+   */
+  constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number) {
+    this.preset = preset;
+    const tableBytes = pcpus * frontTableBytes() + vcpusMax * HELPER_TABLE_BYTES;
+    this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1);
+    this.codeCache = new CodeCache(this.memory, preset.timing);
+    this.mmus = Array.from(
+      { length: pcpus },
+      () => new Mmu(this.memory, preset.timing, NOTHING_MAPPED, this.codeCache),
+    );
+  }
+
+  /** An MMU without a front, for a CPU object that only ever executes single instructions. */
+  helperMmu(walker: PageWalker): Mmu {
+    return new Mmu(this.memory, this.preset.timing, walker, this.codeCache, 1);
+  }
+}

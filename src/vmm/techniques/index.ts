@@ -1,0 +1,17 @@
+/** The techniques, one line each. */
+import { UserError } from '../../core/errors.ts';
+import type { Technique } from '../technique.ts';
+import { hardwareAssisted } from './hardware-assisted.ts';
+import { native } from './native.ts';
+import { trapAndEmulate } from './trap-and-emulate.ts';
+
+export const techniques: readonly Technique[] = [native, trapAndEmulate, hardwareAssisted];
+
+/** The technique of that name. @throws UserError listing the names there are */
+export function findTechnique(name: string): Technique {
+  const found = techniques.find((technique) => technique.name === name);
+  if (found === undefined) {
+    throw new UserError(`unknown technique ${name}, allowed: ${techniques.map((t) => t.name).join(', ')}`);
+  }
+  return found;
+}

@@ -1,0 +1,488 @@
+/**
+ * Trap-and-emulate: the guest kernel really runs in ring 1, its user programs in ring 3, on shadow page tables, with
+ * truncated segments, the VMM's own GDT, IDT and TSS, and IOPL 0. Every exception and software interrupt comes to the
+ * VMM, which emulates the instruction on a virtual CPU that holds the guest's view (CPL 0, virtual IF, its own tables).
+ * The virtual CPU is the same Cpu class, one instruction at a time, so emulation has the architecture's full semantics.
+ *
+ *   real CPU: executes, ring 1 or 3   -- unload -->   virtual CPU: guest's view   -- load -->   real CPU
+ *
+ * What IA-32's sensitive instructions do without trapping is left as it is on hardware: an unmodified kernel
+ * misbehaves. Each of them is also run on a copy of the guest's view to find the first one that went wrong.
+ * Invariants: the guest's GDT and page tables are write-traced, so the shadows never lag behind; a user code
+ * descriptor is present in the shadow GDT only while the guest is in user mode, so that IRET to user mode traps
+ * (#NP) and the VMM sees the virtual IF come back; the guest never reaches the VMM's 4 MiB at the top.
+ * Sources: Popek & Goldberg 1974; Robin & Irvine 2000; SDM vol 3, chapters 5 and 6. See docs/decisions.md.
+ */
+import { assert, UserError } from '../../core/errors.ts';
+import type { Lin } from '../../core/units.ts';
+import { Cpu } from '../../machine/cpu.ts';
+import { newCpuState, restoreCpu, saveCpu } from '../../machine/cpu-state.ts';
+import {
+  EXIT_BUDGET,
+  EXIT_EXCEPTION,
+  EXIT_HALT,
+  EXIT_IO,
+  EXIT_SENSITIVE,
+  EXIT_UNIMPLEMENTED,
+  VECTOR_PF,
+} from '../../machine/exits.ts';
+import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
+import type { Insn } from '../../machine/insn.ts';
+import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
+import type { Mmu } from '../../machine/mmu.ts';
+import { CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, GuestWalker } from '../../machine/paging.ts';
+import {
+  ATTR_CODE,
+  ATTR_CODE_OR_DATA,
+  ATTR_DPL,
+  ATTR_EXPAND_DOWN,
+  findDescriptor,
+  setNull,
+  setSegment,
+  updateFlat,
+} from '../../machine/segments.ts';
+import { ShadowPaging } from '../paging/shadow.ts';
+import { tableWorkCycles } from '../paging/work.ts';
+import type { VmmOperation } from '../paths.ts';
+import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
+import type { ExecutedVcpu } from '../vcpu.ts';
+import { bootCpu } from '../vm.ts';
+import { findDivergence } from './divergence.ts';
+import { VMM_BASE, VmmRegion } from './vmm-region.ts';
+
+const SHADOW_FRAMES_MAX = 1024;
+/** Highest linear address that guest segments reach. */
+const LINEAR_LIMIT = VMM_BASE - 1;
+/** What SMSW shows: the VMM's own CR0. */
+const VMM_CR0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+
+/** Path of the VMM that emulates an instruction, by its cost class; others take only decode and emulate. */
+const OPERATIONS: Readonly<Record<string, VmmOperation>> = {
+  flags: 'flags',
+  control: 'control-register',
+  descriptor: 'descriptor-table',
+  halt: 'hlt',
+  iret: 'iret',
+  segment: 'segment-load',
+  far: 'segment-load',
+  invlpg: 'invlpg',
+  cpuid: 'cpuid',
+  rdtsc: 'rdtsc',
+  msr: 'msr',
+};
+
+const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
+  0: 'divide-error',
+  1: 'debug',
+  3: 'breakpoint',
+  4: 'overflow',
+  5: 'bound-range',
+  6: 'invalid-opcode',
+  7: 'device-not-available',
+  10: 'invalid-tss',
+  11: 'segment-not-present',
+  12: 'stack-fault',
+  13: 'general-protection',
+  14: 'page-fault',
+  17: 'alignment-check',
+};
+
+class TrapExecutor implements Executor {
+  /** Deprivileged: executes. */
+  readonly cpu: Cpu;
+  /** The guest's view. Up to date only while unloaded. */
+  private readonly virtual: Cpu;
+  private readonly vcpu: ExecutedVcpu;
+  private readonly shadow: ShadowPaging;
+  private readonly region: VmmRegion;
+  private readonly openMmu: Mmu;
+  /** Segment registers as load() set them: what differs was loaded by the guest without a trap. */
+  private readonly loaded = newCpuState();
+  private isLoaded = false;
+  /** Control registers and GDTR that the shadows were made for. */
+  private seen = { cr0: 0, cr3: 0, cr4: 0, gdtBase: 0, gdtLimit: -1 };
+  private emulated = 0;
+  /** The pending interrupt was already noticed by the VMM. */
+  private noticed = false;
+  /** Virtual STI or MOV SS has just been emulated: one instruction must retire before an interrupt. */
+  private inShadow = false;
+  budgetMax = BUDGET_UNLIMITED;
+
+  constructor(vcpu: ExecutedVcpu) {
+    const { vm } = vcpu;
+    const { machine } = vm;
+    this.vcpu = vcpu;
+    this.openMmu = machine.helperMmu(new GuestWalker(vm.physmap));
+    this.virtual = new Cpu(machine.memory, this.openMmu, machine.codeCache);
+    bootCpu(this.virtual, vm.boot);
+    this.cpu = new Cpu(machine.memory, machine.mmus[0]!, machine.codeCache);
+    this.cpu.cpuid = this.virtual.cpuid;
+    this.region = new VmmRegion(machine.memory, vm.physmap, vm.vmmOwner, vm.spec.name);
+    this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.virtual, {
+      owner: vm.vmmOwner,
+      maxFrames: SHADOW_FRAMES_MAX,
+      reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
+    });
+    this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
+    this.configure();
+    this.follow();
+    this.load();
+  }
+
+  /** What stays the same whenever the guest runs. */
+  private configure(): void {
+    const { cpu, region } = this;
+    cpu.linearLimit = LINEAR_LIMIT;
+    cpu.interceptExceptions = -1;
+    cpu.interceptSoftwareInterrupts = true;
+    cpu.observeSensitive = true;
+    cpu.cr0 = VMM_CR0;
+    region.loadInto(cpu);
+  }
+
+  get instructions(): number {
+    return this.cpu.instructions + this.emulated;
+  }
+
+  dispatched(mmu: Mmu): void {
+    // Loading another CR3 flushes; there is no tag.
+    mmu.flushAll();
+    mmu.attach(this.shadow, this.vcpu.vm.id + 1);
+    this.cpu.attach(mmu);
+  }
+
+  prepare(wasRunning: boolean): Disposition {
+    const { vcpu, virtual } = this;
+    const { pic } = vcpu.vm.pc;
+    this.budgetMax = BUDGET_UNLIMITED;
+    if (!pic.intr) {
+      this.noticed = false;
+      return 'resume';
+    }
+    if (wasRunning && !this.noticed) this.trap('external-interrupt', 'external-interrupt');
+    this.noticed = true;
+    if (!virtual.interruptsEnabled()) return 'resume';
+    if (this.inShadow) {
+      this.inShadow = false;
+      this.budgetMax = 1;
+      return 'resume';
+    }
+    this.unload();
+    vcpu.vmm('interrupt-accept');
+    const result = this.reflect(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0);
+    this.noticed = false;
+    return result;
+  }
+
+  handle(exit: number): Disposition {
+    this.inShadow = false;
+    if (exit === EXIT_SENSITIVE) return this.observe();
+    if (exit !== EXIT_EXCEPTION) {
+      assert(exit === EXIT_UNIMPLEMENTED, `exit ${exit} cannot come from a deprivileged guest`);
+      return this.vcpu.crashed(exit, this.cpu);
+    }
+    const { cpu } = this;
+    if (cpu.exitVector === VECTOR_PF && !cpu.exitIsSoftware) return this.handlePageFault();
+    this.unload();
+    this.trap(this.reasonOf(cpu.exitInsn));
+    return this.emulate(cpu.exitInsn);
+  }
+
+  guestView(): Cpu {
+    this.unload();
+    return this.virtual;
+  }
+
+  release(): void {
+    this.shadow.release();
+    this.region.release();
+  }
+
+  // ------------------------------------------------------------------ exits
+
+  /** Charges one exception to ring 0 and the return from it. */
+  private trap(reason: string, operation: VmmOperation | null = null): void {
+    const { trapCycles, returnCycles } = this.vcpu.vm.machine.preset.deprivileged;
+    this.vcpu.exit(reason, trapCycles + returnCycles);
+    this.vcpu.vmm('trap-dispatch');
+    if (operation !== null) this.vcpu.vmm(operation);
+  }
+
+  private reasonOf(insn: Insn): string {
+    if (this.cpu.exitIsSoftware) return 'software-interrupt';
+    const { class: kind, mnemonic } = insn.row;
+    if (kind === 'privileged') return `privileged-${mnemonic.toLowerCase()}`;
+    if (kind === 'sensitive') return `trapped-${mnemonic.toLowerCase()}`;
+    return EXCEPTION_NAMES[this.cpu.exitVector] ?? `exception-${this.cpu.exitVector}`;
+  }
+
+  private handlePageFault(): Disposition {
+    const { cpu, vcpu, shadow } = this;
+    const lin = cpu.exitLin;
+    const insn = cpu.exitInsn;
+    this.trap('page-fault', 'shadow-fault');
+    const fault = shadow.handleFault(lin, cpu.exitError);
+    this.chargeWork();
+    switch (fault.kind) {
+      case 'filled':
+        vcpu.vmm('shadow-fill');
+        return 'resume';
+      case 'guest':
+        this.unload();
+        return this.reflect(VECTOR_PF, fault.errorCode, lin);
+      case 'traced-write':
+        this.unload();
+        vcpu.vmm('traced-write');
+        return this.emulate(insn);
+      case 'absent':
+      case 'reserved':
+        this.unload();
+        vcpu.vmm('mmio-decode');
+        return this.emulate(insn);
+    }
+  }
+
+  /** The VMM carries out the instruction at EIP on the virtual CPU; a fault of the guest's own is delivered there too. */
+  private emulate(insn: Insn): Disposition {
+    const { virtual, vcpu } = this;
+    vcpu.vmm('decode');
+    const before = virtual.instructions;
+    const exit = this.stepVirtual();
+    let result: Disposition = 'resume';
+    if (exit === EXIT_IO) {
+      vcpu.chargeDevice(virtual);
+      virtual.completeIo(vcpu.accessPort(virtual));
+    } else if (exit === EXIT_HALT) {
+      vcpu.vmm('hlt');
+      result = vcpu.halted(virtual);
+    } else if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
+    const retired = virtual.instructions - before;
+    this.emulated += retired;
+    if (retired === 0 || this.cpu.exitIsSoftware) vcpu.vmm('reflect');
+    else {
+      vcpu.vmm('emulate');
+      const operation = OPERATIONS[insn.row.cost];
+      if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
+    }
+    this.inShadow = virtual.interruptsEnabled() && !virtual.interruptible();
+    this.finish();
+    return result;
+  }
+
+  /** Delivers an event through the guest's IDT, in software. */
+  private reflect(vector: number, errorCode: number, lin: Lin): Disposition {
+    const { virtual, vcpu } = this;
+    vcpu.vmm('reflect');
+    this.openMmu.flushAll();
+    virtual.dropCode();
+    const exit = virtual.inject(vector, errorCode, lin);
+    if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
+    this.finish();
+    return 'resume';
+  }
+
+  /** One instruction on the virtual CPU. Its own TLB starts empty: the VMM walks the guest's tables each time. */
+  private stepVirtual(): number {
+    const { virtual, vcpu } = this;
+    this.openMmu.flushAll();
+    virtual.dropCode();
+    const references = virtual.walkReferences;
+    const exit = virtual.step();
+    const walked = virtual.walkReferences - references;
+    vcpu.vmmCycles(walked * vcpu.vm.machine.preset.vmm['guest-walk-reference']);
+    return exit;
+  }
+
+  /** After a change of the guest's view: bring the shadows up to date, and go back to the real CPU. */
+  private finish(): void {
+    this.follow();
+    this.load();
+  }
+
+  // ------------------------------------------------------------------ the guest's tables
+
+  /** Follows what the guest did to its page tables, control registers and GDT. */
+  private follow(): void {
+    const { virtual, seen, vcpu, shadow } = this;
+    const writes = virtual.tracedWrites;
+    let gdtTouched = false;
+    for (let i = 0; i < writes.length; i += 2) {
+      const at = writes[i]!;
+      const gfn = vcpu.vm.gfnOf(Math.floor(at / 4096));
+      shadow.guestTableWritten(gfn * 4096 + (at % 4096), writes[i + 1]!);
+      this.chargeWork();
+      gdtTouched ||= this.region.gdtFrames.has(gfn);
+    }
+    writes.length = 0;
+    const paging = virtual.cr0 !== seen.cr0 || virtual.cr3 !== seen.cr3 || virtual.cr4 !== seen.cr4;
+    if (paging || shadow.rootMfn < 0) {
+      shadow.loadRoot();
+      if (this.isLoaded || seen.gdtLimit >= 0) {
+        vcpu.vmm('root-switch');
+        this.chargeWork();
+      }
+      this.cpu.flushTlb(true);
+    }
+    const tables = virtual.gdtBase !== seen.gdtBase || virtual.gdtLimit !== seen.gdtLimit;
+    if (tables || gdtTouched || (paging && this.region.gdtMoved(virtual))) this.syncGdt();
+    this.seen = {
+      cr0: virtual.cr0,
+      cr3: virtual.cr3,
+      cr4: virtual.cr4,
+      gdtBase: virtual.gdtBase,
+      gdtLimit: virtual.gdtLimit,
+    };
+  }
+
+  private syncGdt(): void {
+    const { region, shadow, virtual, vcpu } = this;
+    const descriptors = region.syncGdt(virtual, shadow);
+    if (this.seen.gdtLimit >= 0) vcpu.vmmCycles(descriptors * vcpu.vm.machine.preset.vmm['descriptor-sync']);
+  }
+
+  private invalidate(firstPage: number, pages: number): void {
+    const { cpu } = this;
+    if (pages > 64) cpu.flushTlb(true);
+    else for (let page = firstPage; page < firstPage + pages; page++) cpu.mmu.invalidatePage(page << 12);
+    cpu.dropCode();
+  }
+
+  private chargeWork(): void {
+    const { vcpu, shadow } = this;
+    const cycles = tableWorkCycles(vcpu.vm.machine.preset.vmm, shadow.work);
+    if (cycles > 0) vcpu.vmmCycles(cycles);
+  }
+
+  // ------------------------------------------------------------------ between the two CPUs
+
+  /** Ring that guest code of virtual privilege `cpl` runs at. */
+  private realRing(cpl: number): number {
+    return cpl === 0 ? 1 : cpl;
+  }
+
+  /** Guest's view to real CPU. */
+  private load(): void {
+    const { cpu, virtual, loaded } = this;
+    if ((virtual.cr0 & CR0_PE) === 0 || (virtual.systemFlags & FLAG_VM) !== 0) {
+      this.vcpu.vm.end('unimplemented', 'real mode or virtual-8086 mode under trap-and-emulate');
+      return;
+    }
+    for (let r = 0; r < 8; r++) cpu.regs[r] = virtual.regs[r]!;
+    cpu.eip = virtual.eip;
+    cpu.setEflags((virtual.getEflags() & ~FLAG_IOPL) | FLAG_IF, -1);
+    cpu.cr2 = virtual.cr2;
+    const ring = this.realRing(virtual.cpl);
+    this.region.showUserCode(ring === 3);
+    cpu.setCpl(ring);
+    for (let seg = 0; seg < 6; seg++) this.loadSegment(seg, ring);
+    loaded.segSelector.set(cpu.segSelector);
+    loaded.segBase.set(cpu.segBase);
+    loaded.segLimit.set(cpu.segLimit);
+    loaded.segAttributes.set(cpu.segAttributes);
+    this.isLoaded = true;
+  }
+
+  private loadSegment(seg: number, ring: number): void {
+    const { cpu, virtual } = this;
+    let selector = virtual.segSelector[seg]!;
+    let attributes = virtual.segAttributes[seg]!;
+    if ((attributes & ATTR_CODE_OR_DATA) !== 0 && (attributes & ATTR_DPL) === 0) attributes |= 1 << 5;
+    if (ring === 1 && (seg === 1 || seg === 2)) selector |= 1;
+    const expandsDown = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === ATTR_EXPAND_DOWN;
+    const limit = virtual.segLimit[seg]! >>> 0;
+    cpu.segSelector[seg] = selector;
+    cpu.segBase[seg] = virtual.segBase[seg]!;
+    cpu.segLimit[seg] = expandsDown ? limit : Math.min(limit, LINEAR_LIMIT);
+    cpu.segAttributes[seg] = attributes;
+    updateFlat(cpu, seg);
+  }
+
+  /** Real CPU to guest's view. */
+  private unload(): void {
+    if (!this.isLoaded) return;
+    this.isLoaded = false;
+    const { cpu, virtual } = this;
+    for (let r = 0; r < 8; r++) virtual.regs[r] = cpu.regs[r]!;
+    virtual.eip = cpu.eip;
+    virtual.setEflags(cpu.getEflags(), ~(FLAG_IF | FLAG_IOPL | FLAG_VM));
+    for (let seg = 0; seg < 6; seg++) if (this.segmentChanged(seg)) this.unloadSegment(seg);
+    virtual.dropCode();
+  }
+
+  private segmentChanged(seg: number): boolean {
+    const { cpu, loaded } = this;
+    return (
+      cpu.segSelector[seg] !== loaded.segSelector[seg] ||
+      cpu.segBase[seg] !== loaded.segBase[seg] ||
+      cpu.segLimit[seg] !== loaded.segLimit[seg] ||
+      cpu.segAttributes[seg] !== loaded.segAttributes[seg]
+    );
+  }
+
+  /** The guest loaded a segment register without a trap: its view comes from the guest's own descriptor. */
+  private unloadSegment(seg: number): void {
+    const { cpu, virtual } = this;
+    let selector = cpu.segSelector[seg]!;
+    if (virtual.cpl === 0 && (seg === 1 || seg === 2)) selector &= ~3;
+    if ((selector & 0xfffc) === 0) {
+      setNull(virtual, seg, selector);
+      return;
+    }
+    this.openMmu.flushAll();
+    const descriptor = findDescriptor(virtual, selector);
+    assert(descriptor !== null, 'a segment was loaded from no descriptor');
+    setSegment(virtual, seg, selector, descriptor.low, descriptor.high | 0x100);
+  }
+
+  // ------------------------------------------------------------------ watching sensitive instructions
+
+  /**
+   * A sensitive instruction is about to execute. Lets it do what it does at this ring, then runs it on the guest's
+   * view as of before, undoes that, and compares. Costs nothing: it is the experimenter who looks, not the VMM.
+   */
+  private observe(): Disposition {
+    const { cpu, virtual, vcpu } = this;
+    const insn = cpu.exitInsn;
+    this.unload();
+    const before = newCpuState();
+    saveCpu(virtual, before);
+    this.isLoaded = true;
+    const exit = cpu.step();
+    vcpu.spendGuest();
+    if (exit !== EXIT_BUDGET) return this.handle(exit);
+
+    const log: number[] = [];
+    virtual.undoLog = log;
+    this.openMmu.flushAll();
+    virtual.dropCode();
+    virtual.step();
+    virtual.undoLog = null;
+    virtual.tracedWrites.length = 0;
+    const expected = newCpuState();
+    saveCpu(virtual, expected);
+    restoreCpu(virtual, before);
+    this.unload();
+    const seen = newCpuState();
+    saveCpu(virtual, seen);
+    this.isLoaded = true;
+    const found = findDivergence(insn, before, expected, seen, log, cpu, this.openMmu);
+    if (found !== null) {
+      vcpu.vm.divergences++;
+      vcpu.vm.divergence ??= found;
+    }
+    return 'resume';
+  }
+}
+
+export const trapAndEmulate: Technique = {
+  name: 'trap-and-emulate',
+  summary: 'classic: the guest kernel at ring 1, privileged instructions trap and are emulated, shadow paging',
+  pagings: ['shadow'],
+  make(vcpu) {
+    const { name, paging } = vcpu.vm.spec;
+    if (paging !== 'shadow') {
+      throw new UserError(`VM ${name}: technique trap-and-emulate has paging shadow, not ${paging}`);
+    }
+    return new TrapExecutor(vcpu);
+  },
+};

@@ -1,0 +1,188 @@
+/**
+ * The linear addresses that a deprivileging VMM keeps for itself: the top 4 MiB, with the GDT, IDT and TSS that the
+ * real CPU uses while the guest runs. Mapped in every shadow root, supervisor only; guest segments end below it.
+ * Invariants: a shadow descriptor is the guest's one at ring 1 instead of 0, truncated, and present only if the guest
+ * has used it before (so the first load traps and the guest's accessed bit gets set) and, for user code, only in user
+ * mode; gates and system descriptors are never present, so everything that goes through them traps.
+ * Source: Bugnion et al., "Bringing Virtualization to the x86 Architecture with the Original VMware Workstation",
+ * ACM TOCS 2012, section 4 (shadow descriptors, truncation, top 4 MiB); the not-present rules are our choice.
+ */
+import { UserError } from '../../core/errors.ts';
+import type { Gfn, Mfn } from '../../core/units.ts';
+import type { Cpu } from '../../machine/cpu.ts';
+import type { MachineMemory } from '../../machine/memory.ts';
+import { CR0_PG, CR4_PSE, PDE_LARGE, PTE_PRESENT, PTE_WRITABLE } from '../../machine/paging.ts';
+import { ABSENT, type PhysMap } from '../../machine/physmap.ts';
+import { baseOf, isCode, isCodeOrData, limitOf, SEG_TR, setSegment } from '../../machine/segments.ts';
+import type { ShadowPaging } from '../paging/shadow.ts';
+
+/** First linear address of the region. */
+export const VMM_BASE = 0xffc00000;
+const GDT_PAGES = 16;
+const IDT_PAGE = 16;
+const TSS_PAGE = 17;
+const PAGES = 18;
+/** The VMM's own TSS is the last entry of its GDT. */
+const TSS_SELECTOR = 0xfff8;
+const GDT_ENTRIES = 8192;
+const TSS_LIMIT = 103;
+const TSS_IO_MAP = 102;
+
+const ACCESSED = 0x100;
+const PRESENT = 0x8000;
+const DPL_SHIFT = 13;
+
+export class VmmRegion {
+  /** Directory entry that maps the region. */
+  readonly pde: number;
+  /** Guest frames that hold the guest's GDT; they are write-traced. */
+  readonly gdtFrames = new Set<Gfn>();
+  private readonly memory: MachineMemory;
+  private readonly physmap: PhysMap;
+  private readonly owner: number;
+  private readonly table: Mfn;
+  private readonly pages: Mfn[] = [];
+  /** Entries of user code, whose present bit depends on the mode. */
+  private readonly userCode: number[] = [];
+  private userCodeShown = false;
+  private entries = 0;
+
+  /** @throws UserError when the machine has no frames left */
+  constructor(memory: MachineMemory, physmap: PhysMap, owner: number, vmName: string) {
+    this.memory = memory;
+    this.physmap = physmap;
+    this.owner = owner;
+    this.table = this.take(vmName);
+    for (let page = 0; page < PAGES; page++) {
+      const mfn = this.take(vmName);
+      this.pages.push(mfn);
+      this.word(this.table, page * 4, (mfn << 12) | PTE_PRESENT | PTE_WRITABLE);
+    }
+    this.pde = (this.table << 12) | PTE_PRESENT | PTE_WRITABLE;
+    // No I/O bit map: every port traps.
+    memory.words16[(this.pages[TSS_PAGE]! * 4096 + TSS_IO_MAP) >> 1] = 0xffff;
+  }
+
+  /** Points the real CPU's descriptor-table registers and task register at the region. */
+  loadInto(cpu: Cpu): void {
+    cpu.gdtBase = VMM_BASE | 0;
+    cpu.gdtLimit = 0xffff;
+    cpu.idtBase = (VMM_BASE + IDT_PAGE * 4096) | 0;
+    cpu.idtLimit = 0x7ff;
+    const base = VMM_BASE + TSS_PAGE * 4096;
+    const low = ((base & 0xffff) << 16) | TSS_LIMIT;
+    const high = (base & 0xff000000) | ((base >>> 16) & 0xff) | 0x8b00;
+    setSegment(cpu, SEG_TR, TSS_SELECTOR, low, high);
+  }
+
+  /** Makes the shadow GDT from the guest's, and traces the frames that the guest's lies in. Returns descriptors read. */
+  syncGdt(virtual: Cpu, shadow: ShadowPaging): number {
+    for (const gfn of this.gdtFrames) shadow.removeTrace(gfn);
+    this.gdtFrames.clear();
+    this.userCode.length = 0;
+    const count = Math.min((virtual.gdtLimit + 1) >> 3, GDT_ENTRIES - 1);
+    for (let i = 0; i < Math.max(count, this.entries); i++) {
+      const lin = (virtual.gdtBase + i * 8) | 0;
+      const gpa = i < count ? this.guestAddress(virtual, lin) : null;
+      if (gpa === null) this.setEntry(i, 0, 0);
+      else {
+        this.gdtFrames.add(gpa >>> 12);
+        this.shadowEntry(i, this.physmap.read32(gpa), this.physmap.read32((gpa + 4) | 0));
+      }
+    }
+    this.entries = count;
+    this.userCodeShown = false;
+    for (const gfn of this.gdtFrames) shadow.addTrace(gfn);
+    return count;
+  }
+
+  /** The guest's GDT lies in other frames than when it was last synchronized: its page tables changed under it. */
+  gdtMoved(virtual: Cpu): boolean {
+    const frames = new Set<Gfn>();
+    for (let at = 0; at <= virtual.gdtLimit; at += 4096) {
+      const gpa = this.guestAddress(virtual, (virtual.gdtBase + at) | 0);
+      if (gpa !== null) frames.add(gpa >>> 12);
+    }
+    const last = this.guestAddress(virtual, (virtual.gdtBase + virtual.gdtLimit) | 0);
+    if (last !== null) frames.add(last >>> 12);
+    return frames.size !== this.gdtFrames.size || [...frames].some((gfn) => !this.gdtFrames.has(gfn));
+  }
+
+  /** User code descriptors are present only while the guest is in user mode. */
+  showUserCode(shown: boolean): void {
+    if (shown === this.userCodeShown) return;
+    this.userCodeShown = shown;
+    for (const i of this.userCode) {
+      const high = this.memory.words32[this.wordIndex(i) + 1]!;
+      this.memory.words32[this.wordIndex(i) + 1] = shown ? high | PRESENT : high & ~PRESENT;
+    }
+  }
+
+  release(): void {
+    for (const mfn of this.pages) this.memory.freeFrame(mfn, this.owner);
+    this.memory.freeFrame(this.table, this.owner);
+  }
+
+  private shadowEntry(i: number, low: number, high: number): void {
+    if (!isCodeOrData(high)) {
+      this.setEntry(i, low, high & ~PRESENT);
+      return;
+    }
+    let shadowHigh = high;
+    if ((high >>> DPL_SHIFT) % 4 === 0) shadowHigh |= 1 << DPL_SHIFT;
+    if ((high & ACCESSED) === 0) shadowHigh &= ~PRESENT;
+    if (isCode(high) && (high >>> DPL_SHIFT) % 4 === 3 && (shadowHigh & PRESENT) !== 0) {
+      this.userCode.push(i);
+      shadowHigh &= ~PRESENT;
+    }
+    this.setTruncated(i, low, shadowHigh);
+  }
+
+  /** Ends a segment below the region. An expand-down one cannot be cut there: the CPU's linear limit guards it. */
+  private setTruncated(i: number, low: number, high: number): void {
+    const expandsDown = (high & 0xc00) === 0x400;
+    const end = (baseOf(low, high) >>> 0) + (limitOf(low, high) >>> 0);
+    if (expandsDown || end < VMM_BASE) {
+      this.setEntry(i, low, high);
+      return;
+    }
+    const pages = Math.max(0, Math.floor((VMM_BASE - (baseOf(low, high) >>> 0)) / 4096) - 1);
+    this.setEntry(i, (low & 0xffff0000) | (pages & 0xffff), (high & 0xfff0ffff) | (pages & 0xf0000) | 0x800000);
+  }
+
+  private setEntry(i: number, low: number, high: number): void {
+    this.memory.words32[this.wordIndex(i)] = low;
+    this.memory.words32[this.wordIndex(i) + 1] = high;
+  }
+
+  private wordIndex(i: number): number {
+    const page = this.pages[Math.floor(i / 512) % GDT_PAGES]!;
+    return (page * 4096 + (i % 512) * 8) / 4;
+  }
+
+  /** Guest-physical address behind a linear one by the guest's tables, without touching their accessed bits. */
+  private guestAddress(virtual: Cpu, lin: number): number | null {
+    if ((virtual.cr0 & CR0_PG) === 0) return this.ram(lin >>> 0);
+    const pde = this.physmap.read32((virtual.cr3 & ~0xfff) | ((lin >>> 20) & 0xffc));
+    if ((pde & PTE_PRESENT) === 0) return null;
+    if ((pde & PDE_LARGE) !== 0 && (virtual.cr4 & CR4_PSE) !== 0) {
+      return this.ram(((pde & 0xffc00000) | (lin & 0x3fffff)) >>> 0);
+    }
+    const pte = this.physmap.read32((pde & ~0xfff) | ((lin >>> 10) & 0xffc));
+    return (pte & PTE_PRESENT) === 0 ? null : this.ram(((pte & ~0xfff) | (lin & 0xfff)) >>> 0);
+  }
+
+  private ram(gpa: number): number | null {
+    return this.physmap.lookup(gpa >>> 12) === ABSENT ? null : gpa;
+  }
+
+  private take(vmName: string): Mfn {
+    const mfn = this.memory.allocateFrame(this.owner);
+    if (mfn < 0) throw new UserError(`VM ${vmName}: no machine frame left for the VMM's tables`);
+    return mfn;
+  }
+
+  private word(mfn: Mfn, offset: number, value: number): void {
+    this.memory.words32[(mfn * 4096 + offset) / 4] = value;
+  }
+}

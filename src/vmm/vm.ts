@@ -1,0 +1,257 @@
+/**
+ * One virtual machine that executes a guest image: its memory, its devices, its vCPU, and what became of it.
+ * Invariants: a VM never touches a frame that it does not own; its devices run on the VM's clock, which is the local
+ * time of its vCPU while that runs and engine time otherwise; once `outcome` is set nothing of it runs again.
+ */
+import { createHash } from 'node:crypto';
+import type { Engine, EventHandle } from '../core/engine.ts';
+import { assert, UserError } from '../core/errors.ts';
+import type { Pcpu } from '../core/runnable.ts';
+import { type Bytes, type Ns, PAGE_BYTES } from '../core/units.ts';
+import type { GuestImage } from '../guest/image.ts';
+import { type BootRegisters, loadMultiboot } from '../guest/multiboot.ts';
+import type { Cpu, CpuidLeaves } from '../machine/cpu.ts';
+import type { DeviceClock, TimerHandle } from '../machine/devices/device.ts';
+import { VGA_TEXT_BASE, VGA_TEXT_BYTES } from '../machine/devices/vga-text.ts';
+import { createPc, type Pc } from '../machine/pc.ts';
+import { PhysMap } from '../machine/physmap.ts';
+import { setNull, setSegment } from '../machine/segments.ts';
+import { ExitTable } from './exit-table.ts';
+import type { PhysicalMachine } from './machine.ts';
+import type { PagingName, TechniqueName } from './technique.ts';
+
+/**
+ * How a VM ended.
+ *   completed      wrote the exit port; exitCode holds the value
+ *   halted         halted with interrupts off: nothing can wake it
+ *   triple-fault   the CPU shut down
+ *   unimplemented  used something that the emulated CPU lacks; detail says what and where
+ *   reset          asked for a reset
+ *   stalled        blocked, and no event can ever wake it
+ *   time-limit     the run ended before the guest did
+ */
+export type OutcomeKind =
+  | 'completed'
+  | 'halted'
+  | 'triple-fault'
+  | 'unimplemented'
+  | 'reset'
+  | 'stalled'
+  | 'time-limit';
+
+export interface Outcome {
+  readonly kind: OutcomeKind;
+  /** Value written to the exit port; null unless completed. */
+  readonly exitCode: number | null;
+  /** For people: where and why. Empty for completed. */
+  readonly detail: string;
+}
+
+/** A sensitive instruction that did something else than it would have done at CPL 0. */
+export interface Divergence {
+  readonly address: number;
+  /** Instruction bytes in hex. */
+  readonly bytes: string;
+  readonly mnemonic: string;
+  /** What a real CPL-0 run would have done. */
+  readonly expected: string;
+  /** What happened here instead. */
+  readonly seen: string;
+}
+
+export interface VmSpec {
+  readonly name: string;
+  readonly image: GuestImage;
+  /** Multiboot command line behind the file name. */
+  readonly append: string;
+  readonly memoryBytes: Bytes;
+  readonly technique: TechniqueName;
+  readonly paging: PagingName;
+  /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
+  readonly taggedTlb: boolean;
+  /** Takes console bytes (port 0xE9 and COM1) as they come, for interactive use. */
+  readonly onConsole?: (byte: number) => void;
+}
+
+/** The VM's view of time. */
+export class VmClock implements DeviceClock {
+  /** The pCPU that runs the VM's vCPU right now, or null. */
+  pcpu: Pcpu | null = null;
+  /** A timer was set since this was last cleared: the dispatcher must look at the event list again. */
+  scheduled = false;
+  private readonly engine: Engine;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  now(): Ns {
+    return this.pcpu === null ? this.engine.now : this.pcpu.clock.now;
+  }
+
+  at(time: Ns, action: () => void): TimerHandle {
+    this.scheduled = true;
+    return this.engine.at(Math.max(time, this.engine.now), action);
+  }
+
+  cancel(timer: TimerHandle): void {
+    this.engine.cancel(timer as EventHandle);
+  }
+}
+
+export class ExecutedVm {
+  readonly id: number;
+  readonly spec: VmSpec;
+  readonly machine: PhysicalMachine;
+  readonly clock: VmClock;
+  readonly physmap: PhysMap;
+  readonly pc: Pc;
+  readonly boot: BootRegisters;
+  readonly exits = new ExitTable();
+  /** First sensitive instruction that went wrong, if any did. */
+  divergence: Divergence | null = null;
+  /** How many sensitive instructions went wrong. */
+  divergences = 0;
+  /** Work units that the guest reported on port 0xE4. */
+  workUnits = 0;
+  outcome: Outcome | null = null;
+  /** Time at which `outcome` was set. */
+  endedAt: Ns = 0;
+  /** External interrupts that the guest took. */
+  interruptsTaken = 0;
+  /** Wakes a blocked vCPU; set when the vCPU is attached to a dispatcher. */
+  wake: () => void = () => {};
+  private readonly consoleBytes: number[] = [];
+  private gfnOfMfn: Map<number, number> | null = null;
+
+  /**
+   * Creates the VM and loads its image.
+   * @throws UserError when the machine has too few free frames, or the image does not load
+   */
+  constructor(id: number, machine: PhysicalMachine, engine: Engine, spec: VmSpec) {
+    this.id = id;
+    this.spec = spec;
+    this.machine = machine;
+    this.clock = new VmClock(engine);
+    this.physmap = allocateRam(machine, spec, this.owner);
+    const emit = (byte: number): void => {
+      this.consoleBytes.push(byte);
+      spec.onConsole?.(byte);
+    };
+    this.pc = createPc({
+      clock: this.clock,
+      memoryBytes: spec.memoryBytes,
+      console: emit,
+      serial: emit,
+      onExit: (value) => this.end('completed', '', value),
+      onProgress: (units) => {
+        this.workUnits = units;
+      },
+      onReset: (device) => this.end('reset', `the guest asked for a reset through ${device}`),
+    });
+    this.pc.pic.onIntr = (level) => {
+      if (level) this.wake();
+    };
+    this.boot = loadMultiboot(spec.image, this.physmap, { append: spec.append }).registers;
+  }
+
+  /** Owner id of the guest's frames. */
+  get owner(): number {
+    return this.id * 2;
+  }
+
+  /** Owner id of frames that the VMM holds for this VM (page tables, its own tables). */
+  get vmmOwner(): number {
+    return this.id * 2 + 1;
+  }
+
+  /** Ends the VM. The first reason stands. */
+  end(kind: OutcomeKind, detail: string, exitCode: number | null = null): void {
+    if (this.outcome !== null) return;
+    this.outcome = { kind, exitCode, detail };
+    this.endedAt = this.clock.now();
+    this.wake();
+  }
+
+  /** Everything that the guest wrote to its console (port 0xE9 and COM1), as Latin-1 text. */
+  consoleText(): string {
+    return Buffer.from(this.consoleBytes).toString('latin1');
+  }
+
+  /** What the VGA text screen shows, lines right-trimmed. */
+  screenText(): string {
+    const bytes = new Uint8Array(VGA_TEXT_BYTES);
+    for (let i = 0; i < bytes.length; i++) bytes[i] = this.physmap.read8(VGA_TEXT_BASE + i);
+    return this.pc.vga.screenText(bytes);
+  }
+
+  /** SHA-256 of guest RAM in guest-physical order, in hex. */
+  memoryHash(): string {
+    const hash = createHash('sha256');
+    for (let gfn = 0; gfn < this.physmap.ramFrames; gfn++) {
+      const at = this.physmap.lookup(gfn) * PAGE_BYTES;
+      hash.update(this.machine.memory.bytes.subarray(at, at + PAGE_BYTES));
+    }
+    return hash.digest('hex');
+  }
+
+  /** Guest frame that a machine frame of this VM backs. */
+  gfnOf(mfn: number): number {
+    if (this.gfnOfMfn === null) {
+      this.gfnOfMfn = new Map();
+      for (let gfn = 0; gfn < this.physmap.ramFrames; gfn++) this.gfnOfMfn.set(this.physmap.lookup(gfn), gfn);
+    }
+    const gfn = this.gfnOfMfn.get(mfn);
+    assert(gfn !== undefined, `frame ${mfn} does not belong to VM ${this.spec.name}`);
+    return gfn;
+  }
+}
+
+function allocateRam(machine: PhysicalMachine, spec: VmSpec, owner: number): PhysMap {
+  const { memory } = machine;
+  const frames = spec.memoryBytes / PAGE_BYTES;
+  if (!Number.isInteger(frames) || frames < 256) {
+    throw new UserError(
+      `VM ${spec.name}: memory of ${spec.memoryBytes} bytes, allowed: whole 4 KiB pages, at least 1 MiB`,
+    );
+  }
+  if (frames > memory.freeFrameCount) {
+    throw new UserError(`VM ${spec.name}: needs ${frames} frames of 4 KiB, the host has ${memory.freeFrameCount} free`);
+  }
+  const physmap = new PhysMap(memory, frames);
+  for (let gfn = 0; gfn < frames; gfn++) physmap.mfnOf[gfn] = memory.allocateFrame(owner);
+  return physmap;
+}
+
+const CODE_HIGH = 0x00cf9b00;
+const DATA_HIGH = 0x00cf9300;
+const FLAT_LOW = 0x0000ffff;
+
+/** CPUID of the emulated processor: family 6, what a kernel of the i686 era needs, and no floating-point unit. */
+const FEATURES_EDX =
+  (1 << 3) | // PSE
+  (1 << 4) | // TSC
+  (1 << 5) | // MSR
+  (1 << 8) | // CMPXCHG8B
+  (1 << 13) | // PGE
+  (1 << 15); // CMOV
+
+export const CPUID_LEAVES: CpuidLeaves = {
+  0: [1, 0x756e6547, 0x6c65746e, 0x49656e69], // "GenuineIntel"
+  1: [0x00000633, 0, 0, FEATURES_EDX],
+};
+
+/** Puts a CPU into the state in which a Multiboot loader starts a kernel. */
+export function bootCpu(cpu: Cpu, boot: BootRegisters): void {
+  cpu.cpuid = CPUID_LEAVES;
+  cpu.regs.fill(0);
+  cpu.regs[0] = boot.eax;
+  cpu.regs[3] = boot.ebx;
+  cpu.eip = boot.eip;
+  cpu.cr0 = boot.cr0;
+  cpu.setEflags(boot.eflags, -1);
+  setSegment(cpu, 1, boot.code.selector, FLAT_LOW, CODE_HIGH);
+  for (const seg of [0, 2, 3, 4, 5]) setSegment(cpu, seg, boot.data.selector, FLAT_LOW, DATA_HIGH);
+  for (const seg of [6, 7]) setNull(cpu, seg, 0);
+  cpu.setCpl(0);
+}

@@ -1,0 +1,126 @@
+/** Machine presets: complete, sourced, consistent with the published primitives that they claim, and one formula. */
+import { describe, expect, test } from 'vitest';
+import { COST_CLASSES } from '../../src/machine/costs.ts';
+import { Tlb } from '../../src/machine/tlb.ts';
+import { definePreset, presetTable, requireNestedPaging, VMX_EXIT_REASONS } from '../../src/vmm/costs.ts';
+import { TableWork, tableWorkCycles } from '../../src/vmm/paging/work.ts';
+import { VMM_OPERATIONS, VMM_PATHS } from '../../src/vmm/paths.ts';
+import { broadwell } from '../../src/vmm/presets/broadwell.ts';
+import { findPreset, presets } from '../../src/vmm/presets/index.ts';
+import { pentium4_672 } from '../../src/vmm/presets/pentium4-672.ts';
+
+describe.each(presets.map((preset) => [preset.id, preset] as const))('%s', (_id, preset) => {
+  test('every number is a non-negative integer with a source, listed once', () => {
+    const rows = presetTable(preset);
+    expect(new Set(rows.map((row) => row.name)).size).toBe(rows.length);
+    expect(rows.filter((row) => !Number.isSafeInteger(row.value) || row.value < 0)).toEqual([]);
+    expect(rows.filter((row) => row.source.length <= 8)).toEqual([]);
+    const listed = new Map(rows.map((row) => [row.name, row.value]));
+    for (const c of COST_CLASSES) expect(listed.get(`instruction ${c}`)).toBe(preset.timing.instructions[c]);
+    for (const r of VMX_EXIT_REASONS) expect(listed.get(`vmx exit ${r}`)).toBe(preset.vmx.exitCycles[r]);
+    for (const o of VMM_OPERATIONS) expect(listed.get(`vmm ${o}`)).toBe(preset.vmm[o]);
+  });
+
+  test('every operation of the VMM costs something', () => {
+    expect(VMM_OPERATIONS.filter((operation) => preset.vmm[operation] <= 0)).toEqual([]);
+  });
+
+  test('the TLB geometry is valid', () => {
+    expect(() => [new Tlb(preset.timing.itlb), new Tlb(preset.timing.dtlb)]).not.toThrow();
+  });
+
+  test('is plain data', () => {
+    expect(structuredClone(preset)).toEqual(preset);
+  });
+});
+
+describe('published primitives', () => {
+  test('Pentium 4: round trip of VMCALL with VMRESUME was 3963 on Prescott; entry was measured as 2409 here', () => {
+    expect(pentium4_672.vmx.exitCycles.vmcall + 2333).toBe(3963);
+    expect(pentium4_672.vmx).toMatchObject({ entryCycles: 2409, vmreadCycles: 178, vmwriteCycles: 171 });
+    expect(pentium4_672.vmx.exitCycles['page-fault']).toBe(1931);
+  });
+
+  test('Pentium 4: a native divide by zero is 889 with a handler of a few instructions', () => {
+    const { divide, interrupt, iret } = pentium4_672.timing.instructions;
+    const rest = 889 - divide - interrupt - iret;
+    expect(rest).toBeGreaterThanOrEqual(5);
+    expect(rest).toBeLessThanOrEqual(20);
+  });
+
+  test('Pentium 4: about 2300 cycles per translated instruction', () => {
+    expect(pentium4_672.vmm['translate-instruction']).toBe(2300);
+  });
+
+  test('Broadwell', () => {
+    expect(broadwell.vmx).toMatchObject({ entryCycles: 348, vmreadCycles: 5, vmwriteCycles: 4 });
+    expect(broadwell.vmx.exitCycles).toMatchObject({ vmcall: 265, cpuid: 332, io: 397, 'nested-violation': 656 });
+  });
+});
+
+describe('path lengths', () => {
+  test('become cycles by one formula', () => {
+    // 150 instructions at CPI 2.5, 10 VMREADs, 16 pages of 2 references after a TLB flush
+    expect(pentium4_672.vmm['vmx-dispatch']).toBe(375 + 10 * 178 + 16 * 2 * 28);
+    // CPI 1, and the TLB is tagged
+    expect(broadwell.vmm['vmx-dispatch']).toBe(150 + 10 * 5);
+    expect(pentium4_672.vmm['trap-dispatch']).toBe(250 + 6 * 40);
+    expect(pentium4_672.vmm.inject).toBe(150 + 178 + 3 * 171);
+  });
+
+  test('each says why', () => {
+    expect(VMM_OPERATIONS.filter((operation) => VMM_PATHS[operation].why.length <= 15)).toEqual([]);
+    expect(Object.keys(VMM_PATHS).length).toBe(VMM_OPERATIONS.length);
+  });
+
+  test('work on tables is charged by its counts', () => {
+    const work = new TableWork();
+    expect(tableWorkCycles(broadwell.vmm, work)).toBe(0);
+    Object.assign(work, { references: 2, frames: 1, entries: 3, evictions: 1 });
+    expect(tableWorkCycles(broadwell.vmm, work)).toBe(2 * 20 + 450 + 3 * 40 + 300);
+    work.reset();
+    expect(tableWorkCycles(broadwell.vmm, work)).toBe(0);
+  });
+});
+
+describe('looking up', () => {
+  test('finds presets by id, and names what is allowed', () => {
+    expect(findPreset('broadwell')).toBe(broadwell);
+    expect(() => findPreset('pentium5')).toThrow("unknown machine 'pentium5': allowed are pentium4-672, broadwell");
+  });
+
+  test('nested paging needs a machine that has it', () => {
+    expect(() => requireNestedPaging(broadwell)).not.toThrow();
+    expect(() => requireNestedPaging(pentium4_672)).toThrow('has no nested paging');
+  });
+});
+
+test('a number that is no integer, or has no source, is our bug', () => {
+  const sourced = { value: 1, source: 'here' };
+  const spec = {
+    id: 'x',
+    name: 'x',
+    year: 2000,
+    frequencyHz: sourced,
+    instructions: Object.fromEntries(COST_CLASSES.map((c) => [c, sourced])) as never,
+    walkReferenceCycles: sourced,
+    itlb: { small: { sets: 1, ways: 1 }, large: { sets: 1, ways: 1 }, source: 'here' },
+    dtlb: { small: { sets: 1, ways: 1 }, large: { sets: 1, ways: 1 }, source: 'here' },
+    vmx: {
+      entryCycles: sourced,
+      exitCycles: {},
+      defaultExitCycles: sourced,
+      vmreadCycles: sourced,
+      vmwriteCycles: sourced,
+      vmclearCycles: sourced,
+      vmptrldCycles: sourced,
+      taggedTlb: false,
+      nestedPaging: false,
+      featuresSource: 'here',
+    },
+    vmmCyclesPer100Instructions: sourced,
+  };
+  expect(definePreset(spec).contextSwitchCycles).toBe(12 + 2);
+  expect(() => definePreset({ ...spec, frequencyHz: { value: 1.5, source: 'here' } })).toThrow('non-negative integer');
+  expect(() => definePreset({ ...spec, frequencyHz: { value: 1, source: '' } })).toThrow('has no source');
+});
