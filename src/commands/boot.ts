@@ -1,5 +1,20 @@
-/** hvsim boot: one multiboot kernel on one vCPU, its console on stdout, a short ledger on stderr. */
+/**
+ * hvsim boot: one multiboot kernel on one vCPU, as `qemu -kernel` does it. Its console goes to stdout byte for byte, a
+ * short ledger to stderr at the end.
+ * Invariant: wall time is measured for the ledger only; it never enters the simulation.
+ */
+import { writeSync } from 'node:fs';
 import { UserError } from '../core/errors.ts';
+import { buildWorld, finishWorld, type World } from '../lab/build.ts';
+import { GUESTS, PRESETS, TECHNIQUES } from '../lab/catalog.ts';
+import { isGuestPath } from '../lab/checks.ts';
+import { collect } from '../lab/collect.ts';
+import type { ResolvedRun } from '../lab/plan.ts';
+import type { RunRecord, VmRecord } from '../lab/rows.ts';
+import { didYouMean } from '../lab/suggest.ts';
+import { formatQuantity, parseQuantity, type QuantityKind } from '../lab/units.ts';
+import { amount, grouped, percent, short, time } from '../report/format.ts';
+import { note } from './terminal.ts';
 
 export interface BootOptions {
   readonly technique: string;
@@ -11,6 +26,157 @@ export interface BootOptions {
   readonly screen?: boolean;
 }
 
-export function bootCommand(guest: string, _options: BootOptions): number {
-  throw new UserError(`${guest}: cannot be booted yet`);
+const MIB = 1024 * 1024;
+/** Frames for the tables of the VMM, beside the guest's memory. */
+const VMM_BYTES = 64 * MIB;
+const CONSOLE_CHUNK = 4096;
+const NEWLINE = 10;
+
+/** Answers the exit code of the process: QEMU's isa-debug-exit for a guest that wrote port 0xF4. */
+export function bootCommand(guest: string, options: BootOptions): number {
+  const run = planOf(guest, options);
+  const output = new ConsoleOutput();
+  const world = buildWorld(run, { onConsole: (byte) => output.put(byte) });
+  const started = process.hrtime.bigint();
+  const outcome = finishWorld(world);
+  const wallSeconds = Number(process.hrtime.bigint() - started) / 1e9;
+  output.flush();
+  if (options.screen === true) process.stdout.write(`${world.vms[0]!.vm.screenText().trimEnd()}\n`);
+  const record = collect(world, outcome);
+  const [vm] = record.vms as [VmRecord];
+  printLedger(world, record, vm, wallSeconds);
+  return exitCodeOf(vm);
+}
+
+function exitCodeOf({ outcome, exitCode }: VmRecord): number {
+  if (outcome === 'completed') return (((exitCode ?? 0) << 1) | 1) & 0xff;
+  return outcome === 'halted' || outcome === 'stalled' ? 0 : 1;
+}
+
+function planOf(guest: string, options: BootOptions): ResolvedRun {
+  const technique = choice('--technique', options.technique, TECHNIQUES, ({ name }) => name);
+  const preset = choice('--preset', options.preset, PRESETS, ({ id }) => id);
+  const pagings = technique.pagings.filter((name) => name !== 'nested' || preset.vmx.nestedPaging);
+  if (options.paging !== 'auto' && !pagings.some((name) => name === options.paging)) {
+    const allowed = ['auto', ...pagings].join(' or ');
+    throw new UserError(`--paging: found "${options.paging}", but ${technique.name} on ${preset.id} needs ${allowed}`);
+  }
+  const memoryBytes = amountOf('--memory', 'size', options.memory, MIB, 2048 * MIB);
+  if (memoryBytes % 4096 !== 0)
+    throw new UserError(`--memory: found "${options.memory}", expected a multiple of 4 KiB`);
+  return {
+    runId: 1,
+    role: 'point',
+    seed: 1,
+    axes: {},
+    durationNs: amountOf('--max-seconds', 'duration', `${options.maxSeconds} s`, 1, 3_600_000_000_000),
+    host: {
+      preset: preset.id,
+      frequencyHz: preset.frequencyHz,
+      pcpus: 1,
+      memoryBytes: memoryBytes + VMM_BYTES,
+      quantumNs: 20_000,
+      scheduler: { policy: 'round-robin', params: {} },
+    },
+    vms: [
+      {
+        name: 'guest',
+        guest,
+        imageFile: GUESTS.some(({ name }) => name === guest) || !isGuestPath(guest) ? null : guest,
+        workload: options.append,
+        technique: technique.name,
+        paging: options.paging === 'auto' ? (pagings[0] ?? 'native') : options.paging,
+        taggedTlb: technique.name === 'hardware-assisted' && preset.vmx.taggedTlb,
+        memoryBytes,
+        vcpus: 1,
+        weight: 256,
+        capPercent: 0,
+        baselineRun: null,
+      },
+    ],
+  };
+}
+
+function choice<T>(option: string, found: string, entries: readonly T[], nameOf: (entry: T) => string): T {
+  const entry = entries.find((item) => nameOf(item) === found);
+  if (entry !== undefined) return entry;
+  const names = entries.map(nameOf);
+  const hint = didYouMean(found, names);
+  throw new UserError(
+    `${option}: found "${found}", expected one of ${names.join(', ')}${hint === '' ? '' : `.${hint}`}`,
+  );
+}
+
+function amountOf(option: string, kind: QuantityKind, text: string, min: number, max: number): number {
+  const value = parseQuantity(kind, text);
+  if (typeof value === 'string') throw new UserError(`${option}: found "${text}", ${value}`);
+  if (value >= min && value <= max) return value;
+  const range = `${formatQuantity(kind, min)} to ${formatQuantity(kind, max)}`;
+  throw new UserError(`${option}: found "${text}", expected ${range}`);
+}
+
+/** The console of the guest: passed on line by line, so that a person sees it and a pipe is not flooded with bytes. */
+class ConsoleOutput {
+  private readonly buffer = Buffer.alloc(CONSOLE_CHUNK);
+  private length = 0;
+
+  put(byte: number): void {
+    this.buffer[this.length++] = byte;
+    if (byte === NEWLINE || this.length === CONSOLE_CHUNK) this.flush();
+  }
+
+  /** Writes at once, not when the simulation is over: it never returns to the event loop. */
+  flush(): void {
+    let done = 0;
+    while (done < this.length) {
+      try {
+        done += writeSync(process.stdout.fd, this.buffer, done, this.length - done);
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === 'EPIPE') process.exit(0);
+        if (code !== 'EAGAIN') throw error;
+      }
+    }
+    this.length = 0;
+  }
+}
+
+function printLedger(world: World, record: RunRecord, vm: VmRecord, wallSeconds: number): void {
+  const { host, vms } = world.run;
+  const preset = PRESETS.find(({ id }) => id === host.preset)!;
+  const [plan] = vms as [ResolvedRun['vms'][0]];
+  const paging = plan.technique === 'native' ? '' : ` with ${plan.paging} paging`;
+  const speed = vm.instructions / Math.max(wallSeconds, 1e-9) / 1e6;
+  note(`outcome       ${outcomeText(vm)}`);
+  note(`machine       ${preset.name}, ${formatQuantity('frequency', host.frequencyHz)}; ${plan.technique}${paging}`);
+  note(`simulated     ${time(record.simulatedNs)}`);
+  note(`instructions  ${grouped(vm.instructions)}, ${short(speed)} million per second of wall time`);
+  note(`cycles        ${cyclesText(vm)}`);
+  const exits = [...vm.exits].sort((a, b) => b.count - a.count || (a.reason < b.reason ? -1 : 1));
+  const total = exits.reduce((sum, exit) => sum + exit.count, 0);
+  note(`exits         ${grouped(total)}`);
+  for (const { reason, count, cycles } of exits) {
+    note(`  ${reason.padEnd(20)} ${grouped(count).padStart(12)}   ${amount(cycles / Math.max(1, count))} cycles each`);
+  }
+  for (const item of vm.divergences) {
+    const address = `0x${(item.address >>> 0).toString(16)}`;
+    note(`not as on the bare machine: ${item.mnemonic} at ${address}: expected ${item.expected}; seen ${item.seen}`);
+  }
+}
+
+function outcomeText({ outcome, exitCode, detail }: VmRecord): string {
+  const code = exitCode === null ? '' : `, the guest wrote ${exitCode} to port 0xF4`;
+  return `${outcome}${code}${detail === '' ? '' : `: ${detail}`}`;
+}
+
+function cyclesText(vm: VmRecord): string {
+  const parts = [
+    ['guest', vm.guestCycles + vm.translatedCycles],
+    ['page walks', vm.walkCycles],
+    ['exits', vm.exitCycles],
+    ['VMM', vm.vmmCycles],
+  ] as const;
+  const total = parts.reduce((sum, [, cycles]) => sum + cycles, 0);
+  const shares = parts.filter(([, cycles]) => cycles > 0).map(([name, cycles]) => `${name} ${percent(cycles / total)}`);
+  return `${amount(total)}: ${shares.join(', ')}`;
 }

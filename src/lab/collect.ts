@@ -55,7 +55,7 @@ function vmRecord(world: World, { vm, vcpus }: WorldVm): VmRecord {
     workUnits: vm.workUnits,
     elapsedNs: vm.endedAt,
     exits: vm.exits.sorted().map(({ reason, count, cycles: cost }) => ({ reason, count, cycles: cost })),
-    divergences: vm.divergence === null ? [] : [{ ...vm.divergence }],
+    divergences: vm.divergences.map((divergence) => ({ ...divergence })),
     vcpus: vcpus.map(({ vcpu, task }) => vcpuRecord(vcpu.index, task)),
     memory: {
       guestPages: vm.physmap.ramFrames,

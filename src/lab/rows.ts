@@ -58,7 +58,7 @@ export interface VmRecord {
   /** From power-on to its end, or to the end of the run. */
   readonly elapsedNs: Ns;
   readonly exits: readonly ExitRecord[];
-  /** Instructions that did something else than on the bare machine, the first of them. */
+  /** Instructions that did something else than on the bare machine: the first of each kind, in the order of execution. */
   readonly divergences: readonly Divergence[];
   readonly vcpus: readonly VcpuRecord[];
   readonly memory: MemoryRecord;

@@ -38,6 +38,7 @@ import type { MachineMemory } from './memory.ts';
 import type { Mmu } from './mmu.ts';
 import {
   ACCESS_FETCH,
+  ACCESS_IMPLICIT,
   ACCESS_USER,
   ACCESS_WRITE,
   CR0_ET,
@@ -583,14 +584,18 @@ export class Cpu implements PagingRegisters {
     this.raise(VECTOR_PF, walker.errorCode);
   }
 
-  /** Host byte address behind `lin` for an access (ACCESS_WRITE, ACCESS_USER), or -1 where nothing answers; may fault. */
-  translate(lin: Lin, access: number): number {
+  /**
+   * Host byte address behind `lin` for an access (ACCESS_WRITE, ACCESS_USER, ACCESS_IMPLICIT), or -1 where nothing
+   * answers; may fault.
+   */
+  translate(lin: Lin, kind: number): number {
+    const access = kind & ~ACCESS_IMPLICIT;
     const page = lin >>> 12;
     if (this.overrides.size !== 0) {
       const mfn = this.overrides.get(page);
       if (mfn !== undefined) return mfn * 4096 + (lin & 0xfff);
     }
-    if (lin >>> 0 > this.linearLimit) this.raise(VECTOR_GP, 0);
+    if (lin >>> 0 > this.linearLimit && access === kind) this.raise(VECTOR_GP, 0);
     const { mmu } = this;
     let frame: number;
     let flags: number;
@@ -693,7 +698,7 @@ export class Cpu implements PagingRegisters {
     if ((last & ~0xfff) !== (lin & ~0xfff)) this.translate(last, access);
   }
 
-  /** Little-endian read of 1, 2 or 4 bytes with explicit privilege (0 or ACCESS_USER); signed for 4 bytes. */
+  /** Little-endian read of 1, 2 or 4 bytes with explicit privilege (0, ACCESS_USER or ACCESS_IMPLICIT); signed for 4 bytes. */
   readSlow(lin: Lin, count: 1 | 2 | 4, user: number): number {
     const at = this.translate(lin, user);
     if ((lin & 0xfff) + count > 0x1000) return this.readSplit(lin, count, user, at);
@@ -739,11 +744,11 @@ export class Cpu implements PagingRegisters {
 
   /** Reads a descriptor-table or TSS word: always with supervisor rights (SDM vol 3, 4.6). */
   readSystem32(lin: Lin): number {
-    return this.readSlow(lin, 4, 0);
+    return this.readSlow(lin, 4, ACCESS_IMPLICIT);
   }
 
   readSystem16(lin: Lin): number {
-    return this.readSlow(lin, 2, 0);
+    return this.readSlow(lin, 2, ACCESS_IMPLICIT);
   }
 
   // ------------------------------------------------------------------ memory access by decoded operand

@@ -15,6 +15,8 @@ export const ACCESS_WRITE = 2;
 export const ACCESS_USER = 4;
 export const ACCESS_RESERVED = 8;
 export const ACCESS_FETCH = 16;
+/** Not of the error code: an access to a descriptor table or TSS, which no segment limits (Cpu.translate only). */
+export const ACCESS_IMPLICIT = 32;
 
 /** Bits of a page-directory or page-table entry (SDM vol 3, tables 4-5 and 4-6). */
 export const PTE_PRESENT = 1;

@@ -8,7 +8,7 @@ import type { Cpu } from './cpu.ts';
 import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from './exits.ts';
 import { FLAG_VM } from './flags.ts';
 import { SEG_CS, SEG_SS } from './insn.ts';
-import { ACCESS_WRITE, CR0_PE } from './paging.ts';
+import { ACCESS_IMPLICIT, CR0_PE } from './paging.ts';
 
 export const SEG_LDTR = 6;
 export const SEG_TR = 7;
@@ -168,7 +168,7 @@ export function readDescriptor(cpu: Cpu, selector: number, vector: number, exter
 /** Sets the accessed bit in the table if it is clear (SDM vol 3, 3.4.5.1). Returns the high word with it set. */
 export function markAccessed(cpu: Cpu, descriptor: Descriptor): number {
   if ((descriptor.high & 0x100) === 0) {
-    cpu.writeSlow((descriptor.lin + 5) | 0, (descriptor.high >>> 8) | 1, 1, 0);
+    cpu.writeSlow((descriptor.lin + 5) | 0, (descriptor.high >>> 8) | 1, 1, ACCESS_IMPLICIT);
   }
   return descriptor.high | 0x100;
 }
@@ -237,8 +237,7 @@ export function loadTaskRegister(cpu: Cpu, selector: number): void {
   const type = systemType(high);
   if (isCodeOrData(high) || (type !== TYPE_TSS32 && type !== TYPE_TSS16)) cpu.raise(VECTOR_GP, error);
   if (!isPresent(high)) cpu.raise(VECTOR_NP, error);
-  cpu.translate((lin + 4) | 0, ACCESS_WRITE);
-  cpu.writeSlow((lin + 5) | 0, (high >>> 8) | 2, 1, 0);
+  cpu.writeSlow((lin + 5) | 0, (high >>> 8) | 2, 1, ACCESS_IMPLICIT);
   setSegment(cpu, SEG_TR, selector, low, high | 0x200);
 }
 

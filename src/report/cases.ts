@@ -23,11 +23,10 @@ export function casesOf(results: Results): Case[] {
   const rows = frame(results, 'vms').rows.filter((row) => isPoint(run(row)));
   const workload = workloadNames(rows);
   const others = otherAxes(results, rows, run);
-  // Named in the variant from the second guest on.
   const guests = distinct(rows.map((row) => text(row, 'guest')));
   return rows.map((vm) => {
     const technique = techniqueName(vm);
-    const guest = guests.indexOf(text(vm, 'guest')) > 0 ? text(vm, 'guest') : '';
+    const guest = guests.length > 1 ? text(vm, 'guest') : '';
     const labels = [guest, ...others.map((axis) => text(run(vm), axis))].filter((label) => label !== '');
     return { vm, run: run(vm), workload: workload(vm), variant: [technique, ...labels].join(' \u00b7 '), technique };
   });

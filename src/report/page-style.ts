@@ -27,6 +27,7 @@ a { color: var(--accent); }
 .facts b, .facts li b { color: var(--text); }
 .findings li { margin: 6px 0; max-width: 75ch; }
 .findings { padding-left: 20px; }
+.why { color: var(--muted); margin: 2px 0 14px; font-size: 15px; }
 .note { border-left: 3px solid var(--accent); background: var(--card); padding: 10px 16px; margin: 16px 0; border-radius: 0 6px 6px 0; }
 .note.bad { border-color: var(--bad); }
 figure { margin: 28px 0 40px; padding: 20px 20px 14px; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }

@@ -37,10 +37,12 @@ export function divergenceSection(results: Results): Html {
     const where = `<code>${escapeHtml(text(first, 'mnemonic'))}</code> at <code>${escapeHtml(text(first, 'address'))}</code>`;
     const who = distinct(group.map((row) => whose(vms.get(vmKey(row)) ?? row)));
     const why = explainHole(text(first, 'mnemonic'));
+    const times = group.reduce((sum, row) => sum + (num(row, 'count') ?? 1), 0);
     return (
-      `<li>${where} (bytes <code>${escapeHtml(text(first, 'bytes'))}</code>), in ${escapeHtml(listed(who.slice(0, 4)))}` +
-      `${who.length > 4 ? ' and others' : ''}: on the bare machine it <em>${escapeHtml(text(first, 'expected'))}</em>; here: ` +
-      `<em>${escapeHtml(text(first, 'seen'))}</em>.${why === undefined ? '' : ` <span class="why">${escapeHtml(why)}</span>`}</li>`
+      `<li>${where} (bytes <code>${escapeHtml(text(first, 'bytes'))}</code>), ` +
+      `${grouped(times)} time${times === 1 ? '' : 's'} in ${escapeHtml(listed(who.slice(0, 4)))}` +
+      `${who.length > 4 ? ' and others' : ''}. On the bare machine: <em>${escapeHtml(text(first, 'expected'))}</em>; here: ` +
+      `<em>${escapeHtml(text(first, 'seen'))}</em>.${why === undefined ? '' : `<p class="why">${escapeHtml(why)}</p>`}</li>`
     );
   });
   return [

@@ -40,14 +40,14 @@ export const ACCOUNT_COLOURS: Readonly<Record<string, string>> = {
   idle: GREY,
 };
 
-/** A scale that gives every name its colour: that of its technique, else the next of the palette. */
+/** A scale that gives every name its colour: that of its technique if nobody has it yet, else the next of the palette. */
 export function colourScale(names: readonly string[]): Spec {
-  const own = Object.values(TECHNIQUE_COLOURS).filter((colour) =>
-    names.some((name) => TECHNIQUE_COLOURS[name] === colour),
-  );
-  const free = PALETTE.filter((colour) => !own.includes(colour));
-  let next = 0;
-  const range = names.map((name) => TECHNIQUE_COLOURS[name] ?? free[next++ % free.length]);
+  const range: string[] = [];
+  for (const name of names) {
+    const own = TECHNIQUE_COLOURS[name.split(' \u00b7 ')[0] ?? ''];
+    const free = PALETTE.filter((colour) => !range.includes(colour));
+    range.push(own !== undefined && !range.includes(own) ? own : (free[0] ?? PALETTE[range.length % PALETTE.length]!));
+  }
   return { domain: names, range };
 }
 

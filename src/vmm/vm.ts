@@ -53,6 +53,8 @@ export interface Divergence {
   /** Instruction bytes in hex. */
   readonly bytes: string;
   readonly mnemonic: string;
+  /** How often an instruction of this kind went wrong. */
+  count: number;
   /** What a real CPL-0 run would have done. */
   readonly expected: string;
   /** What happened here instead. */
@@ -108,10 +110,8 @@ export class ExecutedVm {
   readonly pc: Pc;
   readonly boot: BootRegisters;
   readonly exits = new ExitTable();
-  /** First sensitive instruction that went wrong, if any did. */
-  divergence: Divergence | null = null;
-  /** How many sensitive instructions went wrong. */
-  divergences = 0;
+  /** The first sensitive instruction of each kind that went wrong, in the order of their execution. */
+  readonly divergences: Divergence[] = [];
   /** Work units that the guest reported on port 0xE4. */
   workUnits = 0;
   outcome: Outcome | null = null;
@@ -171,6 +171,13 @@ export class ExecutedVm {
     this.outcome = { kind, exitCode, detail };
     this.endedAt = this.clock.now();
     this.wake();
+  }
+
+  /** Notes that a sensitive instruction went wrong. */
+  recordDivergence(found: Divergence): void {
+    const known = this.divergences.find((one) => one.mnemonic === found.mnemonic);
+    if (known === undefined) this.divergences.push(found);
+    else known.count++;
   }
 
   /** Everything that the guest wrote to its console (port 0xE9 and COM1), as Latin-1 text. */

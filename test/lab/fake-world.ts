@@ -31,6 +31,7 @@ const POPF: Divergence = {
   address: 0x00101a2c,
   bytes: '9d',
   mnemonic: 'popf',
+  count: 12,
   expected: 'clears IF',
   seen: 'IF unchanged (CPL 1 > IOPL 0)',
 };

@@ -1,4 +1,4 @@
-/** divergences.csv: instructions that did something else than they do on the bare machine, in the order first seen. */
+/** divergences.csv: instructions that did something else than on the bare machine, the first of each kind, in order. */
 import type { Divergence } from '../../vmm/vm.ts';
 import { metric, type VmRow, vmKey, vmRows } from './metric.ts';
 
@@ -10,7 +10,7 @@ const hex = (value: number): string => `0x${(value >>> 0).toString(16).padStart(
 
 export const divergences = metric<DivergenceRow>({
   name: 'divergences',
-  doc: 'One row per VM, run and instruction that misbehaved without a trap.',
+  doc: 'One row per VM, run and kind of instruction that misbehaved without a trap; the first comes first.',
   rows: (records) => vmRows(records).flatMap((row) => row.vm.divergences.map((divergence) => ({ ...row, divergence }))),
   columns: [
     ...vmKey<DivergenceRow>(),
@@ -27,5 +27,10 @@ export const divergences = metric<DivergenceRow>({
     { name: 'mnemonic', doc: 'Its name.', of: ({ divergence }) => divergence.mnemonic },
     { name: 'expected', doc: 'What it does at CPL 0 on a real machine.', of: ({ divergence }) => divergence.expected },
     { name: 'seen', doc: 'What it did here.', of: ({ divergence }) => divergence.seen },
+    {
+      name: 'count',
+      doc: 'How often an instruction of this kind went wrong.',
+      of: ({ divergence }) => divergence.count,
+    },
   ],
 });

@@ -53,6 +53,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
     height: 300,
     layer: [
       {
+        transform: [{ filter: "datum.quantile === 'p99'" }],
         mark: { type: 'area', opacity: 0.15 },
         encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color: colour },
       },
@@ -79,7 +80,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
 }
 
 function subtitle(): string {
-  return 'Lines: the median VM; shaded: from the luckiest to the unluckiest VM';
+  return 'Lines: the median VM; shaded: p99 from the luckiest to the unluckiest VM';
 }
 
 const TIME_LABEL =

@@ -64,7 +64,11 @@ function draw(results: Results, title: string | undefined): Drawing | null {
                 type: 'nominal',
                 title: null,
                 scale: colourScale(variants),
-                legend: { orient: 'top', columns: 3, symbolType: 'square' },
+                legend: {
+                  orient: 'top',
+                  columns: variants.some((name) => name.length > 24) ? 2 : 3,
+                  symbolType: 'square',
+                },
               },
             },
           },
@@ -95,9 +99,15 @@ function barsOf(cases: readonly Case[]): Bar[] {
     const ratios = group.flatMap((item) => num(item.vm, 'slowdown_ratio') ?? []);
     const slowdown = ratios.length > 0 ? mean(ratios) : null;
     const differs = group.some((item) => text(item.vm, 'equivalent') === 'false');
-    const value = slowdown === null ? text(first.vm, 'outcome') : times(slowdown);
+    const value = slowdown === null ? ending(first) : times(slowdown);
     return { workload: first.workload, variant: first.variant, slowdown, label: differs ? `${value}  \u2260` : value };
   });
+}
+
+/** What stands in the place of a number that could not be had. */
+function ending({ vm }: Case): string {
+  const outcome = text(vm, 'outcome');
+  return outcome === 'completed' ? 'did other work' : outcome;
 }
 
 /** 1, 2, 5, 10, ... as far as the bars go; only powers of ten when they go far. */

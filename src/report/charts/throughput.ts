@@ -1,7 +1,7 @@
 /** How much work each VM gets done, against the number of VMs per CPU. */
 import { type DensityRun, densityRuns, elapsedNs } from '../density.ts';
 import { mean, percent, short } from '../format.ts';
-import { distinct, groupBy, num, text } from '../frame.ts';
+import { distinct, groupBy, num, type Row, text } from '../frame.ts';
 import type { Results } from '../results.ts';
 import { page, WIDTH } from '../theme.ts';
 import type { Chart, Drawing } from './chart.ts';
@@ -10,25 +10,51 @@ import { densityAxis, rangeLayer, seriesLayers } from './density-axis.ts';
 interface Point {
   readonly density: number;
   readonly series: string;
-  /** Work units per simulated second: the mean VM, the slowest and the fastest. */
+  /** Work per VM: the mean VM, the slowest and the fastest. */
   readonly rate: number;
   readonly low: number;
   readonly high: number;
 }
 
+/** Of what the rates are: shares of the native rate where all are known, else work units per second. */
+interface Measure {
+  readonly title: string;
+  readonly format: string | undefined;
+  readonly caption: string;
+  readonly of: (run: DensityRun, vm: Row) => number | null;
+}
+
+const SHARE: Measure = {
+  title: 'work per VM, native = 100 %',
+  format: '.0%',
+  caption:
+    'Work units per simulated second of each VM, divided by those of the same guest with the bare machine for itself. ' +
+    'A server that is late serves its requests later: less than 100 % means a queue that grows.',
+  of: (_run, vm) => {
+    const slowdown = num(vm, 'slowdown_ratio');
+    return slowdown === null ? null : 1 / slowdown;
+  },
+};
+
+const RATE: Measure = {
+  title: 'work units per second and VM',
+  format: undefined,
+  caption: 'Work units are what the guest itself reports as done, such as requests served.',
+  of: (run, vm) => {
+    const elapsed = elapsedNs(run, text(vm, 'vm'));
+    return elapsed === 0 ? null : ((num(vm, 'work_units') ?? 0) * 1e9) / elapsed;
+  },
+};
+
 function draw(results: Results, title: string | undefined): Drawing | null {
   const runs = densityRuns(results);
-  const points = pointsOf(runs);
+  const measure = runs.every((run) => run.vms.every((vm) => SHARE.of(run, vm) !== null)) ? SHARE : RATE;
+  const points = pointsOf(runs, measure);
   if (points.length === 0) return null;
   const series = distinct(points.map((point) => point.series));
   const x = densityAxis(runs);
-  const y = {
-    field: 'rate',
-    type: 'quantitative',
-    title: 'work units per second and VM',
-    scale: { zero: true },
-    axis: { tickCount: 6 },
-  };
+  const axis = measure.format === undefined ? { tickCount: 6 } : { tickCount: 6, format: measure.format };
+  const y = { field: 'rate', type: 'quantitative', title: measure.title, scale: { zero: true }, axis };
   return {
     spec: page(
       title ?? 'How much work does each VM get done?',
@@ -40,19 +66,14 @@ function draw(results: Results, title: string | undefined): Drawing | null {
         layer: [rangeLayer(series, x, y), ...seriesLayers(series, x, y)],
       },
     ),
-    sentences: sentencesOf(points, series),
-    caption: 'Work units are what the guest itself reports as done, such as requests served.',
+    sentences: sentencesOf(points, series, measure),
+    caption: measure.caption,
   };
 }
 
-function pointsOf(runs: readonly DensityRun[]): Point[] {
+function pointsOf(runs: readonly DensityRun[], measure: Measure): Point[] {
   return [...groupBy(runs, (run) => `${run.density}\n${run.series}`).values()].flatMap((group) => {
-    const rates = group.flatMap((run) =>
-      run.vms.flatMap((vm) => {
-        const elapsed = elapsedNs(run, text(vm, 'vm'));
-        return elapsed === 0 ? [] : [((num(vm, 'work_units') ?? 0) * 1e9) / elapsed];
-      }),
-    );
+    const rates = group.flatMap((run) => run.vms.flatMap((vm) => measure.of(run, vm) ?? []));
     if (rates.length === 0 || rates.every((rate) => rate === 0)) return [];
     const { density, series } = group[0]!;
     const rounded = (value: number) => Number(value.toFixed(4));
@@ -61,22 +82,25 @@ function pointsOf(runs: readonly DensityRun[]): Point[] {
   });
 }
 
-function sentencesOf(points: readonly Point[], series: readonly string[]): string[] {
+function sentencesOf(points: readonly Point[], series: readonly string[], measure: Measure): string[] {
   return series.flatMap((name) => {
-    const mine = points.filter((point) => point.series === name).sort((a, b) => a.density - b.density);
-    const first = mine[0];
-    const last = mine.at(-1);
-    if (first === undefined || last === undefined || first.rate === 0) return [];
+    const last = points.filter((point) => point.series === name).reduce<Point | undefined>(densest, undefined);
+    if (last === undefined) return [];
     const who = name === '' ? '' : `${name}: `;
-    return [
-      `${who}with ${last.density} VMs per CPU, each VM does ${short(last.rate)} work units per second, ` +
-        `${percent(last.rate / first.rate)} of what it does with ${first.density}.`,
-    ];
+    const [work, slowest] =
+      measure === SHARE
+        ? [`${percent(last.rate)} of the work it would do alone`, percent(last.low)]
+        : [`${short(last.rate)} work units per second`, short(last.low)];
+    return [`${who}with ${last.density} VMs per CPU, a VM does ${work} on average, and the slowest ${slowest}.`];
   });
+}
+
+function densest(best: Point | undefined, point: Point): Point {
+  return best === undefined || point.density > best.density ? point : best;
 }
 
 export const throughput: Chart = {
   name: 'throughput',
-  summary: 'work done per second and VM against VMs per CPU (lines)',
+  summary: 'work done per VM, compared with the bare machine, against VMs per CPU (lines)',
   draw,
 };

@@ -476,6 +476,7 @@ export class ShadowPaging implements PageWalker {
 
   /** Counts a guest write to a table, and tells whether it is probably no table any more. */
   private isAbandoned(page: ShadowPage): boolean {
+    if (page === this.root) return false;
     const linked = this.pool.firstMapper(page.mfn) !== -1;
     const limit = linked ? this.linkedWritesMax : this.unreachableWritesMax;
     page.writesSinceUse++;

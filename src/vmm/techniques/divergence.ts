@@ -53,6 +53,7 @@ export function findDivergence(
     address: before.eip >>> 0,
     bytes: codeBytes(cpu, mmu, before, insn.length),
     mnemonic: insn.row.mnemonic.toLowerCase(),
+    count: 1,
     ...difference,
   };
 }

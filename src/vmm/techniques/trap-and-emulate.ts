@@ -362,7 +362,7 @@ class TrapExecutor implements Executor {
 
   /** Guest's view to real CPU. */
   private load(): void {
-    const { cpu, virtual, loaded } = this;
+    const { cpu, virtual } = this;
     if ((virtual.cr0 & CR0_PE) === 0 || (virtual.systemFlags & FLAG_VM) !== 0) {
       this.vcpu.vm.end('unimplemented', 'real mode or virtual-8086 mode under trap-and-emulate');
       return;
@@ -374,12 +374,20 @@ class TrapExecutor implements Executor {
     const ring = this.realRing(virtual.cpl);
     this.region.showUserCode(ring === 3);
     cpu.setCpl(ring);
-    for (let seg = 0; seg < 6; seg++) this.loadSegment(seg, ring);
-    loaded.segSelector.set(cpu.segSelector);
-    loaded.segBase.set(cpu.segBase);
-    loaded.segLimit.set(cpu.segLimit);
-    loaded.segAttributes.set(cpu.segAttributes);
+    for (let seg = 0; seg < 6; seg++) {
+      this.loadSegment(seg, ring);
+      this.remember(seg);
+    }
     this.isLoaded = true;
+  }
+
+  /** Notes what a real segment register holds that the guest's view agrees with. */
+  private remember(seg: number): void {
+    const { cpu, loaded } = this;
+    loaded.segSelector[seg] = cpu.segSelector[seg]!;
+    loaded.segBase[seg] = cpu.segBase[seg]!;
+    loaded.segLimit[seg] = cpu.segLimit[seg]!;
+    loaded.segAttributes[seg] = cpu.segAttributes[seg]!;
   }
 
   private loadSegment(seg: number, ring: number): void {
@@ -422,6 +430,7 @@ class TrapExecutor implements Executor {
   /** The guest loaded a segment register without a trap: its view comes from the guest's own descriptor. */
   private unloadSegment(seg: number): void {
     const { cpu, virtual } = this;
+    this.remember(seg);
     let selector = cpu.segSelector[seg]!;
     if (virtual.cpl === 0 && (seg === 1 || seg === 2)) selector &= ~3;
     if ((selector & 0xfffc) === 0) {
@@ -467,8 +476,7 @@ class TrapExecutor implements Executor {
     this.isLoaded = true;
     const found = findDivergence(insn, before, expected, seen, log, cpu, this.openMmu);
     if (found !== null) {
-      vcpu.vm.divergences++;
-      vcpu.vm.divergence ??= found;
+      vcpu.vm.recordDivergence(found);
     }
     return 'resume';
   }
