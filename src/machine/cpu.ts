@@ -609,7 +609,8 @@ export class Cpu implements PagingRegisters {
       mmu.dtlb.misses++;
     }
     const mfn = mmu.walker.machineFrame(frame);
-    mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
+    // Descriptor tables above the limit of all segments must not become reachable through the front table.
+    if (lin >>> 0 <= this.linearLimit) mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
     return mfn === ABSENT ? -1 : mfn * 4096 + (lin & 0xfff);
   }
 
@@ -744,6 +745,8 @@ export class Cpu implements PagingRegisters {
 
   /** Reads a descriptor-table or TSS word: always with supervisor rights (SDM vol 3, 4.6). */
   readSystem32(lin: Lin): number {
+    const at = this.mmu.kernelBank + (((lin >>> 12) & this.frontMask) << 2);
+    if (this.words32[at] === (lin & ~0xffc)) return this.words32[(lin + this.words32[at + 2]!) >>> 2]!;
     return this.readSlow(lin, 4, ACCESS_IMPLICIT);
   }
 

@@ -8,6 +8,7 @@ import type { Chart, Drawing } from './chart.ts';
 
 const CELL_WIDTH = 190;
 const CELL_HEIGHT = 46;
+const LIST_CHARACTERS = 17;
 
 const VERDICTS = ['same', 'other', 'unknown'] as const;
 type Verdict = (typeof VERDICTS)[number];
@@ -76,14 +77,12 @@ function draw(results: Results, title: string | undefined): Drawing | null {
     sentences: sentencesOf(cells),
     caption:
       'The same: outcome, exit code and console text are those of the bare machine, and no instruction behaved differently. ' +
-      'Otherwise: the first instruction that did something else.',
+      'Otherwise: the instructions that did something else, in the order of their first time.',
   };
 }
 
 function cellsOf(results: Results, cases: readonly Case[]): Cell[] {
-  const divergences = new Map(
-    frame(results, 'divergences').rows.map((row) => [`${text(row, 'run_id')} ${text(row, 'vm')}`, row] as const),
-  );
+  const divergences = groupBy(frame(results, 'divergences').rows, (row) => `${text(row, 'run_id')} ${text(row, 'vm')}`);
   const workloads = distinct(cases.map((item) => item.workload));
   const nameOf = ({ vm, workload }: Case): string =>
     workloads.length > 1 ? `${text(vm, 'guest')}, ${workload}` : text(vm, 'guest');
@@ -93,22 +92,33 @@ function cellsOf(results: Results, cases: readonly Case[]): Cell[] {
     const known = group.map((item) => text(item.vm, 'equivalent')).filter((answer) => answer !== '');
     const bad = group.find((item) => text(item.vm, 'equivalent') === 'false');
     const verdict = bad !== undefined ? 'other' : known.length > 0 ? 'same' : 'unknown';
-    const culprit = bad === undefined ? undefined : divergences.get(`${text(bad.vm, 'run_id')} ${text(bad.vm, 'vm')}`);
+    const culprits = bad === undefined ? undefined : divergences.get(`${text(bad.vm, 'run_id')} ${text(bad.vm, 'vm')}`);
     const ending = text((bad ?? first).vm, 'outcome');
     return {
       guest: nameOf(first),
       technique: first.technique,
       verdict,
       headline: { same: 'the same', other: 'something else', unknown: 'not known' }[verdict],
-      reason: culprit === undefined ? ending : `${text(culprit, 'mnemonic')} at ${text(culprit, 'address')}`,
+      reason: culprits === undefined ? ending : shortList(culprits.map((row) => text(row, 'mnemonic'))),
     };
   });
+}
+
+/** As many names as fit into a cell. */
+function shortList(names: readonly string[]): string {
+  const shown: string[] = [];
+  for (const name of names) {
+    if (shown.join(', ').length + name.length > LIST_CHARACTERS)
+      return `${shown.join(', ')} and ${names.length - shown.length} more`;
+    shown.push(name);
+  }
+  return shown.join(', ');
 }
 
 function sentencesOf(cells: readonly Cell[]): string[] {
   return cells
     .filter((cell) => cell.verdict === 'other')
-    .map(({ guest, technique, reason }) => `${guest} behaves differently under ${technique}: first by ${reason}.`)
+    .map(({ guest, technique, reason }) => `${guest} behaves differently under ${technique}: ${reason}.`)
     .concat(
       [
         ...groupBy(
