@@ -299,7 +299,8 @@ function imulInto(c: Cpu, i: Insn, a: number, b: number): void {
   if (i.width === 32) {
     const low = Math.imul(a, b);
     c.regs[i.a] = low;
-    setProduct(c, low, imulHigh(a, b) !== low >> 31);
+    // Exact whenever it fits: a product below 2^53 is exact in a double, and a larger one cannot round to `low`.
+    setProduct(c, low, a * b !== low);
   } else {
     const product = Math.imul((a << 16) >> 16, (b << 16) >> 16);
     c.regs16[i.a] = product;

@@ -289,7 +289,19 @@ const loadFarPointer =
     writeReg(c, i.a, i.width, offset);
   };
 
+/** PUSHAD on a flat stack inside one page: all or nothing without a transaction. */
+function pushAllFast(c: Cpu): boolean {
+  const esp = c.regs[4]!;
+  const lin = (esp - 32) | 0;
+  if (!c.stackFlat || (lin & 0xfff) > 0x1000 - 32) return false;
+  const at = c.modify32(lin);
+  if (at < 0) return false;
+  for (let r = 0; r < 8; r++) c.words32[at + 7 - r] = c.regs[r]!;
+  c.regs[4] = lin;
+  return true;
+}
 const pusha: Handler = (c, i) => {
+  if (i.width === 32 && pushAllFast(c)) return;
   const size = i.width === 32 ? 4 : 2;
   const esp = c.regs[4]!;
   withEsp(c, esp, () => {
@@ -298,6 +310,15 @@ const pusha: Handler = (c, i) => {
 };
 const popa: Handler = (c, i) => {
   const size = i.width === 32 ? 4 : 2;
+  const top = c.regs[4]!;
+  if (c.stackFlat && size === 4 && (top & 0xfff) <= 0x1000 - 32) {
+    const at = c.modify32(top);
+    if (at >= 0) {
+      for (let r = 0; r < 8; r++) if (r !== 4) c.regs[r] = c.words32[at + 7 - r]!;
+      c.regs[4] = (top + 32) | 0;
+      return;
+    }
+  }
   const values: number[] = [];
   for (let n = 0; n < 8; n++) values.push(c.peekStack(n * size, size));
   for (let n = 0; n < 8; n++) if (n !== 3) writeReg(c, size === 4 ? 7 - n : (7 - n) * 2, i.width, values[n]!);

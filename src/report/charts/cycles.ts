@@ -140,10 +140,10 @@ function sentencesOf(stacks: readonly Stack[], variants: readonly string[]): str
     const mine = stacks.filter((stack) => stack.variant === variant);
     const least = [...mine].sort((a, b) => a.shares[0]!.share - b.shares[0]!.share)[0];
     const most = [...mine].sort((a, b) => b.shares[0]!.share - a.shares[0]!.share)[0];
-    if (least === undefined || most === undefined || mine.length < 2) return [];
+    if (least === undefined || most === undefined) return [];
+    const best = `${variant}: guest code gets ${percent(most.shares[0]!.share)} of the cycles in ${most.workload}`;
     return [
-      `${variant}: guest code gets ${percent(most.shares[0]!.share)} of the cycles in ${most.workload}, ` +
-        `but only ${percent(least.shares[0]!.share)} in ${least.workload}.`,
+      mine.length === 1 ? `${best}.` : `${best}, but only ${percent(least.shares[0]!.share)} in ${least.workload}.`,
     ];
   });
 }
