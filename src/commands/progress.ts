@@ -28,7 +28,8 @@ export class Progress {
       return;
     }
     const format = `${this.name} {bar} {value}/{total} runs, {duration_formatted}`;
-    const options = { format, hideCursor: true, stream: process.stderr, barsize: 30, gracefulExit: true };
+    // The cursor stays, so that Ctrl-C may end the process at once and needs no handler of ours.
+    const options = { format, hideCursor: false, stream: process.stderr, barsize: 30, gracefulExit: false };
     this.bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic);
     this.bar.start(total, 0);
   }

@@ -12,7 +12,9 @@ import { formatQuantity, quantity } from './units.ts';
 const MIB = 1024 * 1024;
 const GUEST_MEMORY_MIN = 4 * MIB;
 const GUEST_MEMORY_MAX = 2048 * MIB;
-const HOST_MEMORY_MAX = 4096 * MIB;
+const HOST_MEMORY_MAX = 3584 * MIB;
+/** Frames that the VMM must have per VM for page tables of its own. */
+const VMM_BYTES_MIN = MIB;
 const FREQUENCY_MIN = 1_000_000;
 const FREQUENCY_MAX = 10_000_000_000;
 const QUANTUM_MIN = 1_000;
@@ -163,10 +165,13 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
 }
 
 function checkMemory({ host, vms }: World): Finding[] {
-  const needed = vms.reduce((sum, vm) => sum + vm.count * quantity('size', vm.memory), 0);
+  const perVm = vms.map((vm) => vm.count * quantity('size', vm.memory));
+  const guests = perVm.reduce((sum, bytes) => sum + bytes, 0);
+  const tables = vms.reduce((sum, vm) => sum + (vm.technique === 'native' ? 0 : vm.count * VMM_BYTES_MIN), 0);
   const available = quantity('size', host.memory);
-  if (needed <= available) return [];
-  const message = `found ${found(host.memory)}, but the VMs together have ${formatQuantity('size', needed)}`;
+  if (guests + tables <= available) return [];
+  const more = tables > 0 ? `, and the VMM needs ${formatQuantity('size', tables)} for its tables` : '';
+  const message = `found ${found(host.memory)}, but the VMs together have ${formatQuantity('size', guests)}${more}`;
   return [finding(['host', 'memory'], message)];
 }
 

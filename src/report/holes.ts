@@ -19,8 +19,12 @@ const HOLES: Readonly<Record<string, string>> = {
   sldt: 'SLDT stores the selector of the local descriptor table that is really loaded: the one of the VMM.',
   str: 'STR stores the selector of the task register that is really loaded: the one of the VMM.',
   smsw: 'SMSW stores the low half of CR0, and at any privilege. The guest sees the bits that the VMM has set for itself.',
-  lar: 'LAR asks whether a segment is visible from the current privilege level. At CPL 1 a segment of ring 0 is not.',
-  lsl: 'LSL asks for the limit of a segment that is visible from here. At CPL 1 a segment of ring 0 is not.',
+  lar:
+    'LAR stores the access rights of a descriptor. The VMM has moved the kernel segments from ring 0 to an outer ring, and ' +
+    'that shows; a segment of ring 0 is not visible from there at all.',
+  lsl:
+    'LSL stores the limit of a segment. The VMM has cut the guest segments short to keep a part of the address space for ' +
+    'itself, and that shows.',
   verr: 'VERR asks whether a segment could be read from the current privilege level. The answer is another one at CPL 1.',
   verw: 'VERW asks whether a segment could be written from the current privilege level. The answer is another one at CPL 1.',
   mov: 'Reading a segment register shows the privilege level of the code in its two low bits: 1 or 3 where 0 is expected.',

@@ -66,7 +66,7 @@ describe('mistakes', () => {
     [
       'mistakes in a scenario',
       ['run', bad],
-      /bad\.yaml:2:17: host\.memory: found 64, .*\n.*bad\.yaml:6:48: vms\[0\]\.paging: found "shadwo", .* Did you mean "shadow"\?\n$/,
+      /bad\.yaml:2:17: host\.memory: found 64, .*\n.*bad\.yaml:6:45: vms\[0\]\.paging: found "shadwo", .* Did you mean "shadow"\?\n$/,
     ],
     ['a truncated guest', ['run', withFile], /file\.yaml:4:24: vms\[0\]\.guest: \.\/truncated\.elf: .*\n$/],
     [

@@ -277,7 +277,9 @@ describe('a mistake is reported with its place', () => {
     [
       'too little memory',
       `name: x\nhost: { memory: 64 MiB }\nvms:${VM}    count: 3\n`,
-      ['bad.yaml:2:17: host.memory: found "64 MiB", but the VMs together have 96 MiB'],
+      [
+        'bad.yaml:2:17: host.memory: found "64 MiB", but the VMs together have 96 MiB, and the VMM needs 3 MiB for its tables',
+      ],
     ],
     [
       'memory of odd size',

@@ -1,4 +1,4 @@
-/** Numbers for people. */
+/** Numbers for people: three digits, the right unit, the same text everywhere. */
 import { expect, test } from 'vitest';
 import { amount, grouped, listed, median, percent, short, time, times } from '../../src/report/format.ts';
 

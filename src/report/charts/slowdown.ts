@@ -88,6 +88,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
     sentences: sentencesOf(bars, variants),
     caption:
       'Each bar is the simulated time per work unit, divided by that of the same guest on the bare machine. ' +
+      'A workload that waits for the clock takes the same time everywhere; what it costs shows in its cycles. ' +
       '\u2260: the guest did not behave as on the bare machine, so its time means little.',
   };
 }

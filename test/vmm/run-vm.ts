@@ -1,0 +1,80 @@
+/** Runs one guest on one VM and one physical CPU to its end, for tests. */
+import { Engine } from '../../src/core/engine.ts';
+import { Streams } from '../../src/core/rng.ts';
+import { Trace } from '../../src/core/trace.ts';
+import { type Bytes, NS_PER_SECOND } from '../../src/core/units.ts';
+import { type GuestImage, readGuestImage } from '../../src/guest/image.ts';
+import { Dispatcher } from '../../src/host/dispatch.ts';
+import { assertBalanced } from '../../src/host/ledger.ts';
+import { roundRobin } from '../../src/host/sched/index.ts';
+import { makeTopology } from '../../src/host/topology.ts';
+import { type CpuState, newCpuState, saveCpu } from '../../src/machine/cpu-state.ts';
+import { PhysicalMachine } from '../../src/vmm/machine.ts';
+import { findPreset } from '../../src/vmm/presets/index.ts';
+import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
+import { findTechnique } from '../../src/vmm/techniques/index.ts';
+import { ExecutedVcpu } from '../../src/vmm/vcpu.ts';
+import { ExecutedVm } from '../../src/vmm/vm.ts';
+
+export interface RunOptions {
+  readonly image: GuestImage;
+  readonly append?: string;
+  readonly memoryBytes?: Bytes;
+  readonly technique: TechniqueName;
+  readonly paging: PagingName;
+  readonly taggedTlb?: boolean;
+  readonly preset?: string;
+  readonly seconds?: number;
+}
+
+export interface RunEnd {
+  readonly vm: ExecutedVm;
+  readonly instructions: number;
+  readonly state: CpuState;
+  readonly memoryHash: string;
+  readonly simulatedNs: number;
+  readonly digest: string;
+}
+
+/** A guest of ours by name. */
+export function guest(name: string): GuestImage {
+  return readGuestImage(new URL(`../../guests/bin/${name}.elf`, import.meta.url).pathname, name);
+}
+
+/** Runs until the guest ends, nothing can happen any more, or simulated `seconds` are over; books must balance. */
+export function runVm(options: RunOptions): RunEnd {
+  const preset = findPreset(options.preset ?? 'broadwell');
+  const memoryBytes = options.memoryBytes ?? 16 * 2 ** 20;
+  const engine = new Engine();
+  const trace = new Trace({ keepMax: 0 });
+  const machine = new PhysicalMachine(preset, memoryBytes / 4096 + 4096, 1, 1);
+  const vm = new ExecutedVm(0, machine, engine, {
+    name: 'vm',
+    image: options.image,
+    append: options.append ?? '',
+    memoryBytes,
+    technique: options.technique,
+    paging: options.paging,
+    taggedTlb: options.taggedTlb ?? false,
+  });
+  const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
+  const dispatcher = new Dispatcher(
+    { topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }), hz: preset.frequencyHz, switchCycles: 0 },
+    { engine, trace, random: new Streams(1).stream('scheduler'), policy: roundRobin },
+  );
+  const handle = dispatcher.addVm({ name: 'vm' });
+  dispatcher.start(dispatcher.attach(handle, vcpu, {}));
+  const why = dispatcher.runUntil((options.seconds ?? 5) * NS_PER_SECOND);
+  if (why !== 'ended') vm.end(why === 'stuck' ? 'stalled' : 'time-limit', '');
+  assertBalanced(dispatcher.pcpus, dispatcher.tasks);
+  const state = newCpuState();
+  saveCpu(vcpu.guestView(), state);
+  return {
+    vm,
+    instructions: vcpu.instructions,
+    state,
+    memoryHash: vm.memoryHash(),
+    simulatedNs: engine.now,
+    digest: trace.digest.hex(),
+  };
+}
