@@ -9,6 +9,7 @@ import { runScenario } from '../lab/experiment.ts';
 import { withGuestCopies } from '../lab/guest-files.ts';
 import type { RunRecord } from '../lab/rows.ts';
 import { jobsOf } from '../lab/run.ts';
+import { ResultFolder } from '../report/folder.ts';
 import { writeResults } from '../report/write.ts';
 import { type LoadedScenario, loadScenarios } from './load.ts';
 import { packageVersion } from './package.ts';
@@ -29,6 +30,8 @@ export async function runCommand(files: readonly string[], options: RunCommandOp
   const seed = options.seed === undefined ? {} : { seed: seedOf(options.seed) };
   const scenarios = loadScenarios(files, { ...seed, set: options.set ?? [] });
   refuseSameName(scenarios);
+  // Fails now, and not after minutes of simulation, when nothing can be written there.
+  for (const { scenario } of scenarios) new ResultFolder(join(options.out, scenario.doc.name)).discard();
   let code = 0;
   for (const loaded of scenarios) code = Math.max(code, await runOne(loaded, jobs, options));
   return code;
