@@ -75,7 +75,7 @@ function scenarios(): Line[] {
     .sort((a, b) => (a < b ? -1 : 1))
     .map((file) => {
       const path = join(folder, file);
-      const data = parseYaml(readTextFile(path, 'a scenario', SCENARIO_BYTES_MAX), path).data as { title?: unknown };
-      return { name: file.replace(/\.yaml$/, ''), summary: String(data.title ?? '') };
+      const data = parseYaml(readTextFile(path, 'a scenario', SCENARIO_BYTES_MAX), path).data as { title?: string };
+      return { name: file.replace(/\.yaml$/, ''), summary: data.title ?? '' };
     });
 }

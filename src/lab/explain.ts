@@ -47,7 +47,13 @@ function explain(issue: Issue, schema: Schema, data: unknown, at: Path, prefix: 
   if (quantity !== undefined) return [finding(path, `found ${found(value)}, ${quantity}`)];
   const names = typeof value === 'string' ? namesIn(issue) : [];
   return [
-    finding(path, `found ${found(value)}, expected ${expected}.${didYouMean(String(value), names)}`.replace(/\.$/, '')),
+    finding(
+      path,
+      `found ${found(value)}, expected ${expected}.${typeof value === 'string' ? didYouMean(value, names) : ''}`.replace(
+        /\.$/,
+        '',
+      ),
+    ),
   ];
 }
 

@@ -54,7 +54,7 @@ export function found(value: unknown): string {
   if (typeof value === 'string') return `"${clip(value)}"`;
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
   if (typeof value === 'object' && value !== null) return 'a mapping';
-  return value === undefined || value === null ? 'nothing' : String(value);
+  return value === undefined || value === null ? 'nothing' : JSON.stringify(value);
 }
 
 export function finding(path: Path, message: string): Finding {

@@ -171,6 +171,8 @@ export class Cpu implements PagingRegisters {
   tscOffset = 0;
   /** `instructions` just after an STI or a load of SS: interrupts wait for one more instruction. */
   private shadowAt = -1;
+  /** `instructions` just after an instruction that no single-step trap follows. */
+  private untrappedAt = -1;
 
   private unwindKind = 0;
   faultVector = 0;
@@ -268,6 +270,11 @@ export class Cpu implements PagingRegisters {
     if (this.interruptPending) this.breakLoop();
   }
 
+  /** No single-step trap follows this instruction: a load of SS, a software interrupt (SDM vol 3, 6.8.3 and 17.3.1.4). */
+  suppressTrap(): void {
+    this.untrappedAt = this.instructions;
+  }
+
   /** An external interrupt could be taken now. */
   interruptible(): boolean {
     return (this.systemFlags & FLAG_IF) !== 0 && this.shadowAt !== this.instructions;
@@ -288,7 +295,8 @@ export class Cpu implements PagingRegisters {
           this.stopCode = EXIT_INTERRUPT_WINDOW;
           break;
         }
-        this.executeOne();
+        if ((this.systemFlags & FLAG_TF) !== 0) this.executeTraced();
+        else this.executeOne();
       } else if ((this.systemFlags & FLAG_TF) !== 0) this.executeTraced();
       else this.execute();
       this.left += this.stolen;
@@ -364,11 +372,11 @@ export class Cpu implements PagingRegisters {
   private executeTraced(): void {
     const before = this.count;
     this.executeOne();
-    if (this.stopCode === 0 && this.count !== before) {
+    if (this.stopCode === 0 && this.count !== before && this.untrappedAt !== this.instructions) {
       this.debug[6]! |= 0x4000;
       this.faultVector = VECTOR_DB;
       this.faultError = NO_ERROR_CODE;
-      this.deliverFault();
+      if (!this.exitOnFault()) this.deliverFault();
     }
   }
 
@@ -507,7 +515,6 @@ export class Cpu implements PagingRegisters {
 
   /** Decoded instruction at EIP, by way of the instruction TLB; may fault. */
   private fetch(): Insn {
-    if ((this.segAttributes[1]! & 0x4000) === 0) this.eip &= 0xffff;
     const eip = this.eip;
     const limit = this.segLimit[1]! >>> 0;
     if (eip >>> 0 > limit) this.raise(VECTOR_GP, 0);
@@ -524,9 +531,12 @@ export class Cpu implements PagingRegisters {
     this.codeEipPage = eip & ~0xfff;
     this.codeInsns = aligned ? page.insns : NO_CODE.insns;
     const found = page.insns[lin & 0xfff];
-    if (found !== undefined) return found;
+    if (found !== undefined) {
+      // It may have been decoded under another limit.
+      if ((eip >>> 0) + found.length - 1 > limit) this.raise(VECTOR_GP, 0);
+      return found;
+    }
     const insn = decode(this, lin, page.mfn, is32);
-    if (((eip + insn.length - 1) | 0) >>> 0 > limit) this.raise(VECTOR_GP, 0);
     this.codeCache.protect(page.mfn);
     page.insns[lin & 0xfff] = insn;
     return insn;
@@ -695,8 +705,8 @@ export class Cpu implements PagingRegisters {
   prepareWrite(lin: Lin, count: number): void {
     const access = ACCESS_WRITE | this.userAccess;
     this.translate(lin, access);
-    const last = (lin + count - 1) | 0;
-    if ((last & ~0xfff) !== (lin & ~0xfff)) this.translate(last, access);
+    const lastPage = (lin + count - 1) & ~0xfff;
+    if (lastPage !== (lin & ~0xfff)) this.translate(lastPage, access);
   }
 
   /** Little-endian read of 1, 2 or 4 bytes with explicit privilege (0, ACCESS_USER or ACCESS_IMPLICIT); signed for 4 bytes. */

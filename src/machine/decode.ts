@@ -7,7 +7,7 @@
 import { INSN_BYTES_MAX } from './code-cache.ts';
 import type { Cpu } from './cpu.ts';
 import { VECTOR_GP, VECTOR_UD } from './exits.ts';
-import { type Handler, Insn, REG_NONE, SEG_DS, SEG_SS } from './insn.ts';
+import { type Handler, Insn, REG_NONE, SEG_CS, SEG_DS, SEG_SS } from './insn.ts';
 import type { Row } from './isa/row.ts';
 import { guarded } from './isa/system.ts';
 import { OPCODES, type OpcodeEntry } from './isa/table.ts';
@@ -19,15 +19,18 @@ class ByteReader {
   private readonly cpu: Cpu;
   private readonly lin: number;
   private readonly firstFrame: number;
+  /** Bytes from the first one to the limit of the code segment: each byte is checked before its page is. */
+  private readonly available: number;
 
   constructor(cpu: Cpu, lin: number, firstFrame: number) {
     this.cpu = cpu;
     this.lin = lin;
     this.firstFrame = firstFrame;
+    this.available = (cpu.segLimit[SEG_CS]! >>> 0) - ((lin - cpu.segBase[SEG_CS]!) >>> 0) + 1;
   }
 
   next(): number {
-    if (this.length === INSN_BYTES_MAX) this.cpu.raise(VECTOR_GP, 0);
+    if (this.length === INSN_BYTES_MAX || this.length >= this.available) this.cpu.raise(VECTOR_GP, 0);
     const offset = (this.lin & 0xfff) + this.length++;
     if (offset < 0x1000) return this.cpu.bytes[this.firstFrame * 4096 + offset]!;
     if (this.secondFrame < 0) this.secondFrame = this.cpu.codeFrame((this.lin & ~0xfff) + 0x1000);

@@ -27,7 +27,7 @@ export class ResultFolder {
     this.attempt(() => {
       if (existsSync(path) && !statSync(path).isDirectory()) throw new UserError(`${path}: is not a directory`);
       rmSync(join(path, PARTIAL), { recursive: true, force: true });
-      mkdirSync(join(path, PARTIAL), { recursive: true });
+      makeFolder(join(path, PARTIAL));
     });
   }
 
@@ -49,7 +49,7 @@ export class ResultFolder {
   commit(replace: boolean): void {
     this.attempt(() => {
       for (const name of this.names) {
-        mkdirSync(dirname(join(this.path, name)), { recursive: true });
+        makeFolder(dirname(join(this.path, name)));
         renameSync(join(this.path, PARTIAL, name), join(this.path, name));
       }
       rmSync(join(this.path, PARTIAL), { recursive: true, force: true });
@@ -64,7 +64,7 @@ export class ResultFolder {
 
   private reserve(name: string): string {
     const file = join(this.path, PARTIAL, name);
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     this.names.push(name);
     return file;
   }
@@ -88,6 +88,13 @@ export class ResultFolder {
     if (error instanceof UserError || !(error instanceof Error) || !('code' in error)) return error as Error;
     return new UserError(`${this.path}: cannot write results: ${ioReason(error)}`);
   }
+}
+
+/** Makes a folder and those above it, step by step: the recursive mkdir of Node.js never returns below /proc. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
 }
 
 /** Relative names of all files below a folder, sorted, with forward slashes. */

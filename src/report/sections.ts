@@ -3,6 +3,7 @@
  * Invariant: each section is empty when it has nothing to say.
  */
 import { METRICS } from '../lab/metrics/index.ts';
+import type { VmOutcome } from '../lab/rows.ts';
 import { scenarioText } from '../lab/scenario.ts';
 import { formatQuantity, quantity } from '../lab/units.ts';
 import { findPreset } from '../vmm/presets/index.ts';
@@ -174,7 +175,7 @@ export function reproduceSection(results: Results, version: string, digest: stri
       `hvsim ${version} made this page. The same scenario gives the same bytes on any machine, with any number of workers: no ` +
         'file here holds a date, a host name or a measured time.',
     ),
-    `<pre><code>npx hvsim@${escapeHtml(version)} run scenario.yaml --out again\nnpx hvsim@${escapeHtml(version)} compare . again/${escapeHtml(doc.name)}</code></pre>`,
+    `<pre><code>hvsim run scenario.yaml --out again\nhvsim compare . again/${escapeHtml(doc.name)}</code></pre>`,
     paragraph(`Seeds: ${doc.seeds.join(', ')}. Fingerprint of all runs together: ${digest}.`),
     details('scenario.yaml, with every default', `<pre><code>${escapeHtml(scenarioText(doc))}</code></pre>`),
   ].join('\n');
@@ -187,23 +188,22 @@ export function glossarySection(results: Results): Html {
     const items = columns.map(({ name, doc }) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(doc)}</dd>`).join('\n');
     return details(`${metric.name}.csv: ${metric.doc.toLowerCase()}`, `<dl class="glossary">\n${items}\n</dl>`);
   });
-  const outcomes = OUTCOMES.map(([name, meaning]) => `<dt>${name}</dt><dd>${escapeHtml(meaning)}</dd>`).join('\n');
+  const outcomes = Object.entries(OUTCOMES)
+    .map(([name, meaning]) => `<dt>${name}</dt><dd>${escapeHtml(meaning)}</dd>`)
+    .join('\n');
   const endings = details('How a VM can end', `<dl class="glossary">\n${outcomes}\n</dl>`);
   return [element('h2', 'What the columns mean'), ...parts, endings].join('\n');
 }
 
-const OUTCOMES = [
-  ['completed', 'The guest wrote the exit port, as a program that returns from main.'],
-  ['halted', 'The guest halted with nothing that could ever wake it.'],
-  ['triple-fault', 'A fault while handling a fault while handling a fault: a real machine would reset.'],
-  [
-    'unimplemented',
-    'The guest used an instruction or mode that hvsim does not have; address and bytes are in runs.csv.',
-  ],
-  ['time-limit', 'The bound of simulated time came first.'],
-  ['stalled', 'Every vCPU waited, and no event could ever wake one.'],
-  ['reset', 'The guest asked for a reset of its machine.'],
-] as const;
+const OUTCOMES: Readonly<Record<VmOutcome, string>> = {
+  completed: 'The guest wrote the exit port, as a program that returns from main.',
+  halted: 'The guest halted with interrupts off: nothing can ever wake it.',
+  'triple-fault': 'A fault while handling a fault while handling a fault: a real machine would reset.',
+  unimplemented: 'The guest used something that the emulated processor lacks; address and bytes are in runs.csv.',
+  reset: 'The guest asked for a reset of its machine.',
+  stalled: 'The guest waits, and no event can ever wake it.',
+  'time-limit': 'The bound of simulated time came first.',
+};
 
 function vmKey(row: Row): string {
   return `${text(row, 'run_id')}\n${text(row, 'vm')}`;

@@ -40,9 +40,18 @@ test('every column is explained in a sentence', () => {
   for (const metric of METRICS) {
     for (const { name, doc } of metric.columns(scenario.axes)) {
       expect(name).toMatch(/^[a-z][a-z0-9_]*$/);
-      expect(doc, name).toMatch(/[.]$/);
+      expect(doc).toMatch(/[.]$/);
     }
   }
+});
+
+test('the documentation names every table and every way in which a VM can end', () => {
+  const docs = readFileSync('docs/results.md', 'utf8');
+  for (const { name } of METRICS) expect(docs).toContain(`\`${name}.csv\``);
+  const outcomes = /export type OutcomeKind =([^;]*);/.exec(readFileSync('src/vmm/vm.ts', 'utf8'))![1]!;
+  const names = [...outcomes.matchAll(/'([a-z-]+)'/g)].map((match) => match[1]);
+  expect(names.length).toBeGreaterThan(4);
+  for (const name of names) expect(docs).toContain(`| \`${name}\` |`);
 });
 
 test('the time of each vCPU is accounted for', () => {

@@ -81,6 +81,7 @@ describe('a folder of results', () => {
     writeFileSync(file, 'x');
     expect(() => new ResultFolder(file)).toThrow(`${file}: is not a directory`);
     expect(() => new ResultFolder(join(file, 'below'))).toThrow('a part of the path is not a directory');
+    expect(() => new ResultFolder('/proc/nowhere')).toThrow('/proc/nowhere: cannot write results: ');
     expect(existsSync(file)).toBe(true);
   });
 });

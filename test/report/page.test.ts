@@ -31,7 +31,7 @@ describe('the report', () => {
     expect(page).toMatch(/utilization grows from [\d.]+ % with 1 VM to [\d.]+ % with 12 VMs/);
     expect(page.match(/<figure /g)).toHaveLength(6);
     expect(page).toContain('A scale model: the clock of the machine is set to 100 MHz');
-    expect(page).toContain('npx hvsim@9.9.9 run scenario.yaml --out again');
+    expect(page).toContain('hvsim run scenario.yaml --out again');
     expect(page).toContain('<dt>wake_to_run_p99_ns</dt>');
     expect(page).toContain('Bugnion'); // a source of the costs
   });

@@ -77,13 +77,16 @@ const scan =
     writeReg(c, i.a, i.width, reverse ? 31 - Math.clz32(value) : 31 - Math.clz32(value & -value));
   };
 
-/** SHLD and SHRD on 32-bit values; counts above the width of 16-bit operands are undefined and taken modulo nothing. */
+const unchanged = (_cpu: Cpu, value: number): number => value;
+
+/** SHLD and SHRD. Counts above the width, possible with 16-bit operands, give an undefined result: see shift16. */
 const doubleShift =
   (left: boolean): Handler =>
   (c, i) => {
     const count = (i.row.operands[2] === 'CL' ? c.regs8[4]! : i.imm) & 31;
     if (count === 0) {
-      if (i.isMemory) readRm(c, i, i.a, i.width);
+      // Memory is written back even so, and must be writable.
+      if (i.isMemory) modify(c, i, i.width, unchanged, 0);
       return;
     }
     const filler = readReg(c, i.b, i.width);
@@ -106,7 +109,10 @@ function shift32(c: Cpu, value: number, filler: number, count: number, left: boo
   return record(c, value, result | 0, cf, 0x80000000);
 }
 
-/** 16-bit operands shift inside the 48-bit string value:filler:value, which is what processors do past a count of 16. */
+/**
+ * 16-bit operands shift inside the 48-bit string value:filler:value. Past a count of 16 that is undefined by the manual
+ * and what Intel's processors do; AMD's (Zen 5) have value:filler:filler.
+ */
 function shift16(c: Cpu, value: number, filler: number, count: number, left: boolean): number {
   let result: number;
   let cf: number;

@@ -26,14 +26,21 @@ import {
   systemType,
   TYPE_CALL_GATE16,
   TYPE_CALL_GATE32,
+  TYPE_TASK_GATE,
+  TYPE_TSS16,
+  TYPE_TSS32,
 } from '../segments.ts';
-import { readRm } from './forms.ts';
+import { readPart, readRm } from './forms.ts';
 import { type Row, row } from './row.ts';
 
-/** Goes to `target` in the present code segment; #GP(0) beyond its limit. */
-function jumpTo(c: Cpu, target: number): void {
+/** #GP(0) if `target` is beyond the limit of the present code segment. */
+function checkTarget(c: Cpu, target: number): void {
   const limit = c.segLimit[SEG_CS]!;
   if (limit !== -1 && target >>> 0 > limit >>> 0 && limit >>> 0 < c.linearLimit) c.raise(VECTOR_GP, 0);
+}
+/** Goes to `target` in the present code segment. */
+function jumpTo(c: Cpu, target: number): void {
+  checkTarget(c, target);
   c.eip = target;
 }
 const near = (i: Insn, target: number): number => (i.width === 32 ? target | 0 : target & 0xffff);
@@ -47,24 +54,28 @@ const jcc = (cc: number): Handler => {
 };
 const jumpRm: Handler = (c, i) => jumpTo(c, readRm(c, i, i.a, i.width));
 
-const callRelative: Handler = (c, i) => {
-  const target = near(i, c.eip + i.imm);
+function callTo(c: Cpu, i: Insn, target: number): void {
+  checkTarget(c, target);
   if (i.width === 32) c.push32(c.eip);
   else c.push16(c.eip);
-  jumpTo(c, target);
-};
-const callRm: Handler = (c, i) => {
-  const target = readRm(c, i, i.a, i.width);
-  if (i.width === 32) c.push32(c.eip);
-  else c.push16(c.eip);
-  jumpTo(c, target);
+  c.eip = target;
+}
+const callRelative: Handler = (c, i) => callTo(c, i, near(i, c.eip + i.imm));
+const callRm: Handler = (c, i) => callTo(c, i, readRm(c, i, i.a, i.width));
+/** RET with or without operand (then imm is 0). The stack pointer moves only when the target is good. */
+const retAny: Handler = (c, i) => {
+  const size = i.width === 32 ? 4 : 2;
+  jumpTo(c, c.peekStack(0, size));
+  c.addStack(size + (i.imm & 0xffff));
 };
 const ret: Handler = (c, i) => {
-  jumpTo(c, i.width === 32 ? c.pop32() : c.pop16());
-};
-const retImm: Handler = (c, i) => {
-  jumpTo(c, i.width === 32 ? c.pop32() : c.pop16());
-  c.addStack(i.imm & 0xffff);
+  if (!c.stackFlat || i.width !== 32) {
+    retAny(c, i);
+    return;
+  }
+  const esp = c.regs[4]!;
+  jumpTo(c, c.read32(esp));
+  c.regs[4] = (esp + 4) | 0;
 };
 
 /** LOOP, LOOPE, LOOPNE, JCXZ: the counter is CX or ECX by address size. */
@@ -92,6 +103,7 @@ function softwareInterrupt(c: Cpu, i: Insn, vector: number): void {
     return;
   }
   deliver(c, vector, NO_ERROR_CODE, false, true);
+  c.suppressTrap();
 }
 const intN: Handler = (c, i) => softwareInterrupt(c, i, i.imm & 0xff);
 const int3: Handler = (c, i) => softwareInterrupt(c, i, VECTOR_BP);
@@ -105,9 +117,8 @@ const iret: Handler = (c, i) => interruptReturn(c, i.width === 32);
 function farPointer(c: Cpu, i: Insn): { selector: number; offset: number } {
   if (!i.isMemory) return { selector: i.imm2, offset: i.imm };
   const size = i.width === 32 ? 4 : 2;
-  const lin = c.readAddress(i, size + 2);
-  const offset = size === 4 ? c.read32(lin) : c.read16(lin);
-  return { offset, selector: c.read16((lin + size) | 0) };
+  const offset = readPart(c, i, 0, size);
+  return { offset, selector: readPart(c, i, size, 2) };
 }
 
 /** Checks a code segment as the direct target of a far JMP or CALL: no change of privilege. */
@@ -132,12 +143,12 @@ function readGate(c: Cpu, selector: number, descriptor: Descriptor): Gate {
   const error = selector & 0xfffc;
   const type = systemType(high);
   if (isCodeOrData(high)) c.raise(VECTOR_GP, error);
-  if (type !== TYPE_CALL_GATE32 && type !== TYPE_CALL_GATE16) {
-    if (type === 1 || type === 9 || type === 5) c.unimplemented('hardware task switch');
-    c.raise(VECTOR_GP, error);
-  }
+  const isGate = type === TYPE_CALL_GATE32 || type === TYPE_CALL_GATE16;
+  const isTask = type === TYPE_TSS16 || type === TYPE_TSS32 || type === TYPE_TASK_GATE;
+  if (!isGate && !isTask) c.raise(VECTOR_GP, error);
   if (dplOf(high) < Math.max(c.cpl, selector & 3)) c.raise(VECTOR_GP, error);
   if (!isPresent(high)) c.raise(VECTOR_NP, error);
+  if (isTask) c.unimplemented('hardware task switch');
   const is32 = type === TYPE_CALL_GATE32;
   return {
     selector: low >>> 16,
@@ -252,8 +263,8 @@ function callInnerRing(c: Cpu, gate: Gate, code: Descriptor): void {
 
 function returnFar(c: Cpu, i: Insn, release: number): void {
   const size = i.width === 32 ? 4 : 2;
-  const eip = c.peekStack(0, size);
   const selector = c.peekStack(size, size) & 0xffff;
+  const eip = c.peekStack(0, size);
   if (!isProtected(c)) {
     c.addStack(2 * size + release);
     setRealSegment(c, SEG_CS, selector);
@@ -286,7 +297,7 @@ export const controlRows: readonly Row[] = [
   row('E8', 'CALL', 'Jz', 'call', () => callRelative),
   row('FF /2', 'CALL', 'Ev', 'call', () => callRm),
   row('C3', 'RET', '', 'call', () => ret),
-  row('C2', 'RET', 'Iw', 'call', () => retImm),
+  row('C2', 'RET', 'Iw', 'call', () => retAny),
   row('E0', 'LOOPNE', 'Jb', 'branch', () => loop(0)),
   row('E1', 'LOOPE', 'Jb', 'branch', () => loop(1)),
   row('E2', 'LOOP', 'Jb', 'branch', () => loop(null)),

@@ -6,9 +6,9 @@ import type { Cpu } from '../cpu.ts';
 import { VECTOR_BR, VECTOR_UD } from '../exits.ts';
 import { CONDITION_NAMES, CONDITIONS, FLAG_ZF } from '../flags.ts';
 import { type Handler, type Insn, SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_SS } from '../insn.ts';
-import { loadSegment } from '../segments.ts';
+import { loadSegment, segmentAddress } from '../segments.ts';
 import { ADD, SUB } from './alu.ts';
-import { modify, readReg, readRm, type Widths, writeReg, writeRm } from './forms.ts';
+import { modify, readPart, readReg, readRm, type Widths, writeReg, writeRm } from './forms.ts';
 import { nop } from './nop.ts';
 import { type Builder, type Row, row } from './row.ts';
 
@@ -259,8 +259,14 @@ const popSeg =
     loadSegment(c, seg, selector);
     // POP SS: the increment belongs to the old stack.
     c.regs[4] = (c.regs[4]! & ~mask) | ((c.regs[4]! + size) & mask);
-    if (seg === SEG_SS) c.beginInterruptShadow();
+    if (seg === SEG_SS) loadedStack(c);
   };
+
+/** MOV to SS and POP SS: neither an interrupt nor a debug trap comes before the next instruction, which loads ESP. */
+function loadedStack(c: Cpu): void {
+  c.beginInterruptShadow();
+  c.suppressTrap();
+}
 
 const movFromSeg: Handler = (c, i) => {
   const value = c.segSelector[i.b]!;
@@ -269,7 +275,7 @@ const movFromSeg: Handler = (c, i) => {
 };
 const movToSeg: Handler = (c, i) => {
   loadSegment(c, i.a, readRm(c, i, i.b, 16));
-  if (i.a === SEG_SS) c.beginInterruptShadow();
+  if (i.a === SEG_SS) loadedStack(c);
 };
 const buildMovToSeg: Builder = (insn) => {
   if (insn.a === SEG_CS || insn.a > SEG_GS) return (c) => c.raise(VECTOR_UD);
@@ -282,9 +288,8 @@ const loadFarPointer =
   (seg: number): Handler =>
   (c, i) => {
     const size = i.width === 32 ? 4 : 2;
-    const lin = c.readAddress(i, size + 2);
-    const offset = size === 4 ? c.read32(lin) : c.read16(lin);
-    const selector = c.read16((lin + size) | 0);
+    const offset = readPart(c, i, 0, size);
+    const selector = readPart(c, i, size, 2);
     loadSegment(c, seg, selector);
     writeReg(c, i.a, i.width, offset);
   };
@@ -337,7 +342,7 @@ const enter: Handler = (c, i) => {
     const mask = c.stackMask();
     const sp = (c.regs[4]! - (i.imm & 0xffff)) & mask;
     // A stack write at the final ESP would fault: ENTER checks it before it commits (SDM vol 2, ENTER).
-    c.prepareWrite((c.segBase[SEG_SS]! + sp) | 0, 1);
+    c.prepareWrite(segmentAddress(c, SEG_SS, sp, size, true), size);
     writeReg(c, size === 4 ? 5 : 10, i.width, frame);
     c.regs[4] = (c.regs[4]! & ~mask) | sp;
   });
@@ -345,7 +350,7 @@ const enter: Handler = (c, i) => {
 /** Reads the enclosing frame pointer `below` bytes under EBP, for nested ENTER. */
 function peekFrame(c: Cpu, below: number, size: 2 | 4): number {
   const at = (c.regs[5]! - below) & c.stackMask();
-  const lin = (c.segBase[SEG_SS]! + at) | 0;
+  const lin = segmentAddress(c, SEG_SS, at, size, false);
   return size === 4 ? c.read32(lin) : c.read16(lin);
 }
 const leave: Handler = (c, i) => {

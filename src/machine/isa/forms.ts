@@ -4,6 +4,7 @@
  */
 import type { Cpu } from '../cpu.ts';
 import type { Handler, Insn } from '../insn.ts';
+import { segmentAddress } from '../segments.ts';
 import type { Builder } from './row.ts';
 
 /** An operation on two values; sets flags on the CPU and returns the result (which CMP and TEST drop). */
@@ -218,6 +219,17 @@ export function readRm(cpu: Cpu, insn: Insn, register: number, width: number): n
   if (width === 32) return insn.isMemory ? cpu.read32(cpu.readAddress(insn, 4)) : cpu.regs[register]!;
   if (width === 16) return insn.isMemory ? cpu.read16(cpu.readAddress(insn, 2)) : cpu.regs16[register]!;
   return insn.isMemory ? cpu.read8(cpu.readAddress(insn, 1)) : cpu.regs8[register]!;
+}
+
+/**
+ * Reads `count` bytes that lie `at` bytes into a memory operand of several parts (far pointers, bounds). Each part is an
+ * access of its own, whose offset wraps at the address size.
+ */
+export function readPart(cpu: Cpu, insn: Insn, at: number, count: 2 | 4): number {
+  const offset = (cpu.offset(insn) + at) & insn.addressMask;
+  const flat = (cpu.segFlat & insn.flatRead) !== 0;
+  const lin = flat ? offset : segmentAddress(cpu, insn.seg, offset, count, false);
+  return count === 4 ? cpu.read32(lin) : cpu.read16(lin);
 }
 
 /** Stores to the ModRM operand (register or memory). */

@@ -44,16 +44,17 @@ const ioOut: Handler = (c, i) => {
 
 const counterIsZero = (c: Cpu, i: Insn): boolean => i.rep !== 0 && (c.regs[1]! & i.addressMask) === 0;
 
+// The permission of the port is checked even when a REP has nothing to do (seen on AMD Zen 5).
 const ins: Handler = (c, i) => {
-  if (counterIsZero(c, i)) return;
   checkPort(c, c.regs16[DX]!, sizeOf(i));
+  if (counterIsZero(c, i)) return;
   // The store must not be able to fail once the device has given up its data.
   c.prepareWrite(destinationAddress(c, i, true), sizeOf(i));
   c.requestIo(i, c.regs16[DX]!, sizeOf(i), true, 0, true);
 };
 const outs: Handler = (c, i) => {
-  if (counterIsZero(c, i)) return;
   checkPort(c, c.regs16[DX]!, sizeOf(i));
+  if (counterIsZero(c, i)) return;
   c.requestIo(i, c.regs16[DX]!, sizeOf(i), false, readElement(c, sourceAddress(c, i), i.width), true);
 };
 

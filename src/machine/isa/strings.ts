@@ -89,6 +89,8 @@ const inPage = (lin: number, size: number): number => (0x1000 - (lin & 0xfff)) /
 function bulk(c: Cpu, i: Insn, wanted: number, copies: boolean): number {
   const size = i.width >> 3;
   if (i.width === 16 || i.addressMask !== -1 || (c.systemFlags & FLAG_DF) !== 0) return 0;
+  // Only where offsets are linear addresses and no limit ends inside the page.
+  if ((c.segFlat & (0x100 << SEG_ES)) === 0 || (copies && (c.segFlat & i.flatRead) === 0)) return 0;
   const to = destinationAddress(c, i, true);
   const toAt = size === 4 ? c.modify32(to) : c.modify8(to);
   if (toAt < 0) return 0;

@@ -194,7 +194,7 @@ const arpl: Handler = (c, i) => {
   const selector = selectorOperand(c, i, i.a);
   const rpl = readReg(c, i.b, 16) & 3;
   const lower = (selector & 3) < rpl;
-  if (i.isMemory) c.prepareWrite(c.writeAddress(i, 2), 2);
+  // Memory is written only if the field rises (SDM vol 2, ARPL), so it need not be writable otherwise.
   if (lower) writeRm(c, i, i.a, 16, (selector & ~3) | rpl);
   setZero(c, lower);
 };

@@ -74,7 +74,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
 function pointsOf(runs: readonly DensityRun[], measure: Measure): Point[] {
   return [...groupBy(runs, (run) => `${run.density}\n${run.series}`).values()].flatMap((group) => {
     const rates = group.flatMap((run) => run.vms.flatMap((vm) => measure.of(run, vm) ?? []));
-    if (rates.length === 0 || rates.every((rate) => rate === 0)) return [];
+    if (rates.every((rate) => rate === 0)) return [];
     const { density, series } = group[0]!;
     const rounded = (value: number) => Number(value.toFixed(4));
     const [low, high] = [rounded(Math.min(...rates)), rounded(Math.max(...rates))];

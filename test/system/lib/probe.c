@@ -58,9 +58,11 @@ void setup_task(void) {
   tss.iomap = 104;
   for (u32 i = 0; i < sizeof tss.map; i++) tss.map[i] = 0xff;
   asm volatile("ltr %w0" : : "r"(TSSSEL));
+  asm volatile("lldt %w0" : : "r"(0));
   /* The timer of the BIOS must not come in: both interrupt controllers are masked. */
   out8(0x21, 0xff);
   out8(0xa1, 0xff);
+  put("begin\n");
 }
 
 int trap(struct frame *f) {

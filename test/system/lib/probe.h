@@ -60,6 +60,7 @@ extern int (*hooks[128])(struct frame *f);
 extern char stubs[], stack0[], stack1[], stack2[], stack3[], trap_stack[];
 #define STACK_BYTES 4096
 
+void *memcpy(void *to, const void *from, unsigned n);
 void setup_tables(void);
 void setup_task(void);
 void finish(u32 code) __attribute__((noreturn));

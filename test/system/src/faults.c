@@ -18,7 +18,7 @@ SNIP(ud_2, "ud2");
 SNIP(ud_lock, ".byte 0xf0; nop");
 SNIP(ud_lock_load, ".byte 0xf0; mov (%esp), %eax");
 SNIP(ud_lock_cmp, ".byte 0xf0; cmp %eax, (%esp)");
-SNIP(ud_mov_cs, "mov %ss, %eax; .byte 0x8e, 0xc8");
+SNIP(ud_mov_cs, "mov $0x10, %eax; .byte 0x8e, 0xc8");
 SNIP(ud_mov_seg6, ".byte 0x8e, 0xf0");
 SNIP(ud_mov_seg7, ".byte 0x8c, 0xf8");
 SNIP(ud_lea_reg, ".byte 0x8d, 0xc0");
@@ -76,8 +76,6 @@ SNIP(fpu_nop, "fnop");
 SNIP(fpu_wait, "fwait");
 SNIP(rdtsc_, "rdtsc; xor %eax, %eax; xor %edx, %edx");
 SNIP(cr_low, "mov %cr0, %eax; and $~0x80000000, %eax; mov %eax, %cr0");
-SNIP(cr0_pg_no_pe, "mov $0x80000010, %eax; mov %eax, %cr0");
-SNIP(cr0_nw_no_cd, "mov %cr0, %eax; or $0x20000000, %eax; and $~0x40000000, %eax; mov %eax, %cr0");
 SNIP(cr4_reserved, "mov %cr4, %eax; or $0x80000000, %eax; mov %eax, %cr4");
 SNIP(msr_bad, "mov $0x12345, %ecx; rdmsr");
 SNIP(wrmsr_bad, "mov $0x12345, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr");
@@ -104,7 +102,7 @@ static const struct probe user[] = {
     P(gp_wbinvd), P(gp_rdmsr), P(gp_wrmsr), P(gp_int_21), P(gp_int_14), P(gp_iret_inner),
 };
 static const struct probe kernel[] = {
-    P(cr_low), P(cr0_pg_no_pe), P(cr0_nw_no_cd), P(cr4_reserved), P(msr_bad), P(wrmsr_bad), P(gp_int_21),
+    P(cr_low), P(cr4_reserved), P(msr_bad), P(wrmsr_bad), P(gp_int_21),
 };
 
 static void all(const struct probe *list, u32 n, int ring) {

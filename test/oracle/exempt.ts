@@ -1,0 +1,21 @@
+/**
+ * Rows that a real CPU in user mode cannot judge, with the reason. They have tests of their own elsewhere.
+ * Invariant: a row is either here or has vectors (vectors.test.ts fails otherwise).
+ */
+import type { Row } from '../../src/machine/isa/row.ts';
+
+const EXEMPT: Readonly<Record<string, string>> = {
+  SGDT: 'the kernel forbids it (UMIP) and answers with made-up values',
+  SIDT: 'the kernel forbids it (UMIP) and answers with made-up values',
+  SLDT: 'the kernel forbids it (UMIP) and answers with made-up values',
+  STR: 'the kernel forbids it (UMIP) and answers with made-up values',
+  SMSW: 'the kernel forbids it (UMIP) and answers with made-up values',
+  CPUID: 'names the CPU, and ours is another model',
+  RDTSC: 'reads a clock',
+  VMCALL: 'answered by the hypervisor below, if there is one',
+  VMMCALL: 'answered by the hypervisor below, if there is one',
+  ESC: 'our CPU has no floating-point unit',
+};
+
+/** Why a row has no vectors, or null. */
+export const exemption = (row: Row): string | null => EXEMPT[row.mnemonic] ?? null;
