@@ -278,6 +278,8 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
     else readAddress32(reader, insn, modrm);
   } else if (!special && row.operands.some((o) => o[0] === 'M')) cpu.raise(VECTOR_UD);
   for (const [n, notation] of row.operands.entries()) readOperand(reader, insn, notation, n === 0, opcode, p);
+  // Whether there is such a control register comes before whether one may use it.
+  if (row.operands.includes('Cd') && (0b11101 & (1 << ((modrm >> 3) & 7))) === 0) cpu.raise(VECTOR_UD);
   if (p.segment >= 0) insn.setSegment(p.segment);
   if (p.lock && !(row.lockable && insn.isMemory)) cpu.raise(VECTOR_UD);
 

@@ -14,7 +14,7 @@ import { ioRows } from '../../src/machine/isa/io.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
 import { stringRows } from '../../src/machine/isa/strings.ts';
 import { systemRows } from '../../src/machine/isa/system.ts';
-import { Draft, EAX, EDX, littleEndian, signed8, type Width } from './draft.ts';
+import { Draft, EAX, EDX, ESP, littleEndian, signed8, type Width } from './draft.ts';
 import { exemption } from './exempt.ts';
 import { type Case } from './layout.ts';
 import { nearTarget, RECIPES, RECIPES_BY_OPCODE, type Wishes } from './recipes.ts';
@@ -65,6 +65,12 @@ const isModrmOperand = (notation: string): boolean => MODRM.test(notation);
 const needsMemory = (row: Row): boolean => row.operands.some((o) => o[0] === 'M');
 const needsRegister = (row: Row): boolean => row.operands.some((o) => o === 'Rd');
 
+const JUMPS = ['FF /2', 'FF /4'];
+/** The fault of UD1 comes before its operand is fetched. */
+const withoutMemory = (row: Row): boolean => needsRegister(row) || row.mnemonic === 'UD1';
+/** The CPU of the vectors takes LOCK VERW. */
+const admitsBadLock = (row: Row, form: Form): boolean => form === 'memory' && (row.lockable || row.mnemonic === 'VERW');
+
 /** Register forms of these are prefixes of vector instructions, or other instructions altogether. */
 const OTHER_WITH_REGISTER = ['C4', 'C5', '62', '0F 01', '0F 18'];
 
@@ -82,12 +88,12 @@ function plansOf(row: Row): Plan[] {
     };
     if (!hasModrm(row)) add('none', scale(row.string ? COUNT_STRING : COUNT_NONE));
     else {
-      if (!needsRegister(row)) add('memory', scale(COUNT_MEMORY));
+      if (!withoutMemory(row)) add('memory', scale(COUNT_MEMORY));
       const isOther = OTHER_WITH_REGISTER.some((code) => row.opcode.startsWith(code) && needsMemory(row));
       if (!isOther) add('register', needsMemory(row) ? COUNT_UNDEFINED : scale(COUNT_REGISTER));
     }
   }
-  return plans.filter((plan) => !(plan.badLock && plan.form === 'memory' && row.lockable));
+  return plans.filter((plan) => !(plan.badLock && admitsBadLock(row, plan.form)));
 }
 
 /** All cases of a row. `times` multiplies their number, for campaigns. */
@@ -181,7 +187,9 @@ function encodeOperands(d: Draft, row: Row, form: Form, wishes: Wishes): void {
 function encodeModrm(d: Draft, row: Row, form: Form, notation: string, reg: number, wishes: Wishes): void {
   const width = widthOf(d, notation);
   if (form === 'register') {
-    const register = d.rng.below(8);
+    const drawn = d.rng.below(8);
+    // The value of an ESP that a recipe has already placed is no jump target.
+    const register = JUMPS.includes(row.opcode) && drawn === ESP ? EAX : drawn;
     d.setReg(register, width, wishes.rm ?? valueIn(d.rng, width));
     d.modrm = [0xc0 | (reg << 3) | register];
     return;

@@ -285,11 +285,15 @@ const callFar: Recipe = (d) => {
 const returnFar: Recipe = (d) => {
   const { selector, offset } = farTarget(d);
   const size = operandBytes(d);
-  const lin = d.stack(3 * size, false);
+  // A selector of another ring makes some CPUs read the outer stack pointer before they judge it: keep that readable.
+  const sameRing = (selector & 3) === 3;
+  const room = sameRing ? 0 : d.pick([0, 4, 8, 0x10]);
+  const lin = sameRing ? d.stack(3 * size, false) : DATA_AT + d.rng.below(0x1000);
+  d.setReg(ESP, 32, lin);
   d.store(lin, size, offset);
   d.store(lin + size, size, selector | (d.rng.uint32() << 16));
   d.store(lin + 2 * size, size, flagImage(d));
-  return { imm: d.pick([0, 4, 8, 0x10, 0x8000]) };
+  return { imm: sameRing ? d.pick([0, 4, 8, 0x10, 0x8000]) : room };
 };
 
 const INT_NUMBERS = [0, 1, 2, 3, 3, 4, 4, 5, 6, 8, 10, 13, 14, 17, 18, 29, 0x20, 0x2e, 0x40, 0x81, 0xff] as const;
