@@ -57,6 +57,9 @@ const UNWIND = { name: 'guest unwind' };
 
 const BUDGET_MAX: Cycles = 2 ** 30;
 
+/** DR6.BS: a single step caused the debug exception (SDM vol 3, 17.2.3). */
+export const DR6_SINGLE_STEP = 0x4000;
+
 /** Stands for "no instruction decoded yet" while a fetch may fault. */
 const FETCHING = new Insn(nop, () => {});
 
@@ -171,10 +174,16 @@ export class Cpu implements PagingRegisters {
   tscOffset = 0;
   /** `instructions` just after an STI or a load of SS: interrupts wait for one more instruction. */
   private shadowAt = -1;
+  /** `instructions` just after an IRET that loaded RF = 1: the flag lasts until one more instruction has retired. */
+  resumeAt = -1;
+  /** A single-step trap is due before the next instruction: the one before it was completed outside run(). */
+  private trapPending = false;
   /** `instructions` just after an instruction that no single-step trap follows. */
   private untrappedAt = -1;
 
   private unwindKind = 0;
+  /** The fault that an instruction raised, before any trouble in delivering it. */
+  private readonly firstFault = { vector: 0, error: NO_ERROR_CODE, lin: 0 };
   faultVector = 0;
   faultError = NO_ERROR_CODE;
   faultLin = 0;
@@ -244,11 +253,12 @@ export class Cpu implements PagingRegisters {
     return (this.systemFlags & FLAG_IF) !== 0;
   }
 
-  /** The last fault as people read it: vector, error code, address. */
+  /** The last fault of an instruction as people read it: vector, error code, address. */
   describeFault(): string {
-    const error = this.faultError === NO_ERROR_CODE ? '' : `, error code 0x${this.faultError.toString(16)}`;
-    const lin = this.faultVector === VECTOR_PF ? `, address 0x${(this.faultLin >>> 0).toString(16)}` : '';
-    return `exception ${this.faultVector}${error}${lin}`;
+    const { vector, error, lin } = this.firstFault;
+    const code = error === NO_ERROR_CODE ? '' : `, error code 0x${error.toString(16)}`;
+    const address = vector === VECTOR_PF ? `, address 0x${(lin >>> 0).toString(16)}` : '';
+    return `exception ${vector}${code}${address}`;
   }
 
   /** Up to `count` code bytes at `eip` in hex, as far as they are mapped; changes nothing. */
@@ -277,7 +287,7 @@ export class Cpu implements PagingRegisters {
 
   /** An external interrupt could be taken now. */
   interruptible(): boolean {
-    return (this.systemFlags & FLAG_IF) !== 0 && this.shadowAt !== this.instructions;
+    return (this.systemFlags & FLAG_IF) !== 0 && this.shadowAt !== this.instructions && !this.trapPending;
   }
 
   // ------------------------------------------------------------------ run loop
@@ -289,6 +299,7 @@ export class Cpu implements PagingRegisters {
   run(budget: Cycles): number {
     assert(budget > 0 && budget <= BUDGET_MAX, `run budget of ${budget} cycles`);
     this.begin(budget);
+    if (this.takePendingTrap()) this.deliverTrap();
     while (this.stopCode === 0 && this.left > 0) {
       if (this.interruptPending && (this.systemFlags & FLAG_IF) !== 0) {
         if (this.shadowAt !== this.instructions) {
@@ -308,6 +319,7 @@ export class Cpu implements PagingRegisters {
   /** Executes exactly one instruction (one iteration of a REP) with intercepts and observation off. */
   step(): number {
     const { intercepts, observeSensitive, interruptPending } = this;
+    const traced = (this.systemFlags & FLAG_TF) !== 0;
     this.intercepts = 0;
     this.observeSensitive = false;
     this.interruptPending = false;
@@ -318,6 +330,7 @@ export class Cpu implements PagingRegisters {
     this.intercepts = intercepts;
     this.observeSensitive = observeSensitive;
     this.interruptPending = interruptPending;
+    this.trapPending = traced && this.count !== 0 && this.stopCode === 0 && this.untrappedAt !== this.instructions;
     return this.finish();
   }
 
@@ -372,12 +385,23 @@ export class Cpu implements PagingRegisters {
   private executeTraced(): void {
     const before = this.count;
     this.executeOne();
-    if (this.stopCode === 0 && this.count !== before && this.untrappedAt !== this.instructions) {
-      this.debug[6]! |= 0x4000;
-      this.faultVector = VECTOR_DB;
-      this.faultError = NO_ERROR_CODE;
-      if (!this.exitOnFault()) this.deliverFault();
-    }
+    if (this.stopCode === 0 && this.count !== before && this.untrappedAt !== this.instructions) this.deliverTrap();
+  }
+
+  /** The single-step trap. */
+  private deliverTrap(): void {
+    this.debug[6]! |= DR6_SINGLE_STEP;
+    this.faultVector = VECTOR_DB;
+    this.faultError = NO_ERROR_CODE;
+    this.exitDuring = -1;
+    if (!this.exitOnFault()) this.deliverFault();
+  }
+
+  /** Whether a single-step trap is due for what step() or completeIo() retired; the caller delivers it. */
+  takePendingTrap(): boolean {
+    const due = this.trapPending;
+    this.trapPending = false;
+    return due;
   }
 
   /** Takes back the count and the cost of an instruction that did not complete. */
@@ -441,6 +465,9 @@ export class Cpu implements PagingRegisters {
 
   private unwound(): void {
     this.exitDuring = -1;
+    this.firstFault.vector = this.faultVector;
+    this.firstFault.error = this.faultError;
+    this.firstFault.lin = this.faultLin;
     if (this.unwindKind === UNWIND_EXIT) this.breakLoop();
     else if (!this.exitOnFault()) this.deliverFault();
   }
@@ -485,23 +512,24 @@ export class Cpu implements PagingRegisters {
   }
 
   /**
-   * Delivers an external interrupt or an injected exception through the IDT, outside run().
+   * Delivers an external interrupt (`external`, any vector) or an exception through the IDT, outside run().
    * `lin` is the faulting address of a page fault. Returns EXIT_BUDGET when delivered, or the exit that prevented it
    * (nothing but CR2 has changed then; try again later).
    */
-  inject(vector: number, errorCode = NO_ERROR_CODE, lin: Lin = 0): number {
+  inject(vector: number, errorCode = NO_ERROR_CODE, lin: Lin = 0, external = false): number {
     this.begin(1);
     this.shadowAt = -1;
-    if (vector === VECTOR_PF) this.cr2 = lin;
+    if (vector === VECTOR_PF && !external) this.cr2 = lin;
     this.faultVector = vector;
     this.faultError = errorCode;
     try {
-      deliver(this, vector, errorCode, errorCode === NO_ERROR_CODE && vector >= 32);
+      deliver(this, vector, errorCode, external);
     } catch (thrown) {
       if (thrown !== UNWIND) throw thrown;
-      this.exitDuring = vector;
+      // A fault met while an external interrupt is delivered stands alone, whatever vector that has.
+      this.exitDuring = external ? -1 : vector;
       if (this.unwindKind === UNWIND_FAULT && !this.exitOnFault()) {
-        if (escalates(vector, this.faultVector)) {
+        if (!external && escalates(vector, this.faultVector)) {
           this.faultVector = VECTOR_DF;
           this.faultError = 0;
         }
@@ -865,6 +893,7 @@ export class Cpu implements PagingRegisters {
     this.count = 1;
     this.eip = (this.eip + insn.length) | 0;
     (insn.row.string ? finishStringIo : finishIo)(this, insn, value);
+    this.trapPending = (this.systemFlags & FLAG_TF) !== 0;
   }
 }
 

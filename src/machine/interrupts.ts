@@ -5,7 +5,7 @@
  * Source: SDM vol 3, 6.12 to 6.15; SDM vol 2, INT n and IRET operation sections.
  */
 import type { Cpu } from './cpu.ts';
-import { VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './exits.ts';
+import { VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './exits.ts';
 import {
   FLAG_AC,
   FLAG_DF,
@@ -92,20 +92,25 @@ export function deliver(cpu: Cpu, vector: number, errorCode: number, external: b
   if (!isPresent(code.high)) cpu.raise(VECTOR_NP, (selector & 0xfffc) | ext);
   if (target >>> 0 > limitOf(code.low, code.high) >>> 0) cpu.raise(VECTOR_GP, ext);
 
-  const returnFlags = cpu.getEflags() | (software || external ? 0 : faultResumes(vector) ? FLAG_RF : 0);
+  const returnFlags = cpu.getEflags() | (resumes(cpu, vector, external, software) ? FLAG_RF : 0);
   if (!isConforming(code.high) && dplOf(code.high) < cpu.cpl) {
     enterInnerRing(cpu, selector, code, target, errorCode, returnFlags, is32, ext);
   } else enterSameRing(cpu, selector, code, target, errorCode, returnFlags, is32);
 
   const isInterruptGate = type === GATE_INTERRUPT32 || type === GATE_INTERRUPT16;
-  const cleared = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | (isInterruptGate ? FLAG_IF : 0);
+  const cleared = FLAG_TF | FLAG_NT | FLAG_VM | (isInterruptGate ? FLAG_IF : 0);
   cpu.setEflags(0, cleared);
   cpu.charge(cpu.codeCache.timing.instructions.interrupt);
 }
 
-/** Faults set RF in the saved flags so that the restarted instruction skips its breakpoint (SDM vol 3, 17.3.1.1). */
-function faultResumes(vector: number): boolean {
-  return vector !== 1 && vector !== 3 && vector !== 4 && vector !== 8;
+/**
+ * RF in the saved flags: set by faults, so that the restarted instruction skips its breakpoint; otherwise what the
+ * flag was, which only an IRET just before can have set (SDM vol 3, 17.3.1.1).
+ */
+function resumes(cpu: Cpu, vector: number, external: boolean, software: boolean): boolean {
+  if (software) return cpu.resumeAt === cpu.instructions - 1; // the INT n itself has been counted
+  const isTrap = vector === VECTOR_DB || vector === VECTOR_DF;
+  return external || isTrap ? cpu.resumeAt === cpu.instructions : true;
 }
 
 function deliverReal(cpu: Cpu, vector: number): void {
@@ -225,9 +230,10 @@ export function interruptReturn(cpu: Cpu, is32: boolean): void {
   }
   if ((cpu.systemFlags & FLAG_NT) !== 0) cpu.unimplemented('IRET to a nested task (hardware task switch)');
   const size = is32 ? 4 : 2;
-  const eip = cpu.peekStack(0, size);
-  const selector = cpu.peekStack(size, size) & 0xffff;
+  // Read from the top down, which shows in the address of a page fault.
   const image = cpu.peekStack(2 * size, size);
+  const selector = cpu.peekStack(size, size) & 0xffff;
+  const eip = cpu.peekStack(0, size);
   if (is32 && (image & FLAG_VM) !== 0 && cpu.cpl === 0) cpu.unimplemented('IRET to virtual-8086 mode');
   const rpl = selector & 3;
   const error = selector & 0xfffc;
@@ -237,16 +243,17 @@ export function interruptReturn(cpu: Cpu, is32: boolean): void {
   if (eip >>> 0 > limitOf(code.low, code.high) >>> 0) cpu.raise(VECTOR_GP, 0);
   const mask = returnFlagsMask(cpu, is32);
   if (rpl === cpu.cpl) {
-    cpu.addStack(3 * size);
     setCode(cpu, selector, rpl, code);
+    cpu.addStack(3 * size);
   } else returnOuter(cpu, selector, code, 3 * size, size, 0);
+  if (is32 && (image & FLAG_RF) !== 0) cpu.resumeAt = cpu.instructions;
   cpu.eip = is32 ? eip : eip & 0xffff;
   cpu.setEflags(image, mask);
 }
 
 /** EFLAGS bits that IRET may change at the present CPL (SDM vol 2, IRET). */
 function returnFlagsMask(cpu: Cpu, is32: boolean): number {
-  let mask = FLAGS_FREE | (is32 ? FLAG_RF : 0);
+  let mask = FLAGS_FREE;
   if (cpu.cpl <= (cpu.systemFlags & FLAG_IOPL) >> 12) mask |= FLAG_IF;
   if (cpu.cpl === 0) mask |= FLAG_IOPL | FLAG_VIF | FLAG_VIP;
   return is32 ? mask : mask & 0xffff;
@@ -260,7 +267,7 @@ function returnReal(cpu: Cpu, is32: boolean): void {
   cpu.addStack(3 * size);
   setRealSegment(cpu, SEG_CS, selector);
   cpu.eip = is32 ? eip : eip & 0xffff;
-  const mask = FLAGS_FREE | FLAG_IF | FLAG_IOPL | (is32 ? FLAG_RF : 0);
+  const mask = FLAGS_FREE | FLAG_IF | FLAG_IOPL;
   cpu.setEflags(image, is32 ? mask : mask & 0xffff);
 }
 

@@ -248,12 +248,12 @@ export function setCode(cpu: Cpu, selector: number, rpl: number, descriptor: Des
   setSegment(cpu, SEG_CS, (selector & 0xfffc) | rpl, descriptor.low, high);
 }
 
-/** After a return to an outer ring: data segments that the new CPL may not use become null (SDM vol 2, IRET, RET). */
+/** After a return to an outer ring: null selectors, and those that the new CPL may not use, become 0 (SDM vol 2, IRET). */
 export function dropInnerSegments(cpu: Cpu): void {
   for (const seg of [0, 3, 4, 5]) {
     const attributes = cpu.segAttributes[seg]!;
-    if ((attributes & ATTR_PRESENT) === 0) continue;
+    const isNull = (attributes & ATTR_PRESENT) === 0;
     const conforming = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === (ATTR_CODE | ATTR_EXPAND_DOWN);
-    if (!conforming && (attributes & ATTR_DPL) >> 5 < cpu.cpl) setNull(cpu, seg, 0);
+    if (isNull || (!conforming && (attributes & ATTR_DPL) >> 5 < cpu.cpl)) setNull(cpu, seg, 0);
   }
 }

@@ -180,7 +180,7 @@ export class ExecutedVcpu implements Runnable {
   crashed(exit: number, cpu: Cpu): Disposition {
     const where = `at ${hex32(cpu.eip)}`;
     if (exit === EXIT_TRIPLE_FAULT) {
-      this.vm.end('triple-fault', `${where}: ${cpu.describeFault()}`);
+      this.vm.end('triple-fault', `${where}: ${cpu.describeFault()}, and no handler could be entered`);
       return 'end';
     }
     assert(exit === EXIT_UNIMPLEMENTED, `exit ${exit} is not a crash`);

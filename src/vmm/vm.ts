@@ -15,7 +15,7 @@ import type { DeviceClock, TimerHandle } from '../machine/devices/device.ts';
 import { VGA_TEXT_BASE, VGA_TEXT_BYTES } from '../machine/devices/vga-text.ts';
 import { createPc, type Pc } from '../machine/pc.ts';
 import { PhysMap } from '../machine/physmap.ts';
-import { setNull, setSegment } from '../machine/segments.ts';
+import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
 import type { PhysicalMachine } from './machine.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
@@ -75,6 +75,9 @@ export interface VmSpec {
   readonly onConsole?: (byte: number) => void;
 }
 
+/** Console output that is kept: a guest that prints without end must not take the host's memory. */
+const CONSOLE_BYTES_MAX = 2 ** 20;
+
 /** The VM's view of time. */
 export class VmClock implements DeviceClock {
   /** The pCPU that runs the VM's vCPU right now, or null. */
@@ -121,7 +124,9 @@ export class ExecutedVm {
   interruptsTaken = 0;
   /** Wakes a blocked vCPU; set when the vCPU is attached to a dispatcher. */
   wake: () => void = () => {};
+  /** Console bytes kept, and how many came beyond the bound. */
   private readonly consoleBytes: number[] = [];
+  private consoleDropped = 0;
   private gfnOfMfn: Map<number, number> | null = null;
 
   /**
@@ -135,7 +140,8 @@ export class ExecutedVm {
     this.clock = new VmClock(engine);
     this.physmap = allocateRam(machine, spec, this.owner);
     const emit = (byte: number): void => {
-      this.consoleBytes.push(byte);
+      if (this.consoleBytes.length < CONSOLE_BYTES_MAX) this.consoleBytes.push(byte);
+      else this.consoleDropped++;
       spec.onConsole?.(byte);
     };
     this.pc = createPc({
@@ -180,9 +186,10 @@ export class ExecutedVm {
     else known.count++;
   }
 
-  /** Everything that the guest wrote to its console (port 0xE9 and COM1), as Latin-1 text. */
+  /** What the guest wrote to its console (port 0xE9 and COM1), as Latin-1 text; says so if it wrote too much to keep. */
   consoleText(): string {
-    return Buffer.from(this.consoleBytes).toString('latin1');
+    const text = Buffer.from(this.consoleBytes).toString('latin1');
+    return this.consoleDropped === 0 ? text : `${text}\n[${this.consoleDropped} more bytes]\n`;
   }
 
   /** What the VGA text screen shows, lines right-trimmed. */
@@ -259,6 +266,8 @@ export function bootCpu(cpu: Cpu, boot: BootRegisters): void {
   cpu.setEflags(boot.eflags, -1);
   setSegment(cpu, 1, boot.code.selector, FLAT_LOW, CODE_HIGH);
   for (const seg of [0, 2, 3, 4, 5]) setSegment(cpu, seg, boot.data.selector, FLAT_LOW, DATA_HIGH);
-  for (const seg of [6, 7]) setNull(cpu, seg, 0);
+  // As after reset (SDM vol 3, table 9-1): an LDT and a TSS at 0 that nobody asked for, but present.
+  setSegment(cpu, SEG_LDTR, 0, FLAT_LOW, 0x00008200);
+  setSegment(cpu, SEG_TR, 0, FLAT_LOW, 0x00008b00);
   cpu.setCpl(0);
 }

@@ -88,7 +88,16 @@ export class Draft {
 
   chooseCode(): void {
     const roll = this.rng.below(100);
-    const selector = roll < 88 ? SEL_CODE : roll < 94 ? SEL.code16 : roll < 97 ? SEL.code16Flat : roll < 98 ? SEL.executeOnly : SEL.code32;
+    const selector =
+      roll < 88
+        ? SEL_CODE
+        : roll < 94
+          ? SEL.code16
+          : roll < 97
+            ? SEL.code16Flat
+            : roll < 98
+              ? SEL.executeOnly
+              : SEL.code32;
     this.useCode(selector);
     this.codeAt = CODE_AT + 0x80 + this.rng.below(0xe00);
     if (this.sometimes(7)) this.moveToEdge();

@@ -16,7 +16,7 @@ import { stringRows } from '../../src/machine/isa/strings.ts';
 import { systemRows } from '../../src/machine/isa/system.ts';
 import { Draft, EAX, EDX, ESP, littleEndian, signed8, type Width } from './draft.ts';
 import { exemption } from './exempt.ts';
-import { type Case } from './layout.ts';
+import type { Case } from './layout.ts';
 import { nearTarget, RECIPES, RECIPES_BY_OPCODE, type Wishes } from './recipes.ts';
 import { valueIn } from './values.ts';
 
@@ -68,8 +68,9 @@ const needsRegister = (row: Row): boolean => row.operands.some((o) => o === 'Rd'
 const JUMPS = ['FF /2', 'FF /4'];
 /** The fault of UD1 comes before its operand is fetched. */
 const withoutMemory = (row: Row): boolean => needsRegister(row) || row.mnemonic === 'UD1';
-/** The CPU of the vectors takes LOCK VERW. */
-const admitsBadLock = (row: Row, form: Form): boolean => form === 'memory' && (row.lockable || row.mnemonic === 'VERW');
+/** LOCK VERW is no fault on the CPU of the vectors, and LOCK MOV CR0 names CR8 there. */
+const admitsLock = (row: Row, form: Form): boolean =>
+  (form === 'memory' && (row.lockable || row.mnemonic === 'VERW')) || row.operands.includes('Cd');
 
 /** Register forms of these are prefixes of vector instructions, or other instructions altogether. */
 const OTHER_WITH_REGISTER = ['C4', 'C5', '62', '0F 01', '0F 18'];
@@ -93,7 +94,7 @@ function plansOf(row: Row): Plan[] {
       if (!isOther) add('register', needsMemory(row) ? COUNT_UNDEFINED : scale(COUNT_REGISTER));
     }
   }
-  return plans.filter((plan) => !(plan.badLock && admitsBadLock(row, plan.form)));
+  return plans.filter((plan) => !(plan.badLock && admitsLock(row, plan.form)));
 }
 
 /** All cases of a row. `times` multiplies their number, for campaigns. */

@@ -99,7 +99,12 @@ function encodeInput(cases: readonly Case[]): Uint8Array {
       (entry.absent ? 32 : 0);
     ldt.set([n, entry.base, entry.limit, bits], n * 4);
   });
-  return Buffer.concat([new Uint8Array(head.buffer), new Uint8Array(ldt.buffer), dataImage(), ...cases.map(encodeCase)]);
+  return Buffer.concat([
+    new Uint8Array(head.buffer),
+    new Uint8Array(ldt.buffer),
+    dataImage(),
+    ...cases.map(encodeCase),
+  ]);
 }
 
 function decodeOutput(output: Buffer): Outcome[] {

@@ -3,6 +3,8 @@
  * return address, a far pointer with a selector. One recipe per mnemonic that is special.
  * Invariant: a recipe gives meaning to registers, memory and operand values before the generic filling does.
  */
+
+import { type Draft, DS, EAX, EBP, EBX, ECX, EDI, EDX, ES, ESI, ESP, type Width } from './draft.ts';
 import {
   CODE_AT,
   CODE_BYTES,
@@ -14,21 +16,6 @@ import {
   SEL_CODE,
   SEL_DATA,
 } from './layout.ts';
-import {
-
-  DS,
-  type Draft,
-  EAX,
-  EBP,
-  EBX,
-  ECX,
-  EDI,
-  EDX,
-  ES,
-  ESI,
-  ESP,
-  type Width,
-} from './draft.ts';
 import { shiftCount, valueIn } from './values.ts';
 
 /** Values that a recipe wishes for the operands. */
@@ -419,4 +406,3 @@ export const RECIPES_BY_OPCODE: Readonly<Record<string, Recipe>> = {
   'FF /4': indirect,
   '58+r': pops,
 };
-

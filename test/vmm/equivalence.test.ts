@@ -76,7 +76,12 @@ describe.each(quiet)('$guest $append hz=0: the whole machine agrees', (expected)
 
 describe('an ordinary kernel under trap-and-emulate', () => {
   const image = guest('nano');
-  const end = runVm({ image, append: 'mix tasks=2 work=3000 hz=1000', technique: 'trap-and-emulate', paging: 'shadow' });
+  const end = runVm({
+    image,
+    append: 'mix tasks=2 work=3000 hz=1000',
+    technique: 'trap-and-emulate',
+    paging: 'shadow',
+  });
   const native = runVm({ image, append: 'mix tasks=2 work=3000 hz=1000', ...NATIVE });
 
   it('sees the VMM through the holes of IA-32', () => {
@@ -101,7 +106,12 @@ describe('an ordinary kernel under trap-and-emulate', () => {
 
   it('is equivalent under hardware assistance', () => {
     for (const paging of ['shadow', 'nested'] as const) {
-      const assisted = runVm({ image, append: 'mix tasks=2 work=3000 hz=1000', technique: 'hardware-assisted', paging });
+      const assisted = runVm({
+        image,
+        append: 'mix tasks=2 work=3000 hz=1000',
+        technique: 'hardware-assisted',
+        paging,
+      });
       expect(assisted.vm.consoleText()).toBe(native.vm.consoleText());
       expect(assisted.vm.divergences).toEqual([]);
     }

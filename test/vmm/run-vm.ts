@@ -59,7 +59,11 @@ export function runVm(options: RunOptions): RunEnd {
   });
   const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
   const dispatcher = new Dispatcher(
-    { topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }), hz: preset.frequencyHz, switchCycles: 0 },
+    {
+      topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }),
+      hz: preset.frequencyHz,
+      switchCycles: 0,
+    },
     { engine, trace, random: new Streams(1).stream('scheduler'), policy: roundRobin },
   );
   const handle = dispatcher.addVm({ name: 'vm' });

@@ -3,7 +3,16 @@
  * Source: SDM vol 2, operation section of each instruction; SDM vol 3, 5.8 (privilege checks of transfers).
  */
 import type { Cpu } from '../cpu.ts';
-import { EXIT_EXCEPTION, VECTOR_BP, VECTOR_GP, VECTOR_NP, VECTOR_OF, VECTOR_SS, VECTOR_TS } from '../exits.ts';
+import {
+  EXIT_EXCEPTION,
+  VECTOR_BP,
+  VECTOR_DB,
+  VECTOR_GP,
+  VECTOR_NP,
+  VECTOR_OF,
+  VECTOR_SS,
+  VECTOR_TS,
+} from '../exits.ts';
 import { CONDITION_NAMES, CONDITIONS, getOF } from '../flags.ts';
 import { type Handler, type Insn, SEG_CS, SEG_SS } from '../insn.ts';
 import { checkReturnCode, deliver, innerStack, interruptReturn, NO_ERROR_CODE, returnOuter } from '../interrupts.ts';
@@ -105,6 +114,14 @@ function softwareInterrupt(c: Cpu, i: Insn, vector: number): void {
   deliver(c, vector, NO_ERROR_CODE, false, true);
   c.suppressTrap();
 }
+/** INT1 is delivered as a debug exception: the privilege of its gate does not matter (SDM vol 2, INT n). */
+const int1: Handler = (c, i) => {
+  if (c.interceptSoftwareInterrupts) softwareInterrupt(c, i, VECTOR_DB);
+  else {
+    deliver(c, VECTOR_DB, NO_ERROR_CODE, false);
+    c.suppressTrap();
+  }
+};
 const intN: Handler = (c, i) => softwareInterrupt(c, i, i.imm & 0xff);
 const int3: Handler = (c, i) => softwareInterrupt(c, i, VECTOR_BP);
 const into: Handler = (c, i) => {
@@ -164,6 +181,7 @@ function readGateTarget(c: Cpu, gate: Gate): Descriptor {
   const error = gate.selector & 0xfffc;
   if (!isCode(code.high) || dplOf(code.high) > c.cpl) c.raise(VECTOR_GP, error);
   if (!isPresent(code.high)) c.raise(VECTOR_NP, error);
+  if (gate.offset >>> 0 > limitOf(code.low, code.high) >>> 0) c.raise(VECTOR_GP, 0);
   return code;
 }
 
@@ -303,6 +321,7 @@ export const controlRows: readonly Row[] = [
   row('E2', 'LOOP', 'Jb', 'branch', () => loop(null)),
   row('E3', 'JCXZ', 'Jb', 'branch', () => jcxz),
   row('CD', 'INT', 'Ib', 'simple', () => intN, SENSITIVE),
+  row('F1', 'INT1', '', 'simple', () => int1, SENSITIVE),
   row('CC', 'INT3', '', 'simple', () => int3, SENSITIVE),
   row('CE', 'INTO', '', 'simple', () => into, SENSITIVE),
   row('CF', 'IRET', '', 'iret', () => iret, SENSITIVE),

@@ -119,7 +119,7 @@ class HardwareExecutor implements Executor {
     if (wasRunning && pic.intr && !cpu.interruptPending) this.leave('external-interrupt', 'external-interrupt');
     if (pic.intr && cpu.interruptible()) {
       vcpu.vmm('interrupt-accept');
-      const result = this.deliver(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0);
+      const result = this.deliver(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
       if (result !== 'resume') return result;
     }
     if (pic.intr && !cpu.interruptPending) vcpu.vmm('interrupt-window');
@@ -299,13 +299,13 @@ class HardwareExecutor implements Executor {
   }
 
   /** Injects an event at entry. Faults of shadow or nested tables on the way are repaired, and delivery starts again. */
-  private deliver(vector: number, errorCode: number, lin: Lin): Disposition {
+  private deliver(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
     const { cpu, vcpu } = this;
     vcpu.vmm('inject');
-    let event = { vector, errorCode, lin };
+    let event = { vector, errorCode, lin, external };
     for (let attempt = 0; ; attempt++) {
       assert(attempt < DELIVERY_ATTEMPTS_MAX, 'event delivery does not come to an end');
-      const exit = cpu.inject(event.vector, event.errorCode, event.lin);
+      const exit = cpu.inject(event.vector, event.errorCode, event.lin, event.external);
       vcpu.spendGuest();
       if (exit === EXIT_BUDGET) break;
       if (exit === EXIT_NESTED_FAULT) this.fillNested();
@@ -313,13 +313,14 @@ class HardwareExecutor implements Executor {
         const faultLin = cpu.exitLin;
         const fault = this.classify();
         if (fault.kind !== 'guest') continue;
-        if (event.vector === VECTOR_DF) {
+        if (event.vector === VECTOR_DF && !event.external) {
           this.vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
           return 'end';
         }
-        event = escalates(event.vector, VECTOR_PF)
-          ? { vector: VECTOR_DF, errorCode: 0, lin: 0 }
-          : { vector: VECTOR_PF, errorCode: fault.errorCode, lin: faultLin };
+        event =
+          !event.external && escalates(event.vector, VECTOR_PF)
+            ? { vector: VECTOR_DF, errorCode: 0, lin: 0, external: false }
+            : { vector: VECTOR_PF, errorCode: fault.errorCode, lin: faultLin, external: false };
       } else return vcpu.crashed(exit, cpu);
     }
     this.dropOverrides();

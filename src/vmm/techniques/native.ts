@@ -5,6 +5,7 @@
 import { UserError } from '../../core/errors.ts';
 import { Cpu } from '../../machine/cpu.ts';
 import { EXIT_HALT, EXIT_INTERRUPT_WINDOW, EXIT_IO } from '../../machine/exits.ts';
+import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import { GuestWalker } from '../../machine/paging.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
@@ -39,7 +40,7 @@ class NativeExecutor implements Executor {
     const { cpu, vcpu } = this;
     const { pic } = vcpu.vm.pc;
     if (pic.intr && cpu.interruptible()) {
-      const exit = cpu.inject(vcpu.acknowledgeInterrupt());
+      const exit = cpu.inject(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
       vcpu.spendGuest();
       if (exit !== 0) return vcpu.crashed(exit, cpu);
     }

@@ -15,7 +15,7 @@
  */
 import { assert, UserError } from '../../core/errors.ts';
 import type { Lin } from '../../core/units.ts';
-import { Cpu } from '../../machine/cpu.ts';
+import { Cpu, DR6_SINGLE_STEP } from '../../machine/cpu.ts';
 import { newCpuState, restoreCpu, saveCpu } from '../../machine/cpu-state.ts';
 import {
   EXIT_BUDGET,
@@ -24,13 +24,14 @@ import {
   EXIT_IO,
   EXIT_SENSITIVE,
   EXIT_UNIMPLEMENTED,
+  VECTOR_DB,
   VECTOR_PF,
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import type { Insn } from '../../machine/insn.ts';
 import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
 import type { Mmu } from '../../machine/mmu.ts';
-import { CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_WP, GuestWalker } from '../../machine/paging.ts';
+import { CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
 import {
   ATTR_CODE,
   ATTR_CODE_OR_DATA,
@@ -53,8 +54,8 @@ import { VMM_BASE, VmmRegion } from './vmm-region.ts';
 const SHADOW_FRAMES_MAX = 1024;
 /** Highest linear address that guest segments reach. */
 const LINEAR_LIMIT = VMM_BASE - 1;
-/** What SMSW shows: the VMM's own CR0. */
-const VMM_CR0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+/** What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. */
+const VMM_CR0 = CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 
 /** Path of the VMM that emulates an instruction, by its cost class; others take only decode and emulate. */
 const OPERATIONS: Readonly<Record<string, VmmOperation>> = {
@@ -169,7 +170,7 @@ class TrapExecutor implements Executor {
     }
     this.unload();
     vcpu.vmm('interrupt-accept');
-    const result = this.reflect(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0);
+    const result = this.reflect(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
     this.noticed = false;
     return result;
   }
@@ -184,6 +185,7 @@ class TrapExecutor implements Executor {
     const { cpu } = this;
     if (cpu.exitVector === VECTOR_PF && !cpu.exitIsSoftware) return this.handlePageFault();
     this.unload();
+    if (cpu.exitVector === VECTOR_DB && !cpu.exitIsSoftware) return this.reflectStep();
     this.trap(this.reasonOf(cpu.exitInsn));
     return this.emulate(cpu.exitInsn);
   }
@@ -265,17 +267,28 @@ class TrapExecutor implements Executor {
       if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
     }
     this.inShadow = virtual.interruptsEnabled() && !virtual.interruptible();
+    if (virtual.takePendingTrap()) {
+      virtual.debug[6]! |= DR6_SINGLE_STEP;
+      return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
+    }
     this.finish();
     return result;
   }
 
+  /** A single step of the guest's ended on the real CPU. */
+  private reflectStep(): Disposition {
+    this.trap('debug');
+    this.virtual.debug[6]! |= DR6_SINGLE_STEP;
+    return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
+  }
+
   /** Delivers an event through the guest's IDT, in software. */
-  private reflect(vector: number, errorCode: number, lin: Lin): Disposition {
+  private reflect(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
     const { virtual, vcpu } = this;
     vcpu.vmm('reflect');
     this.openMmu.flushAll();
     virtual.dropCode();
-    const exit = virtual.inject(vector, errorCode, lin);
+    const exit = virtual.inject(vector, errorCode, lin, external);
     if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
     this.finish();
     return 'resume';

@@ -23,9 +23,9 @@ import {
 import { PhysMap } from '../../../src/machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setNull, setSegment } from '../../../src/machine/segments.ts';
 import {
+  type Case,
   CODE_AT,
   CODE_BYTES,
-  type Case,
   DATA_AT,
   DATA_BYTES,
   DATA_RW_BYTES,
