@@ -26,7 +26,7 @@ interface FrameCode {
 }
 
 /** A page without instructions: what a CPU points at when it has no page. */
-export const NO_CODE: CodePage = { mfn: -1, insns: new Array<Insn | undefined>(4096).fill(undefined) };
+export const NO_CODE: CodePage = { mfn: -1, insns: Array.from<Insn | undefined>({ length: 4096 }) };
 
 export class CodeCache {
   readonly memory: MachineMemory;
@@ -87,7 +87,7 @@ export class CodeCache {
 }
 
 function emptyPage(mfn: Mfn): CodePage {
-  return { mfn, insns: new Array<Insn | undefined>(4096).fill(undefined) };
+  return { mfn, insns: Array.from<Insn | undefined>({ length: 4096 }) };
 }
 
 function dropOverlapping(insns: (Insn | undefined)[], offset: number, count: number): void {

@@ -239,8 +239,8 @@ const needsGuard = (row: Row): boolean => row.rule !== null || row.intercept !==
 
 /** An instruction that reaches into the next page: that page must still be the one it was decoded from. */
 const straddling: Handler = (cpu, insn) => {
-  const lastByte = (cpu.eip - 1 + cpu.segBase[1]!) | 0;
-  if (insn.stale || cpu.codeFrame(lastByte) !== insn.secondFrame) cpu.refetch(insn);
+  const secondPage = (cpu.eip - 1 + cpu.segBase[1]!) & ~0xfff;
+  if (insn.stale || cpu.codeFrame(secondPage) !== insn.secondFrame) cpu.refetch(insn);
   else if (needsGuard(insn.row)) guarded(cpu, insn);
   else insn.exec(cpu, insn);
 };

@@ -21,6 +21,9 @@ export const FRONT_ENTRY_WORDS = 4;
 /** A tag that no access matches: accesses compare addresses with bits 2..11 cleared. */
 const NO_TAG = 4;
 
+/** Bits of a code tag below the page number: user mode, 32-bit code. */
+const CODE_MODE_BITS = 2;
+
 /** Entries of one bank, unless told. */
 export const FRONT_ENTRIES = 1024;
 
@@ -70,7 +73,7 @@ export class Mmu {
     this.userBank = this.kernelBank + frontEntries * FRONT_ENTRY_WORDS;
     this.filledSlots = new Int32Array(frontEntries);
     this.codeTags = new Int32Array(256).fill(-1);
-    this.codePages = new Array<CodePage | null>(256).fill(null);
+    this.codePages = Array.from({ length: 256 }, () => null);
     this.clearEverySlot();
     this.dtlb.onEvict = (first, pages) => this.dropData(first, pages);
     this.itlb.onEvict = (first, pages) => this.dropCode(first, pages);
@@ -126,16 +129,16 @@ export class Mmu {
     this.filledCount++;
   }
 
-  /** The decoded page that the instruction TLB holds for `lin`, if the front knows it. */
-  findCode(lin: Lin, user: number): CodePage | null {
+  /** The decoded page that the instruction TLB holds for `lin`, if the front knows it. `mode`: privilege, code size. */
+  findCode(lin: Lin, mode: number): CodePage | null {
     const page = lin >>> 12;
     const slot = page & 0xff;
-    return this.codeTags[slot] === ((page << 1) | user) ? this.codePages[slot]! : null;
+    return this.codeTags[slot] === ((page << CODE_MODE_BITS) | mode) ? this.codePages[slot]! : null;
   }
 
-  fillCode(lin: Lin, user: number, code: CodePage): void {
+  fillCode(lin: Lin, mode: number, code: CodePage): void {
     const page = lin >>> 12;
-    this.codeTags[page & 0xff] = (page << 1) | user;
+    this.codeTags[page & 0xff] = (page << CODE_MODE_BITS) | mode;
     this.codePages[page & 0xff] = code;
   }
 
@@ -159,7 +162,7 @@ export class Mmu {
       return;
     }
     for (let page = firstPage; page < firstPage + pages; page++) {
-      if (this.codeTags[page & 0xff]! >> 1 === page) this.codeTags[page & 0xff] = -1;
+      if (this.codeTags[page & 0xff]! >> CODE_MODE_BITS === page) this.codeTags[page & 0xff] = -1;
     }
   }
 

@@ -14,6 +14,7 @@ const EXEMPT: Readonly<Record<string, string>> = {
   RDTSC: 'reads a clock',
   VMCALL: 'answered by the hypervisor below, if there is one',
   VMMCALL: 'answered by the hypervisor below, if there is one',
+  INT1: 'hypervisors intercept debug exceptions, and report another EIP for this one',
   ESC: 'our CPU has no floating-point unit',
 };
 

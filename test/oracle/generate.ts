@@ -16,7 +16,7 @@ import { stringRows } from '../../src/machine/isa/strings.ts';
 import { systemRows } from '../../src/machine/isa/system.ts';
 import { Draft, EAX, EDX, ESP, littleEndian, signed8, type Width } from './draft.ts';
 import { exemption } from './exempt.ts';
-import type { Case } from './layout.ts';
+import { CODE_AT, CODE_END, type Case } from './layout.ts';
 import { nearTarget, RECIPES, RECIPES_BY_OPCODE, type Wishes } from './recipes.ts';
 import { valueIn } from './values.ts';
 
@@ -198,7 +198,7 @@ function encodeModrm(d: Draft, row: Row, form: Form, notation: string, reg: numb
   const bytes = memoryBytes(d, row, notation);
   const lin = wishes.lin === undefined ? d.memoryOperand(reg, bytes) : d.memoryOperand(reg, bytes, wishes.lin);
   if (wishes.memory !== undefined) for (const [at, count, value] of wishes.memory) d.store(lin + at, count, value);
-  else if (d.sometimes(90)) d.store(lin, Math.min(bytes, 4), wishes.rm ?? valueIn(d.rng, width));
+  else if (wishes.rm !== undefined || d.sometimes(90)) d.store(lin, Math.min(bytes, 4), wishes.rm ?? valueIn(d.rng, width));
 }
 
 /** A memory operand given by its offset alone (MOV AL,Ob and relatives). */
@@ -225,6 +225,9 @@ function encodeImmediates(d: Draft, row: Row, wishes: Wishes): void {
 }
 
 function encodeRelative(d: Draft, notation: string): void {
+  // A branch whose next instruction would begin behind the limit faults on some CPUs even if it is taken.
+  const end = d.codeAt + d.length + (notation === 'Jb' ? 1 : d.width >> 3);
+  if (end === CODE_AT + 0x1000 || end === CODE_END) d.codeAt--;
   if (notation === 'Jb') {
     // Not back into the instruction itself: it would run for ever.
     const distance = signed8(d.rng.below(256));

@@ -101,8 +101,10 @@ const bitRecipe: Recipe = (d) => {
   const size = d.width >> 3;
   const bit = d.sometimes(50) ? d.rng.below(d.width) : valueIn(d.rng, d.width);
   const word = d.width === 32 ? bit >> 5 : ((bit << 16) >> 20) | 0;
-  return { reg: bit, imm: bit & 0xff, lin: (d.target(size) - word * size) | 0 };
+  return { reg: bit, lin: (d.target(size) - word * size) | 0 };
 };
+
+const bitImmediate: Recipe = (d) => ({ imm: valueIn(d.rng, 8) });
 
 const xlat: Recipe = (d) => {
   if (d.sometimes(12)) d.flipAddressSize();
@@ -396,6 +398,10 @@ export const RECIPES: Readonly<Record<string, Recipe>> = {
 
 /** By opcode, where the mnemonic does not say enough. */
 export const RECIPES_BY_OPCODE: Readonly<Record<string, Recipe>> = {
+  '0F BA /4': bitImmediate,
+  '0F BA /5': bitImmediate,
+  '0F BA /6': bitImmediate,
+  '0F BA /7': bitImmediate,
   '8E': segmentFromRm,
   '07': popSegment,
   '17': popSegment,

@@ -374,10 +374,9 @@ const leave: Handler = (c, i) => {
 
 const bound: Handler = (c, i) => {
   const size = i.width === 32 ? 4 : 2;
-  const lin = c.readAddress(i, 2 * size);
   const signed = (v: number): number => (size === 4 ? v : (v << 16) >> 16);
-  const low = signed(size === 4 ? c.read32(lin) : c.read16(lin));
-  const high = signed(size === 4 ? c.read32((lin + 4) | 0) : c.read16((lin + 2) | 0));
+  const low = signed(readPart(c, i, 0, size));
+  const high = signed(readPart(c, i, size, size));
   const index = signed(readReg(c, i.a, i.width));
   if (index < low || index > high) c.raise(VECTOR_BR);
 };

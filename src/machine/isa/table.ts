@@ -67,7 +67,7 @@ function place(maps: OpcodeMaps, item: Row): void {
       assert(entry.row === null, `opcode ${item.opcode} is claimed twice`);
       entry.row = item;
     } else if (suffix.startsWith('/')) {
-      entry.byReg ??= new Array<Row | null>(8).fill(null);
+      entry.byReg ??= Array.from({ length: 8 }, () => null);
       const reg = Number(suffix.slice(1));
       assert(entry.byReg[reg] === null, `opcode ${item.opcode} is claimed twice`);
       entry.byReg[reg] = item;

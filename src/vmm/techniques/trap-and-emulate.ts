@@ -100,6 +100,8 @@ class TrapExecutor implements Executor {
   /** Segment registers as load() set them: what differs was loaded by the guest without a trap. */
   private readonly loaded = newCpuState();
   private isLoaded = false;
+  /** Instructions of the real CPU at the last load(). */
+  private loadedAt = 0;
   /** Control registers and GDTR that the shadows were made for. */
   private seen = { cr0: 0, cr3: 0, cr4: 0, gdtBase: 0, gdtLimit: -1 };
   private emulated = 0;
@@ -391,6 +393,7 @@ class TrapExecutor implements Executor {
       this.loadSegment(seg, ring);
       this.remember(seg);
     }
+    this.loadedAt = cpu.instructions;
     this.isLoaded = true;
   }
 
@@ -423,6 +426,7 @@ class TrapExecutor implements Executor {
     if (!this.isLoaded) return;
     this.isLoaded = false;
     const { cpu, virtual } = this;
+    if (cpu.instructions !== this.loadedAt) virtual.resumeAt = -1;
     for (let r = 0; r < 8; r++) virtual.regs[r] = cpu.regs[r]!;
     virtual.eip = cpu.eip;
     virtual.setEflags(cpu.getEflags(), ~(FLAG_IF | FLAG_IOPL | FLAG_VM));

@@ -26,7 +26,7 @@ SNIP(write32, "mov %eax, (%ebx)");
 SNIP(rmw_add, "addl $1, (%ebx)");
 SNIP(rmw_lock, "lock incl (%ebx)");
 SNIP(rmw_xchg, "xchg %eax, (%ebx)");
-SNIP(rmw_bts, "bts $3, (%ebx)");
+SNIP(rmw_bts, "btsl $3, (%ebx)");
 SNIP(rmw_cmpxchg, "xor %eax, %eax; not %eax; cmpxchg %ecx, (%ebx)");
 SNIP(rmw_not, "notb (%ebx)");
 SNIP(rmw_shl0, "mov $0, %cl; shll %cl, (%ebx)");
