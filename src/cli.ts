@@ -88,7 +88,8 @@ function addBoot(root: Command): void {
     .option('-a, --append <text>', 'command line of the kernel', '')
     .option('--preset <name>', 'CPU model (hvsim list presets)', 'broadwell')
     .option('--max-seconds <s>', 'bound of simulated time', '60')
-    .option('--screen', 'print the text screen at the end')
+    .option('--max-instructions <n>', 'bound of guest instructions', '10_000_000_000')
+    .option('--screen', 'print the text screen at the end (done anyway if the guest wrote nowhere else)')
     .addHelpText('after', BOOT_EXAMPLES)
     .action(async (guest, options) => done((await import('./commands/boot.ts')).bootCommand(guest, options)));
 }

@@ -23,6 +23,7 @@ export interface BootOptions {
   readonly append: string;
   readonly preset: string;
   readonly maxSeconds: string;
+  readonly maxInstructions: string;
   readonly screen?: boolean;
 }
 
@@ -31,6 +32,8 @@ const MIB = 1024 * 1024;
 const VMM_BYTES = 64 * MIB;
 const CONSOLE_CHUNK = 4096;
 const NEWLINE = 10;
+/** How often a running guest is looked at. */
+const SLICE_NS = 1_000_000;
 
 /** Answers the exit code of the process: QEMU's isa-debug-exit for a guest that wrote port 0xF4. */
 export function bootCommand(guest: string, options: BootOptions): number {
@@ -38,14 +41,35 @@ export function bootCommand(guest: string, options: BootOptions): number {
   const output = new ConsoleOutput();
   const world = buildWorld(run, { onConsole: (byte) => output.put(byte) });
   const started = process.hrtime.bigint();
+  runGuest(world, countOf('--max-instructions', options.maxInstructions));
   const outcome = finishWorld(world);
   const wallSeconds = Number(process.hrtime.bigint() - started) / 1e9;
   output.flush();
-  if (options.screen === true) process.stdout.write(`${world.vms[0]!.vm.screenText().trimEnd()}\n`);
+  const screen = world.vms[0]!.vm.screenText().trimEnd();
+  // A kernel that only knows the text screen has no other console.
+  if (options.screen === true || (!output.used && screen !== '')) process.stdout.write(`${screen}\n`);
   const record = collect(world, outcome);
   const [vm] = record.vms as [VmRecord];
   printLedger(world, record, vm, wallSeconds);
   return exitCodeOf(vm);
+}
+
+/** Runs until the guest ends or is seen to be stuck for good, or a bound is reached. */
+function runGuest(world: World, instructionsMax: number): void {
+  const { vm, vcpus } = world.vms[0]!;
+  const { vcpu } = vcpus[0]!;
+  for (let limit = 0; vm.outcome === null && limit < world.run.durationNs; ) {
+    limit = Math.min(limit + SLICE_NS, world.run.durationNs);
+    if (world.dispatcher.runUntil(limit) !== 'limit') return;
+    if (vcpu.spinsForever()) vm.end('halted', 'loops on one instruction with interrupts off');
+    if (vcpu.instructions >= instructionsMax) vm.end('time-limit', `after ${vcpu.instructions} instructions`);
+  }
+}
+
+function countOf(option: string, text: string): number {
+  const value = Number(text.replaceAll('_', ''));
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new UserError(`${option}: found "${text}", expected a positive whole number such as 5_000_000`);
 }
 
 function exitCodeOf({ outcome, exitCode }: VmRecord): number {
@@ -117,10 +141,13 @@ function amountOf(option: string, kind: QuantityKind, text: string, min: number,
 
 /** The console of the guest: passed on line by line, so that a person sees it and a pipe is not flooded with bytes. */
 class ConsoleOutput {
+  /** Something was written. */
+  used = false;
   private readonly buffer = Buffer.alloc(CONSOLE_CHUNK);
   private length = 0;
 
   put(byte: number): void {
+    this.used = true;
     this.buffer[this.length++] = byte;
     if (byte === NEWLINE || this.length === CONSOLE_CHUNK) this.flush();
   }

@@ -59,6 +59,12 @@ export class ExecutedVcpu implements Runnable {
     return this.executor.guestView();
   }
 
+  /** The guest loops on one jump to itself with interrupts off: nothing can ever change. */
+  spinsForever(): boolean {
+    const guest = this.guestView();
+    return !guest.interruptsEnabled() && /^(eb fe|e9 fb ff ff ff)/.test(guest.codeBytes(guest.eip, 5));
+  }
+
   // ------------------------------------------------------------------ Runnable
 
   onAttach(wake: () => void): void {

@@ -189,7 +189,13 @@ describe('boot', () => {
   test.each<[string, string[], number, RegExp]>([
     ['a bad option of the guest', ['nano', '-a', 'sieve n=0'], 5, /the guest wrote 2 to port 0xF4/],
     ['a triple fault', ['wild-triple'], 1, /^outcome +triple-fault: at 0x[0-9a-f]{8}: /],
-    ['an endless loop', ['wild-spin', '--max-seconds', '0.01'], 1, /^outcome +time-limit$/m],
+    ['a loop on one instruction', ['wild-spin'], 0, /^outcome +halted: loops on one instruction with interrupts off$/m],
+    [
+      'too many instructions',
+      ['nano', '--append', 'sieve', '--max-instructions', '1_000_000'],
+      1,
+      /^outcome +time-limit: after/m,
+    ],
     [
       'a halt for good',
       ['wild-haltforever', '-t', 'hardware-assisted'],

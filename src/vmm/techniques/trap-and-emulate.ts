@@ -193,7 +193,10 @@ class TrapExecutor implements Executor {
   }
 
   guestView(): Cpu {
+    const wasLoaded = this.isLoaded;
     this.unload();
+    // Only looked at: the real CPU still holds the guest, and what it does next must be copied again.
+    this.isLoaded = wasLoaded;
     return this.virtual;
   }
 
