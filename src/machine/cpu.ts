@@ -187,6 +187,8 @@ export class Cpu implements PagingRegisters {
   faultVector = 0;
   faultError = NO_ERROR_CODE;
   faultLin = 0;
+  /** The last walk that failed was for an instruction. */
+  faultIsFetch = false;
 
   constructor(memory: MachineMemory, mmu: Mmu, codeCache: CodeCache) {
     this.memory = memory;
@@ -613,6 +615,7 @@ export class Cpu implements PagingRegisters {
     }
     if (result === WALK_OK) return;
     this.faultLin = lin;
+    this.faultIsFetch = (access & ACCESS_FETCH) !== 0;
     if (result === WALK_NESTED_FAULT) {
       this.exitGpa = walker.faultGpa;
       this.exitLin = lin;

@@ -11,7 +11,7 @@ export interface Result {
 }
 
 /** A command that takes longer has hung. */
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 240_000;
 
 export function hvsim(...args: readonly string[]): Promise<Result> {
   return new Promise((resolve, reject) => {

@@ -4,9 +4,9 @@
  * the case at hand, because a shift by zero or one leaves less open than a shift by nine.
  * Source: flags affected, SDM vol 2, of each instruction.
  */
-import { FLAG_CF, FLAG_OF } from '../../src/machine/flags.ts';
+import { FLAG_AF, FLAG_CF, FLAG_OF } from '../../src/machine/flags.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
-import type { Case, Outcome, Patch } from './layout.ts';
+import { type Case, type Outcome, type Patch, SEL } from './layout.ts';
 
 const SHIFTS = ['SHL', 'SHR', 'SAR'];
 const ROTATES = ['ROL', 'ROR', 'RCL', 'RCR'];
@@ -20,8 +20,9 @@ function shiftCountOf(row: Row, c: Case): number {
 }
 
 /** Operand width of a case, from its prefixes and code segment. */
-function widthOf(row: Row, c: Case, code32: boolean): number {
+function widthOf(row: Row, c: Case): number {
   if (row.byte) return 8;
+  const code32 = c.segments[1] !== SEL.code16 && c.segments[1] !== SEL.code16Flat;
   const has66 = prefixesOf(c).includes(0x66);
   return has66 === code32 ? 16 : 32;
 }
@@ -35,18 +36,18 @@ export function prefixesOf(c: Case): number[] {
 }
 
 /** EFLAGS bits that the manual leaves undefined for this case. */
-export function undefinedFlags(row: Row, c: Case, code32: boolean): number {
+export function undefinedFlags(row: Row, c: Case): number {
   const column = row.undefinedFlags;
   if (column === 0) return 0;
   const { mnemonic } = row;
   const isDouble = DOUBLE_SHIFTS.includes(mnemonic);
   if (!SHIFTS.includes(mnemonic) && !ROTATES.includes(mnemonic) && !isDouble) return column;
   const count = shiftCountOf(row, c);
-  const width = widthOf(row, c, code32);
+  const width = widthOf(row, c);
   if (count === 0) return 0;
-  let open = column;
+  let open = isDouble && count <= width ? FLAG_AF | FLAG_OF : column;
   if (count === 1) open &= ~FLAG_OF;
-  if (count < width || mnemonic === 'SAR') open &= ~FLAG_CF;
+  if (count < width) open &= ~FLAG_CF;
   return open;
 }
 

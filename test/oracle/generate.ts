@@ -16,15 +16,12 @@ import { stringRows } from '../../src/machine/isa/strings.ts';
 import { systemRows } from '../../src/machine/isa/system.ts';
 import { Draft, EAX, EDX, ESP, littleEndian, signed8, type Width } from './draft.ts';
 import { exemption } from './exempt.ts';
-import { CODE_AT, CODE_END, type Case } from './layout.ts';
+import { type Case, CODE_AT, CODE_END } from './layout.ts';
 import { nearTarget, RECIPES, RECIPES_BY_OPCODE, type Wishes } from './recipes.ts';
 import { valueIn } from './values.ts';
 
-/** Seed of the stored vectors. */
-export const SEED = 1;
-
 /** Rows by the file that stores their vectors. */
-export const GROUPS: Readonly<Record<string, readonly Row[]>> = {
+export const ROW_GROUPS: Readonly<Record<string, readonly Row[]>> = {
   alu: aluRows,
   bits: bitRows,
   control: controlRows,
@@ -50,10 +47,10 @@ interface Plan {
   readonly trap?: boolean;
 }
 
-const COUNT_REGISTER = 70;
-const COUNT_MEMORY = 110;
-const COUNT_NONE = 60;
-const COUNT_STRING = 300;
+const COUNT_REGISTER = 140;
+const COUNT_MEMORY = 180;
+const COUNT_NONE = 120;
+const COUNT_STRING = 500;
 const COUNT_PRIVILEGED = 12;
 const COUNT_BAD_LOCK = 3;
 const COUNT_TRAP = 4;
@@ -98,7 +95,7 @@ function plansOf(row: Row): Plan[] {
 }
 
 /** All cases of a row. `times` multiplies their number, for campaigns. */
-export function casesOf(row: Row, seed: number, times = 1): Case[] {
+export function casesOf(row: Row, seed: number, times: number): Case[] {
   assert(exemption(row) === null, `${rowKey(row)} is exempt`);
   const rng = new Streams(seed).stream(rowKey(row));
   const cases: Case[] = [];
@@ -198,7 +195,8 @@ function encodeModrm(d: Draft, row: Row, form: Form, notation: string, reg: numb
   const bytes = memoryBytes(d, row, notation);
   const lin = wishes.lin === undefined ? d.memoryOperand(reg, bytes) : d.memoryOperand(reg, bytes, wishes.lin);
   if (wishes.memory !== undefined) for (const [at, count, value] of wishes.memory) d.store(lin + at, count, value);
-  else if (wishes.rm !== undefined || d.sometimes(90)) d.store(lin, Math.min(bytes, 4), wishes.rm ?? valueIn(d.rng, width));
+  else if (wishes.rm !== undefined || d.sometimes(90))
+    d.store(lin, Math.min(bytes, 4), wishes.rm ?? valueIn(d.rng, width));
 }
 
 /** A memory operand given by its offset alone (MOV AL,Ob and relatives). */

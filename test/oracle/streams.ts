@@ -28,10 +28,14 @@ const EXCLUDED = new Set([
 ]);
 const usable = (row: Row): boolean =>
   row.class === 'user' && !EXCLUDED.has(row.mnemonic) && !(row.mnemonic.startsWith('BT') && row.operands[1] === 'Gv');
+/** Undefined with 16-bit operands, always or for large counts. */
+const ONLY32 = ['BSWAP', 'SHLD', 'SHRD'];
 const JUMP = /^(J[A-Z]+)$/;
 
 const ROWS: readonly Row[] = [...aluRows, ...bitRows, ...dataRows, ...stringRows].filter(usable);
-const JUMPS: readonly Row[] = controlRows.filter((row) => JUMP.test(row.mnemonic) && row.operands[0] === 'Jb' && row.mnemonic !== 'JCXZ');
+const JUMPS: readonly Row[] = controlRows.filter(
+  (row) => JUMP.test(row.mnemonic) && row.operands[0] === 'Jb' && row.mnemonic !== 'JCXZ',
+);
 
 const pick = <T>(rng: RandomStream, list: readonly T[]): T => list[rng.below(list.length)]!;
 
@@ -54,12 +58,13 @@ function memoryBytes(rng: RandomStream, reg: number): number[] {
 
 /** Machine code of one instruction: random operands among EAX, ECX, EDX, EBX and memory. */
 function instruction(rng: RandomStream, row: Row): number[] {
-  const is16 = !row.byte && row.mnemonic !== 'BSWAP' && rng.chance(1, 5);
+  const is16 = !row.byte && !ONLY32.includes(row.mnemonic) && rng.chance(1, 5);
   const width = row.byte ? 8 : is16 ? 16 : 32;
   const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
   const opcode = parts.map((part) => Number.parseInt(part, 16));
   const few = (notation: string): number => (notation[1] === 'b' ? rng.below(8) : rng.below(4));
-  if (parts.at(-1)!.endsWith('+r')) opcode[opcode.length - 1]! += row.operands[0] === 'Zb' ? rng.below(8) : rng.below(4);
+  if (parts.at(-1)!.endsWith('+r'))
+    opcode[opcode.length - 1]! += row.operands[0] === 'Zb' ? rng.below(8) : rng.below(4);
   const code = [...(is16 ? [0x66] : []), ...opcode];
   const extension = / \/(\d)/.exec(row.opcode)?.[1];
   const g = row.operands.find((o) => /^G[bvw]$/.test(o));

@@ -506,7 +506,9 @@ function shiftRows(): Row[] {
   return SHIFTS.flatMap(([name, op], n) => {
     const build = shift(op);
     const byOne = { memory: 'modify', undefinedFlags: n < 4 ? 0 : FLAG_AF } as const;
-    const byMore = { memory: 'modify', undefinedFlags: n < 4 ? FLAG_OF : FLAG_AF | FLAG_OF | FLAG_CF } as const;
+    // The carry of SHL and SHR is undefined for counts of the width and more; that of SAR is the sign.
+    const shifted = FLAG_AF | FLAG_OF | (name === 'SAR' ? 0 : FLAG_CF);
+    const byMore = { memory: 'modify', undefinedFlags: n < 4 ? FLAG_OF : shifted } as const;
     return [
       row(`C0 /${n}`, name, 'Eb,Ib', 'simple', build, byMore),
       row(`C1 /${n}`, name, 'Ev,Ib', 'simple', build, byMore),

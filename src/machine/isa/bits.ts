@@ -3,7 +3,7 @@
  * Source: SDM vol 2, operation section of each instruction.
  */
 import type { Cpu } from '../cpu.ts';
-import { FLAG_AF, FLAG_CF, FLAG_OF, FLAG_PF, FLAG_SF, setCarry } from '../flags.ts';
+import { FLAG_AF, FLAG_CF, FLAG_OF, FLAG_PF, FLAG_SF, FLAGS_ARITHMETIC, setCarry } from '../flags.ts';
 import type { Handler, Insn } from '../insn.ts';
 import { segmentAddress } from '../segments.ts';
 import { modify, readReg, readRm, writeReg } from './forms.ts';
@@ -133,7 +133,8 @@ const OTHERS = FLAG_OF | FLAG_SF | FLAG_AF | FLAG_PF;
 const BT_OPTIONS = { undefinedFlags: OTHERS } as const;
 const BTX_OPTIONS = { undefinedFlags: OTHERS, memory: 'modify', lock: true } as const;
 const SCAN_OPTIONS = { undefinedFlags: OTHERS | FLAG_CF } as const;
-const DOUBLE_OPTIONS = { undefinedFlags: FLAG_AF | FLAG_OF, memory: 'modify' } as const;
+// AF always, OF for counts above one, all of them for counts above the width.
+const DOUBLE_OPTIONS = { undefinedFlags: FLAGS_ARITHMETIC, memory: 'modify' } as const;
 
 export const bitRows: readonly Row[] = [
   row('0F A3', 'BT', 'Ev,Gv', 'simple', () => bitTest(keep), BT_OPTIONS),

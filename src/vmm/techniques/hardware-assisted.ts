@@ -227,6 +227,7 @@ class HardwareExecutor implements Executor {
     const lin = cpu.exitLin;
     const fault = this.classify();
     if (fault.kind === 'filled') return 'resume';
+    if (fault.kind === 'absent' && cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
     if (fault.kind === 'guest') {
       const doubles = during >= 0 && escalates(during, VECTOR_PF);
       return doubles ? this.deliver(VECTOR_DF, 0, 0) : this.deliver(VECTOR_PF, fault.errorCode, lin);
@@ -237,6 +238,7 @@ class HardwareExecutor implements Executor {
 
   private handleNestedFault(): Disposition {
     if (this.fillNested()) return 'resume';
+    if (this.cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
     this.vcpu.vmm('decode');
     return this.emulateOverridden();
   }
@@ -270,8 +272,10 @@ class HardwareExecutor implements Executor {
     return answer === 'filled';
   }
 
+  /** Nothing answers there: reads give all ones. As an instruction that is undefined, so there is nothing to emulate. */
   private showOpenBus(lin: Lin): void {
     const { cpu } = this;
+    if (cpu.faultIsFetch) return;
     const at = this.openBusMfn * 4096;
     cpu.bytes.fill(0xff, at, at + 4096);
     this.vcpu.vmm('mmio-decode');

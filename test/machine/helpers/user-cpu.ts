@@ -50,6 +50,7 @@ const FRAME_DATA = 4;
 const FRAME_CODE = 7;
 const FRAME_KERNEL = 9;
 
+export const CODE_ALIAS = CODE_AT + 0x0010_0000;
 const KERNEL_AT = 0xc000_0000 | 0;
 const HANDLERS = KERNEL_AT;
 const GDT_AT = KERNEL_AT + 0x1000;
@@ -79,6 +80,8 @@ export const FLAT_TIMING: CpuTiming = {
 export interface UserCpuOptions {
   /** Without it every access takes the slow path. */
   readonly front?: boolean;
+  /** The code area may be written, and appears at CODE_ALIAS as well. */
+  readonly writableCode?: boolean;
 }
 
 export class UserCpu {
@@ -107,7 +110,7 @@ export class UserCpu {
     const walker = new GuestWalker(this.physmap);
     this.mmu = new Mmu(this.memory, FLAT_TIMING, walker, this.codeCache, options.front === false ? 1 : undefined);
     this.cpu = new Cpu(this.memory, this.mmu, this.codeCache);
-    this.writePageTables();
+    this.writePageTables(options.writableCode === true);
     this.writeKernel();
     this.memory.bytes.set(this.image, this.dataAt);
     this.memory.bytes.fill(HLT, this.codeAt, this.codeAt + CODE_BYTES);
@@ -121,7 +124,7 @@ export class UserCpu {
     assert(frames[count - 1]! - frames[0]! === count - 1, 'frames are not adjacent');
   }
 
-  private writePageTables(): void {
+  private writePageTables(writableCode: boolean): void {
     const user = PTE_PRESENT | PTE_WRITABLE | PTE_USER;
     const map = (table: number, lin: number, gfn: number, bits: number): void => {
       this.physmap.write32(PAGE_DIRECTORY + ((lin >>> 22) << 2), table | user);
@@ -132,7 +135,9 @@ export class UserCpu {
       map(TABLE_DATA, DATA_AT + n * 4096, FRAME_DATA + n, bits);
     }
     for (let n = 0; n < CODE_BYTES >> 12; n++) {
-      map(TABLE_CODE, CODE_AT + n * 4096, FRAME_CODE + n, PTE_PRESENT | PTE_USER);
+      const bits = writableCode ? user : PTE_PRESENT | PTE_USER;
+      map(TABLE_CODE, CODE_AT + n * 4096, FRAME_CODE + n, bits);
+      if (writableCode) map(TABLE_CODE, CODE_ALIAS + n * 4096, FRAME_CODE + n, bits);
     }
     for (let n = 0; n < KERNEL_PAGES; n++) {
       map(TABLE_KERNEL, KERNEL_AT + n * 4096, FRAME_KERNEL + n, PTE_PRESENT | PTE_WRITABLE);
@@ -189,6 +194,11 @@ export class UserCpu {
     }
   }
 
+  /** Machine frame behind a linear address of the code area, for tests that decode without running. */
+  codeFrame(lin: number): number {
+    return (this.codeAt + lin - CODE_AT) >> 12;
+  }
+
   /** Brings CPU and memory to the start of a case. */
   load(c: Case): void {
     const { cpu } = this;
@@ -226,7 +236,7 @@ export class UserCpu {
   }
 
   /** Takes the code and the patches of a case out again. */
-  private unload(c: Case): void {
+  unload(c: Case): void {
     this.store(this.codeAt + c.codeAt - CODE_AT, new Uint8Array(c.code.length).fill(HLT));
     for (const { at, bytes } of c.patches) {
       const start = at - DATA_AT;

@@ -257,7 +257,8 @@ void run(void) {
   copy((u8 *)DATA_AT, image, DATA_BYTES);
   call3(SYS_mprotect, DATA_AT + DATA_RW_BYTES, DATA_BYTES - DATA_RW_BYTES, PROT_READ);
 
-  u32 stack[3] = {(u32)handler_stack, 0, sizeof handler_stack};
+  /* SS_AUTODISARM: the kernel takes this stack even if the ESP of a case happens to lie in it. */
+  u32 stack[3] = {(u32)handler_stack, 0x80000000u, sizeof handler_stack};
   call3(SYS_sigaltstack, stack, 0, 0);
   struct sigaction32 action = {signal_entry, 0x0c000004 /* ONSTACK RESTORER SIGINFO */, signal_return, {~0u, ~0u}};
   static const u8 signals[] = {4, 5, 7, 8, 11, 14};

@@ -1,0 +1,106 @@
+/**
+ * Runs the oracle on the present CPU. Not part of the test command: it needs x86 Linux and gcc -m32.
+ *
+ *   node --import tsx test/oracle/campaign.ts            compares this CPU with the stored vectors, then fuzzes
+ *   node --import tsx test/oracle/campaign.ts --write    stores this CPU's outcomes instead
+ *   options: --seed n (of the fuzzing, default 2), --times n (how many times the stored number of cases, default 1),
+ *            --groups a,b (of subjects.ts; default all)
+ *
+ * Exit code 1 if the emulated CPU disagrees with this one. A stored vector that this CPU does not reproduce is a remark,
+ * not an error: CPUs differ in what the manual leaves open.
+ */
+import { parseArgs } from 'node:util';
+import { UserCpu } from '../machine/helpers/user-cpu.ts';
+import { describeCase, differences } from './compare.ts';
+import type { Case, Outcome } from './layout.ts';
+import { type NativeCpu, nativeCpu } from './native.ts';
+import { SEED, SUBJECTS, type Subject } from './subjects.ts';
+import { decodeOutcomes, readVectors, writeVectors } from './vectors.ts';
+
+const SHOWN_MAX = 20;
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+const { values } = parseArgs({
+  options: {
+    write: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '2' },
+    times: { type: 'string', default: '1' },
+    groups: { type: 'string', default: Object.keys(SUBJECTS).join(',') },
+  },
+});
+const groups = values.groups.split(',');
+
+/** Stores what this CPU does as the expected outcomes. */
+function writeAll(native: NativeCpu): void {
+  let [cases, bytes] = [0, 0];
+  for (const group of groups) {
+    const rows = SUBJECTS[group]!.map((subject) => {
+      const inputs = subject.cases(SEED, 1);
+      return { key: subject.key, cases: inputs, outcomes: native.run(inputs) };
+    });
+    bytes += writeVectors(group, native.name, SEED, rows);
+    cases += rows.reduce((sum, row) => sum + row.cases.length, 0);
+  }
+  say(`${cases} outcomes in ${bytes} bytes, from ${native.name}`);
+}
+
+/** Says where this CPU and the stored outcomes part. */
+function checkStored(native: NativeCpu): void {
+  for (const group of groups) {
+    const stored = readVectors(group);
+    for (const subject of SUBJECTS[group]!) {
+      const row = stored?.rows.get(subject.key);
+      if (row === undefined) {
+        say(`no vectors: ${subject.key}`);
+        continue;
+      }
+      const cases = subject.cases(stored!.head.seed, 1);
+      const expected = decodeOutcomes(cases, row.data);
+      const count = countDifferent(subject, cases, expected, native.run(cases));
+      if (count > 0) say(`${subject.key}: this CPU differs from ${stored!.head.cpu} in ${count} cases`);
+    }
+  }
+}
+
+function countDifferent(
+  subject: Subject,
+  cases: readonly Case[],
+  a: readonly Outcome[],
+  b: readonly Outcome[],
+): number {
+  return cases.filter((c, n) => differences(a[n]!, b[n]!, subject.undefinedFlags(c)).length > 0).length;
+}
+
+/** New random cases, this CPU against the emulated one. Returns the number of disagreements. */
+function fuzz(native: NativeCpu, seed: number, times: number): number {
+  const emulated = new UserCpu();
+  let [cases, instructions, bad] = [0, 0, 0];
+  for (const group of groups) {
+    for (const subject of SUBJECTS[group]!) {
+      const inputs = subject.cases(seed, times);
+      const outcomes = native.run(inputs);
+      inputs.forEach((c, n) => {
+        const expected = outcomes[n]!;
+        const seen = subject.tolerate(c, expected, emulated.run(c));
+        instructions += Math.max(emulated.retired, 1);
+        const lines = differences(expected, seen, subject.undefinedFlags(c));
+        if (lines.length > 0 && bad++ < SHOWN_MAX)
+          say(`${subject.key}: ${describeCase(c)}\n    ${lines.join('\n    ')}`);
+      });
+      cases += inputs.length;
+    }
+  }
+  say(`seed ${seed}: ${cases} cases, ${instructions} instructions compared, ${bad} disagreements`);
+  return bad;
+}
+
+const native = nativeCpu();
+if (typeof native === 'string') say(`skipped: ${native}`);
+else if (values.write) writeAll(native);
+else {
+  checkStored(native);
+  process.exitCode = fuzz(native, Number(values.seed), Number(values.times)) === 0 ? 0 : 1;
+}
