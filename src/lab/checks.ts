@@ -2,7 +2,9 @@
  * Rules of a scenario that concern several values at once; the schema has already checked each alone.
  * Invariant: a world without findings can be built, if the files of its guests were looked at (`guestProblem`).
  */
-import { PAGE_BYTES } from '../core/units.ts';
+import { type Bytes, divCeil, PAGE_BYTES } from '../core/units.ts';
+import { tableFrames } from '../vmm/table-frames.ts';
+import type { PagingName, TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { VmInput, World } from './schema.ts';
@@ -13,8 +15,6 @@ const MIB = 1024 * 1024;
 const GUEST_MEMORY_MIN = 4 * MIB;
 const GUEST_MEMORY_MAX = 2048 * MIB;
 const HOST_MEMORY_MAX = 3584 * MIB;
-/** Frames that the VMM must have per VM for page tables of its own. */
-const VMM_BYTES_MIN = MIB;
 const FREQUENCY_MIN = 1_000_000;
 const FREQUENCY_MAX = 10_000_000_000;
 const QUANTUM_MIN = 1_000;
@@ -167,12 +167,21 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
 function checkMemory({ host, vms }: World): Finding[] {
   const perVm = vms.map((vm) => vm.count * quantity('size', vm.memory));
   const guests = perVm.reduce((sum, bytes) => sum + bytes, 0);
-  const tables = vms.reduce((sum, vm) => sum + (vm.technique === 'native' ? 0 : vm.count * VMM_BYTES_MIN), 0);
+  const tables = vms.reduce((sum, vm) => sum + vm.count * tableBytes(vm), 0);
   const available = quantity('size', host.memory);
   if (guests + tables <= available) return [];
   const more = tables > 0 ? `, and the VMM needs ${formatQuantity('size', tables)} for its tables` : '';
   const message = `found ${found(host.memory)}, but the VMs together have ${formatQuantity('size', guests)}${more}`;
   return [finding(['host', 'memory'], message)];
+}
+
+/** What the VMM reserves for one VM, in whole MiB; with paging auto, for the hungrier of the two. */
+function tableBytes(vm: World['vms'][number]): Bytes {
+  const pages = quantity('size', vm.memory) / PAGE_BYTES;
+  const technique = vm.technique as TechniqueName;
+  const pagings: readonly PagingName[] = vm.paging === 'nested' ? ['nested'] : ['shadow', 'nested'];
+  const frames = Math.max(...pagings.map((paging) => tableFrames(technique, paging, pages)));
+  return divCeil(frames * PAGE_BYTES, MIB) * MIB;
 }
 
 function within(

@@ -12,6 +12,12 @@ import type { Mmu } from './mmu.ts';
 /** Longest instruction in bytes (SDM vol 2, 2.3.11). */
 export const INSN_BYTES_MAX = 15;
 
+/** Bounds of what is kept; beyond either everything is forgotten and decoded again, which costs no simulated time. */
+const FRAMES_MAX = 2048;
+const INSNS_MAX = 2 ** 18;
+/** Instructions that can reach into one frame: 14 first bytes, two code sizes, and a few stale ones. */
+const STRADDLERS_MAX = 64;
+
 /** Decoded instructions of one frame, by offset of their first byte. One page per code size. */
 export interface CodePage {
   readonly mfn: Mfn;
@@ -34,6 +40,8 @@ export class CodeCache {
   /** Every MMU that may hold front entries for frames that become code. */
   readonly mmus: Mmu[] = [];
   private readonly frames = new Map<Mfn, FrameCode>();
+  /** Instructions remembered since everything was last forgotten. */
+  private remembered = 0;
 
   constructor(memory: MachineMemory, timing: CpuTiming) {
     this.memory = memory;
@@ -46,8 +54,29 @@ export class CodeCache {
     return is32 ? frame.code32 : frame.code16;
   }
 
+  /** Called before a page is looked up for execution: forgets everything when a guest has executed too much memory. */
+  makeRoom(): void {
+    if (this.frames.size <= FRAMES_MAX && this.remembered <= INSNS_MAX) return;
+    for (const frame of this.frames.values()) {
+      // In place: CPUs hold these very arrays.
+      frame.code32.insns.fill(undefined);
+      frame.code16.insns.fill(undefined);
+      for (const insn of frame.straddlers) insn.stale = true;
+    }
+    this.frames.clear();
+    this.remembered = 0;
+    for (const mmu of this.mmus) mmu.clearFront();
+  }
+
+  /** Keeps a decoded instruction of a page. */
+  remember(page: CodePage, offset: number, insn: Insn): void {
+    this.protect(page.mfn);
+    page.insns[offset] = insn;
+    this.remembered++;
+  }
+
   /** Marks a frame as code before an instruction of it is remembered. */
-  protect(mfn: Mfn): void {
+  private protect(mfn: Mfn): void {
     if ((this.memory.frameFlags[mfn]! & FRAME_CODE) !== 0) return;
     this.memory.frameFlags[mfn]! |= FRAME_CODE;
     for (const mmu of this.mmus) mmu.clearFront();
@@ -56,24 +85,27 @@ export class CodeCache {
   /** Remembers that `insn` reaches into `mfn` from the page before. */
   addStraddler(mfn: Mfn, insn: Insn): void {
     this.protect(mfn);
-    this.frame(mfn).straddlers.push(insn);
+    const { straddlers } = this.frame(mfn);
+    if (straddlers.length >= STRADDLERS_MAX) {
+      for (const old of straddlers) old.stale = true;
+      straddlers.length = 0;
+    }
+    straddlers.push(insn);
   }
 
   /** Bytes [offset, offset+count) of a frame are about to change: drops the instructions that they belong to. */
   written(mfn: Mfn, offset: number, count: number): void {
     const frame = this.frames.get(mfn);
-    if (frame === undefined) return;
+    if (frame === undefined) {
+      this.memory.frameFlags[mfn]! &= ~FRAME_CODE;
+      return;
+    }
     dropOverlapping(frame.code32.insns, offset, count);
     dropOverlapping(frame.code16.insns, offset, count);
     if (offset < INSN_BYTES_MAX && frame.straddlers.length > 0) {
       for (const insn of frame.straddlers) insn.stale = true;
       frame.straddlers.length = 0;
     }
-  }
-
-  /** The frame changes hands or its whole content is replaced. */
-  forget(mfn: Mfn): void {
-    if (this.frames.has(mfn)) this.written(mfn, 0, 4096);
   }
 
   private frame(mfn: Mfn): FrameCode {

@@ -34,7 +34,7 @@ import { Insn } from './insn.ts';
 import { deliver, NO_ERROR_CODE } from './interrupts.ts';
 import { finishIo, finishStringIo } from './isa/io.ts';
 import { nop } from './isa/nop.ts';
-import type { MachineMemory } from './memory.ts';
+import { FRAME_TRACED, type MachineMemory } from './memory.ts';
 import type { Mmu } from './mmu.ts';
 import {
   ACCESS_FETCH,
@@ -53,7 +53,7 @@ import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE } from './tlb.ts
 const UNWIND_FAULT = 1;
 const UNWIND_EXIT = 2;
 /** The one object that is thrown to leave an instruction: allocation would cost more than the rest of a fault. */
-const UNWIND = { name: 'guest unwind' };
+const UNWIND = new Error('a guest fault left the interpreter: this is a defect of hvsim');
 
 const BUDGET_MAX: Cycles = 2 ** 30;
 
@@ -172,6 +172,8 @@ export class Cpu implements PagingRegisters {
   private cyclesBefore: Cycles = 0;
   /** Value of the time-stamp counter when `cycles` was 0; the owner adds time that passed outside run(). */
   tscOffset = 0;
+  /** What the guest added by writing the time-stamp counter. */
+  tscWritten = 0;
   /** `instructions` just after an STI or a load of SS: interrupts wait for one more instruction. */
   private shadowAt = -1;
   /** `instructions` just after an IRET that loaded RF = 1: the flag lasts until one more instruction has retired. */
@@ -268,6 +270,8 @@ export class Cpu implements PagingRegisters {
     const text: string[] = [];
     for (let i = 0; i < count; i++) {
       const lin = (eip + i + this.segBase[1]!) | 0;
+      // Not beyond the page that executes: a walk there could set accessed bits of the guest's tables.
+      if (i > 0 && (lin & 0xfff) === 0) break;
       if (this.mmu.walker.walk(this, lin, 0) !== WALK_OK) break;
       const mfn = this.mmu.walker.machineFrame(this.mmu.walker.frame);
       if (mfn === ABSENT) break;
@@ -397,6 +401,8 @@ export class Cpu implements PagingRegisters {
     this.faultError = NO_ERROR_CODE;
     this.exitDuring = -1;
     if (!this.exitOnFault()) this.deliverFault();
+    // The instruction has retired: if a VMM must repair something first, the trap itself is still due.
+    if (this.stopCode !== 0 && this.exitDuring === VECTOR_DB) this.trapPending = true;
   }
 
   /** Whether a single-step trap is due for what step() or completeIo() retired; the caller delivers it. */
@@ -440,7 +446,7 @@ export class Cpu implements PagingRegisters {
 
   /** Time-stamp counter, as a non-negative integer. */
   readTsc(): number {
-    return this.tscOffset + this.cycles;
+    return this.tscOffset + this.tscWritten + this.cycles;
   }
 
   // ------------------------------------------------------------------ faults
@@ -467,11 +473,15 @@ export class Cpu implements PagingRegisters {
 
   private unwound(): void {
     this.exitDuring = -1;
-    this.firstFault.vector = this.faultVector;
-    this.firstFault.error = this.faultError;
-    this.firstFault.lin = this.faultLin;
+    this.noteFirstFault(this.faultVector, this.faultError, this.faultLin);
     if (this.unwindKind === UNWIND_EXIT) this.breakLoop();
     else if (!this.exitOnFault()) this.deliverFault();
+  }
+
+  private noteFirstFault(vector: number, error: number, lin: Lin): void {
+    this.firstFault.vector = vector;
+    this.firstFault.error = error;
+    this.firstFault.lin = lin;
   }
 
   /** Turns the fault at hand into an exit if its vector is intercepted. */
@@ -524,6 +534,7 @@ export class Cpu implements PagingRegisters {
     if (vector === VECTOR_PF && !external) this.cr2 = lin;
     this.faultVector = vector;
     this.faultError = errorCode;
+    this.noteFirstFault(vector, errorCode, lin);
     try {
       deliver(this, vector, errorCode, external);
     } catch (thrown) {
@@ -551,6 +562,7 @@ export class Cpu implements PagingRegisters {
     const lin = (eip + this.segBase[1]!) | 0;
     const is32 = (this.segAttributes[1]! & 0x4000) !== 0;
     const mode = (this.cpl === 3 ? 1 : 0) | (is32 ? 2 : 0);
+    this.codeCache.makeRoom();
     let page = this.mmu.findCode(lin, mode);
     if (page === null) {
       const mfn = this.codeFrame(lin);
@@ -567,8 +579,7 @@ export class Cpu implements PagingRegisters {
       return found;
     }
     const insn = decode(this, lin, page.mfn, is32);
-    this.codeCache.protect(page.mfn);
-    page.insns[lin & 0xfff] = insn;
+    this.codeCache.remember(page, lin & 0xfff, insn);
     return insn;
   }
 
@@ -664,7 +675,7 @@ export class Cpu implements PagingRegisters {
     const mfn = Math.floor(at / 4096);
     if (this.memory.frameFlags[mfn] === 0) return;
     this.codeCache.written(mfn, at & 0xfff, count);
-    if ((this.memory.frameFlags[mfn]! & 2) !== 0) this.tracedWrites.push(at, count);
+    if ((this.memory.frameFlags[mfn]! & FRAME_TRACED) !== 0) this.tracedWrites.push(at, count);
   }
 
   // ------------------------------------------------------------------ memory access by linear address
@@ -887,16 +898,26 @@ export class Cpu implements PagingRegisters {
 
   /**
    * Retires the IN, OUT, INS or OUTS that exited with EXIT_IO; `value` is what the device answered to an IN.
-   * Its static cost is charged to `cycles`.
+   * Its static cost is charged to `cycles`. Returns EXIT_BUDGET, or the exit that the store of an INS met (its page
+   * was unmapped meanwhile): then the instruction did not retire, and asks for its port again later.
    */
-  completeIo(value: number): void {
+  completeIo(value: number): number {
     const insn = this.exitInsn;
+    const { eip } = this;
     this.begin(insn.cycles);
     this.left = 0;
     this.count = 1;
-    this.eip = (this.eip + insn.length) | 0;
-    (insn.row.string ? finishStringIo : finishIo)(this, insn, value);
-    this.trapPending = (this.systemFlags & FLAG_TF) !== 0;
+    this.eip = (eip + insn.length) | 0;
+    try {
+      (insn.row.string ? finishStringIo : finishIo)(this, insn, value);
+      this.trapPending = (this.systemFlags & FLAG_TF) !== 0;
+    } catch (thrown) {
+      if (thrown !== UNWIND) throw thrown;
+      this.eip = eip;
+      this.unretire(insn);
+      this.unwound();
+    }
+    return this.finish();
   }
 }
 

@@ -2,8 +2,8 @@
  * The host's physical memory: one array of 4 KiB machine frames, and who owns each of them.
  * Lives in a WebAssembly.Memory so that TypeScript and compiled guest code see the same bytes.
  * Invariants: the memory never grows after construction, so the views below never detach;
- * owned + free = total frames (asserted on every change); an owner is a small integer chosen by the caller.
- * Frames below `firstFreeMfn` hold tables of the simulator itself (front TLBs) and are never handed out;
+ * a frame is free or has one owner, a small integer chosen by the caller; promises never exceed what is free.
+ * The first frames hold tables of the simulator itself (front TLBs) and are never handed out;
  * so machine frame 0 never backs a guest page.
  */
 import { assert, UserError } from '../core/errors.ts';
@@ -42,6 +42,9 @@ export class MachineMemory {
   private readonly owners: Int32Array;
   private readonly freeFrames: Int32Array;
   private freeCount = 0;
+  /** Frames promised to owners and not taken yet; part of the free ones. */
+  private promised = 0;
+  private readonly quotas = new Map<number, { readonly frames: number; used: number }>();
 
   /**
    * @param frames number of machine frames that guests and VMMs can own
@@ -82,9 +85,18 @@ export class MachineMemory {
     return at;
   }
 
-  /** Frames that nobody owns. */
+  /** Frames that nobody owns and nobody was promised. */
   get freeFrameCount(): number {
-    return this.freeCount;
+    return this.freeCount - this.promised;
+  }
+
+  /** Promises `frames` frames to an owner, before it takes any. False when there are not enough. */
+  reserve(owner: number, frames: number): boolean {
+    assert(!this.quotas.has(owner), `owner ${owner} has a reservation already`);
+    if (frames > this.freeFrameCount) return false;
+    this.quotas.set(owner, { frames, used: 0 });
+    this.promised += frames;
+    return true;
   }
 
   /** Owner of a frame, or OWNER_FREE / OWNER_TABLES. */
@@ -95,7 +107,10 @@ export class MachineMemory {
   /** Takes one zeroed frame for `owner` (>= 0), or returns -1 when none is free. */
   allocateFrame(owner: number): Mfn {
     assert(owner >= 0, 'owner must be a non-negative integer');
-    if (this.freeCount === 0) return -1;
+    const quota = this.quotas.get(owner);
+    if (quota !== undefined && quota.used < quota.frames) this.promised--;
+    else if (this.freeFrameCount <= 0) return -1;
+    if (quota !== undefined) quota.used++;
     const mfn = this.freeFrames[--this.freeCount]!;
     assert(this.owners[mfn] === OWNER_FREE, `frame ${mfn} handed out twice`);
     this.owners[mfn] = owner;
@@ -109,5 +124,7 @@ export class MachineMemory {
     this.frameFlags[mfn] = 0;
     this.bytes.fill(0, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES);
     this.freeFrames[this.freeCount++] = mfn;
+    const quota = this.quotas.get(owner);
+    if (quota !== undefined && --quota.used < quota.frames) this.promised++;
   }
 }

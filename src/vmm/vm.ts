@@ -18,6 +18,7 @@ import { PhysMap } from '../machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
 import type { PhysicalMachine } from './machine.ts';
+import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 
 /**
@@ -139,6 +140,12 @@ export class ExecutedVm {
     this.machine = machine;
     this.clock = new VmClock(engine);
     this.physmap = allocateRam(machine, spec, this.owner);
+    const tables = tableFrames(spec.technique, spec.paging, this.physmap.ramFrames);
+    if (!machine.memory.reserve(this.vmmOwner, tables)) {
+      throw new UserError(
+        `VM ${spec.name}: needs ${tables} frames of 4 KiB for the VMM's tables, the host has ${machine.memory.freeFrameCount} free`,
+      );
+    }
     const emit = (byte: number): void => {
       if (this.consoleBytes.length < CONSOLE_BYTES_MAX) this.consoleBytes.push(byte);
       else this.consoleDropped++;
@@ -158,6 +165,7 @@ export class ExecutedVm {
     this.pc.pic.onIntr = (level) => {
       if (level) this.wake();
     };
+    this.physmap.write(BOOT_GDT_AT, BOOT_GDT);
     this.boot = loadMultiboot(spec.image, this.physmap, { append: spec.append }).registers;
   }
 
@@ -237,6 +245,17 @@ function allocateRam(machine: PhysicalMachine, spec: VmSpec, owner: number): Phy
   return physmap;
 }
 
+/**
+ * The boot loader's own GDT with its flat segments 8 and 16. Multiboot leaves GDTR undefined, but kernels that reload
+ * segments before their LGDT work on common loaders, and so they do here.
+ */
+const BOOT_GDT_AT = 0x800;
+const BOOT_GDT = new Uint8Array([
+  ...[0, 0, 0, 0, 0, 0, 0, 0],
+  ...[0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0],
+  ...[0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0],
+]);
+
 const CODE_HIGH = 0x00cf9b00;
 const DATA_HIGH = 0x00cf9300;
 const FLAT_LOW = 0x0000ffff;
@@ -262,6 +281,8 @@ export function bootCpu(cpu: Cpu, boot: BootRegisters): void {
   cpu.regs[0] = boot.eax;
   cpu.regs[3] = boot.ebx;
   cpu.eip = boot.eip;
+  cpu.gdtBase = BOOT_GDT_AT;
+  cpu.gdtLimit = BOOT_GDT.length - 1;
   cpu.cr0 = boot.cr0;
   cpu.setEflags(boot.eflags, -1);
   setSegment(cpu, 1, boot.code.selector, FLAT_LOW, CODE_HIGH);

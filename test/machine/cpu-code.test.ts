@@ -11,6 +11,7 @@ const NOP = 0x90;
 const word = (value: number): number[] => littleEndian(value, 4);
 /** MOV BYTE [at], value */
 const poke = (at: number, value: number): number[] => [0xc6, 0x05, ...word(at), value];
+const twelve = (opcode: number): number[] => Array.from({ length: 12 }, () => opcode);
 const INC_EAX = 0x40;
 const DEC_ECX = 0x49;
 
@@ -70,12 +71,12 @@ describe('a write to', () => {
 
   test('the code behind a REP STOS', () => {
     // REP STOSB fills the twelve INC ECX behind it with NOPs.
-    const { regs } = run([0xf3, 0xaa, ...new Array<number>(12).fill(0x41)], { 0: NOP, 1: 12, 7: CODE_AT + 2 });
+    const { regs } = run([0xf3, 0xaa, ...twelve(0x41)], { 0: NOP, 1: 12, 7: CODE_AT + 2 });
     expect(regs[1]).toBe(0);
   });
 
   test('the code behind a REP MOVS', () => {
-    const code = [0xf3, 0xa4, ...new Array<number>(12).fill(0x41), 0xeb, 12, ...new Array<number>(12).fill(NOP)];
+    const code = [0xf3, 0xa4, ...twelve(0x41), 0xeb, 12, ...twelve(NOP)];
     const { regs } = run(code, { 1: 12, 6: CODE_AT + 16, 7: CODE_AT + 2 });
     expect(regs[1]).toBe(0);
   });

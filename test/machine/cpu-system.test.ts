@@ -54,6 +54,8 @@ describe('the sensitive stores tell ring 3 the truth', () => {
     const user = new UserCpu();
     expect(run(user, [0x0f, 0x01, 0xe0]).regs[0]).toBe(user.cpu.cr0);
     expect(run(user, [0x66, 0x0f, 0x01, 0xe0]).regs[0]).toBe(0x5a5a0000 | (user.cpu.cr0 & 0xffff));
+    const outcome = run(user, [0x0f, 0x01, 0x25, ...at(DATA_AT + 0x100)]);
+    expect(stored(outcome)).toBe(bytesOf(Uint8Array.from(littleEndian(user.cpu.cr0, 2))));
   });
 });
 

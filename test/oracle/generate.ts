@@ -52,6 +52,7 @@ const COUNT_MEMORY = 180;
 const COUNT_NONE = 120;
 const COUNT_STRING = 500;
 const COUNT_PRIVILEGED = 12;
+const COUNT_DECIMAL = 1024;
 const COUNT_BAD_LOCK = 3;
 const COUNT_TRAP = 4;
 const COUNT_UNDEFINED = 4;
@@ -74,8 +75,9 @@ const OTHER_WITH_REGISTER = ['C4', 'C5', '62', '0F 01', '0F 18'];
 
 function plansOf(row: Row): Plan[] {
   const plans: Plan[] = [];
-  const widths: readonly Width[] = row.byte ? [8] : row.mnemonic === 'BSWAP' ? [32] : [32, 16];
-  const scale = (count: number): number => (row.rule !== null || row.cost === 'io' ? COUNT_PRIVILEGED : count);
+  const widths: readonly Width[] = row.byte ? [8] : row.mnemonic === 'BSWAP' || isDecimal(row) ? [32] : [32, 16];
+  const scale = (count: number): number =>
+    row.rule !== null || row.cost === 'io' ? COUNT_PRIVILEGED : isDecimal(row) ? COUNT_DECIMAL : count;
   for (const width of widths) {
     const add = (form: Form, count: number): void => {
       plans.push({ row, width, form, count });
@@ -100,9 +102,16 @@ export function casesOf(row: Row, seed: number, times: number): Case[] {
   const rng = new Streams(seed).stream(rowKey(row));
   const cases: Case[] = [];
   for (const plan of plansOf(row)) {
-    for (let n = 0; n < plan.count * times; n++) cases.push(build(plan, rng));
+    for (let n = 0; n < plan.count * times; n++) cases.push(build(plan, rng, n));
   }
   return cases;
+}
+
+/** Adjustments of AL by CF and AF are few enough to try them all. */
+const isDecimal = (row: Row): boolean => ['DAA', 'DAS', 'AAA', 'AAS'].includes(row.mnemonic);
+function everyDecimal(d: Draft, n: number): void {
+  d.setReg(EAX, 8, n & 0xff);
+  d.eflags = (d.eflags & ~0x11) | ((n >> 8) & 1) | (((n >> 9) & 1) << 4);
 }
 
 /** Prefixes that change nothing where they stand. */
@@ -112,9 +121,10 @@ function addUselessPrefix(d: Draft, row: Row): void {
   else d.override(d.rng.below(6));
 }
 
-function build(plan: Plan, rng: RandomStream): Case {
+function build(plan: Plan, rng: RandomStream, n: number): Case {
   const { row, form } = plan;
   const d = new Draft(rng);
+  if (isDecimal(row)) everyDecimal(d, n);
   d.chooseCode();
   d.setWidth(plan.width);
   if (form === 'memory' && d.sometimes(12)) d.flipAddressSize();

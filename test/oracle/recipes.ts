@@ -242,11 +242,27 @@ const loop: Recipe = (d) => {
 };
 
 /** Selectors for code: good ones and all kinds of bad ones. Not 0x30, the 64-bit segment. */
-const CODE_SELECTORS = [
-  ...[SEL_CODE, SEL_CODE, 0x20, 0x21, SEL.code32, SEL.code32, SEL.code32 & ~3, SEL.executeOnly, SEL.code16],
-  ...[SEL.code16Flat, SEL.codeSmall, SEL.absentCode, SEL.absentConforming, SEL.data32, SEL_DATA, 0, 3, 0x08, 0x0b],
-  ...[0x10, 0x18, 0x1b, 0x40, 0x43, 0x50, 0x38, 0x63, 0x80, 0xfff8, SEL.beyond],
+const GOOD_CODE = [SEL_CODE, SEL_CODE, SEL.code32, SEL.code32, SEL.executeOnly, SEL.code16, SEL.code16Flat] as const;
+const POOR_CODE = [0x20, 0x21, SEL.code32 & ~3, SEL.codeSmall, SEL.absentCode, SEL.absentConforming] as const;
+const BAD_CODE = [
+  SEL.data32,
+  SEL_DATA,
+  0,
+  3,
+  0x08,
+  0x0b,
+  0x10,
+  0x18,
+  0x1b,
+  0x40,
+  0x43,
+  0x50,
+  0x38,
+  0x63,
+  0x80,
 ] as const;
+const BEYOND = [0xfff8, SEL.beyond] as const;
+const CODE_SELECTORS: readonly number[] = [...GOOD_CODE, ...POOR_CODE, ...BAD_CODE, ...BEYOND];
 
 function farTarget(d: Draft): { selector: number; offset: number } {
   const selector = d.pick(CODE_SELECTORS);
@@ -291,11 +307,29 @@ const interrupt: Recipe = (d) => ({ imm: d.pick(INT_NUMBERS) });
 // ---------------------------------------------------------------- segments
 
 /** Selectors for data segments, and for LAR, LSL, VERR, VERW: every kind there is. Not 0x78, which holds the CPU's number. */
-const SELECTORS = [
-  ...[0, 1, 2, 3, SEL_DATA, 0x28, 0x29, SEL_CODE, 0x20, 0x08, 0x0b, 0x10, 0x18, 0x1b, 0x30, 0x33, 0x38, 0x40, 0x43],
-  ...[0x48, 0x50, 0x53, 0x58, 0x60, 0x63, 0x73, 0x80, 0x83, 0xffff, 0xfffc, ...Object.values(SEL)],
-  ...[SEL.data32 & ~3, SEL.data16 & ~3, SEL.readOnly & ~3, SEL.code32 & ~3, SEL.absentData & ~3],
+const GLOBAL = [
+  0,
+  1,
+  2,
+  3,
+  SEL_DATA,
+  0x28,
+  0x29,
+  SEL_CODE,
+  0x20,
+  0x08,
+  0x0b,
+  0x10,
+  0x18,
+  0x1b,
+  0x30,
+  0x33,
+  0x38,
 ] as const;
+const GLOBAL_SYSTEM = [0x40, 0x43, 0x48, 0x50, 0x53, 0x58, 0x60, 0x63, 0x73, 0x80, 0x83, 0xffff, 0xfffc] as const;
+const LOCAL = Object.values(SEL);
+const LOCAL_INNER = [SEL.data32, SEL.data16, SEL.readOnly, SEL.code32, SEL.absentData].map((s) => s & ~3);
+const SELECTORS: readonly number[] = [...GLOBAL, ...GLOBAL_SYSTEM, ...LOCAL, ...LOCAL_INNER];
 /** Selectors that do load, more often than a random one would. */
 const GOOD = [SEL_DATA, 0x28, SEL.data32, SEL.data16, SEL.small, SEL.expandDown, SEL.wrap16, SEL.readOnly] as const;
 const selector = (d: Draft): number => (d.rng.chance(1, 3) ? d.pick(GOOD) : d.pick(SELECTORS));

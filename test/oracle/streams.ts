@@ -21,13 +21,23 @@ const LENGTH_MAX = 20;
 /** Row flags that a CMP behind the instruction has to define again. AF alone is left open. */
 const needsDefinition = (row: Row): boolean => (row.undefinedFlags & ~FLAG_AF) !== 0;
 
-/** These read AF, or move the pointers, or jump out, or take minutes. */
-const EXCLUDED = new Set([
-  ...['DAA', 'DAS', 'AAA', 'AAS', 'LAHF', 'XLAT', 'ENTER', 'LEAVE', 'POPA', 'BOUND', 'PREFETCH', 'LEA'],
-  ...['LES', 'LDS', 'LSS', 'LFS', 'LGS', 'ARPL'],
-]);
+/**
+ * Mnemonics in use, listed so that a new row does not change the stored streams. Left out are those that read AF, move
+ * the pointers, load segments, or only look at memory.
+ */
+const MNEMONICS = new Set(
+  (
+    'ADD OR ADC SBB AND SUB XOR CMP ROL ROR RCL RCR SHL SHR SAR INC DEC TEST NOT NEG MUL IMUL DIV IDIV CBW CWD AAM AAD ' +
+    'SAHF BT BTS BTR BTC BSF BSR SHLD SHRD NOP MOV MOVZX MOVSX XCHG XADD CMPXCHG CMPXCHG8B BSWAP PUSH POP PUSHA SALC ' +
+    'MOVS CMPS STOS LODS SCAS'
+  ).split(' '),
+);
+/** CMOVcc, SETcc. */
+const CONDITIONAL = /^(CMOV|SET)/;
+/** A bit number in a register reaches far beyond the data area. */
+const reachesFar = (row: Row): boolean => row.mnemonic.startsWith('BT') && row.operands[1] === 'Gv';
 const usable = (row: Row): boolean =>
-  row.class === 'user' && !EXCLUDED.has(row.mnemonic) && !(row.mnemonic.startsWith('BT') && row.operands[1] === 'Gv');
+  row.class === 'user' && (MNEMONICS.has(row.mnemonic) || CONDITIONAL.test(row.mnemonic)) && !reachesFar(row);
 /** Undefined with 16-bit operands, always or for large counts. */
 const ONLY32 = ['BSWAP', 'SHLD', 'SHRD'];
 const JUMP = /^(J[A-Z]+)$/;

@@ -136,13 +136,13 @@ function encodeOutcome(w: Writer, c: Case, o: Outcome): void {
   if ((what & HAS_EIP) !== 0) w.signed(o.eip - next(c));
   for (let r = 0; r < 8; r++) if ((registers & (1 << r)) !== 0) w.signed((o.regs[r]! - c.regs[r]!) | 0);
   if ((what & HAS_FLAGS) !== 0) w.varint(o.eflags ^ c.eflags);
-  if ((what & HAS_SEGMENTS) !== 0) segments.forEach((x) => void w.varint(x));
+  if ((what & HAS_SEGMENTS) !== 0) for (const x of segments) w.varint(x);
   if ((what & HAS_CHANGES) === 0) return;
   w.varint(o.changes.length);
   for (const { at, bytes } of o.changes) {
     w.varint(at);
     w.varint(bytes.length);
-    bytes.forEach((b) => void w.byte(b));
+    for (const b of bytes) w.byte(b);
   }
 }
 
@@ -171,7 +171,7 @@ function decodeOutcome(r: Reader, c: Case): Outcome {
 
 export function encodeOutcomes(cases: readonly Case[], outcomes: readonly Outcome[]): Uint8Array {
   const w = new Writer();
-  cases.forEach((c, n) => void encodeOutcome(w, c, outcomes[n]!));
+  for (const [n, c] of cases.entries()) encodeOutcome(w, c, outcomes[n]!);
   return w.bytes();
 }
 

@@ -240,8 +240,7 @@ const callFar: Handler = (c, i) => {
   if (isCode(descriptor.high)) {
     checkDirect(c, selector, descriptor);
     if (target >>> 0 > limitOf(descriptor.low, descriptor.high) >>> 0) c.raise(VECTOR_GP, 0);
-    pushFrame(c, i.width === 32);
-    setCode(c, selector, c.cpl, descriptor);
+    callCode(c, i.width === 32, selector, descriptor);
     c.eip = target;
     return;
   }
@@ -249,11 +248,17 @@ const callFar: Handler = (c, i) => {
   const code = readGateTarget(c, gate);
   if (!isConforming(code.high) && dplOf(code.high) < c.cpl) callInnerRing(c, gate, code);
   else {
-    pushFrame(c, gate.is32);
-    setCode(c, gate.selector, c.cpl, code);
+    callCode(c, gate.is32, gate.selector, code);
   }
   c.eip = gate.offset;
 };
+
+/** Pushes the return address and enters a code segment of the same ring; ESP changes only when nothing can fault. */
+function callCode(c: Cpu, is32: boolean, selector: number, code: Descriptor): void {
+  const high = markAccessed(c, code);
+  pushFrame(c, is32);
+  setCode(c, selector, c.cpl, { ...code, high });
+}
 
 /** Call through a gate to an inner ring: new stack from the TSS, parameters copied (SDM vol 3, 5.8.5). */
 function callInnerRing(c: Cpu, gate: Gate, code: Descriptor): void {
@@ -295,8 +300,8 @@ function returnFar(c: Cpu, i: Insn, release: number): void {
   const code = checkReturnCode(c, selector);
   if (eip >>> 0 > limitOf(code.low, code.high) >>> 0) c.raise(VECTOR_GP, 0);
   if (rpl === c.cpl) {
-    c.addStack(2 * size + release);
     setCode(c, selector, rpl, code);
+    c.addStack(2 * size + release);
   } else returnOuter(c, selector, code, 2 * size + release, size, release);
   c.eip = near(i, eip);
 }

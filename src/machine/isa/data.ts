@@ -460,8 +460,10 @@ export const dataRows: readonly Row[] = [
   row('C9', 'LEAVE', '', 'stack', () => leave),
   row('62', 'BOUND', 'Gv,Ma', 'load', () => bound),
   row('D6', 'SALC', '', 'simple', () => salc),
-  row('0F 1F /0', 'NOP', 'Ev', 'simple', () => () => {}, { memory: 'simple' }),
-  row('0F 18', 'PREFETCH', 'Mb', 'simple', () => () => {}, { memory: 'simple' }),
+  // Hints: prefetches, ENDBR32 (F3 0F 1E FB) and reserved NOPs do nothing on a processor without what they hint at.
+  ...['18', '19', '1A', '1B', '1C', '1D', '1E', '1F'].map((code) =>
+    row(`0F ${code}`, 'NOP', 'Ev', 'simple', () => () => {}, { memory: 'simple' }),
+  ),
   ...CONDITION_NAMES.map((name, cc) => row(`0F ${hex(0x40 + cc)}`, `CMOV${name}`, 'Gv,Ev', 'simple', () => cmov(cc))),
   ...CONDITION_NAMES.map((name, cc) =>
     row(`0F ${hex(0x90 + cc)}`, `SET${name}`, 'Eb', 'simple', () => setcc(cc), { memory: 'store' }),

@@ -316,7 +316,7 @@ const rdmsr: Handler = (c) => {
 const wrmsr: Handler = (c) => {
   const msr = c.regs[1]! >>> 0;
   if (msr === MSR_TSC) {
-    c.tscOffset += (c.regs[2]! >>> 0) * 4294967296 + (c.regs[0]! >>> 0) - c.readTsc();
+    c.tscWritten += (c.regs[2]! >>> 0) * 4294967296 + (c.regs[0]! >>> 0) - c.readTsc();
     return;
   }
   if (!PLAIN_MSRS.has(msr)) c.raise(VECTOR_GP, 0);

@@ -46,7 +46,7 @@ export function findDivergence(
   cpu: Cpu,
   mmu: Mmu,
 ): Divergence | null {
-  const memory = compareMemory(log, cpu, before);
+  const memory = compareMemory(log, cpu);
   const difference = compareState(expected, seen) ?? memory;
   if (difference === null) return null;
   return {
@@ -89,7 +89,7 @@ function compareState(expected: CpuState, seen: CpuState): Difference | null {
 }
 
 /** Compares the bytes that the expected run wrote with what really is there, and puts the latter back. */
-function compareMemory(log: readonly number[], cpu: Cpu, before: CpuState): Difference | null {
+function compareMemory(log: readonly number[], cpu: Cpu): Difference | null {
   const wanted = new Map<number, number>();
   const real = new Map<number, number>();
   for (let i = 0; i < log.length; i += 2) {
@@ -104,7 +104,7 @@ function compareMemory(log: readonly number[], cpu: Cpu, before: CpuState): Diff
       .map((at) => bytes.get(at)!.toString(16).padStart(2, '0'))
       .reverse()
       .join('');
-  const where = addresses.length === 4 && before.regs[4] !== undefined ? 'stored' : `stored ${addresses.length} bytes`;
+  const where = addresses.length === 4 ? 'stored' : `stored ${addresses.length} bytes`;
   return { expected: `${where} 0x${text(wanted)}`, seen: `${where} 0x${text(real)}` };
 }
 

@@ -16,6 +16,7 @@ import {
   EXIT_INTERRUPT_WINDOW,
   EXIT_IO,
   EXIT_NESTED_FAULT,
+  EXIT_TRIPLE_FAULT,
   VECTOR_DF,
   VECTOR_PF,
   VECTOR_UD,
@@ -38,6 +39,7 @@ import { NestedWalker } from '../paging/nested-walker.ts';
 import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
+import { shadowFrames } from '../table-frames.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
 import { type ExecutedVcpu, hex32 } from '../vcpu.ts';
 import { bootCpu } from '../vm.ts';
@@ -56,9 +58,6 @@ const INTERCEPTS: Readonly<Record<number, readonly [VmxExitReason, VmmOperation]
 /** Always intercepted: CPUID and VMCALL by the architecture, the others as VMMs usually set them. */
 const COMMON_INTERCEPTS = INTERCEPT_HLT | INTERCEPT_CPUID | INTERCEPT_MSR | INTERCEPT_WBINVD | INTERCEPT_HYPERCALL;
 
-/** Shadow tables of one VM at most: enough for a few hundred address spaces, bounded so that a guest cannot take the host. */
-const SHADOW_FRAMES_MAX = 1024;
-
 /** Pages that one delivery can touch: gate, descriptors, TSS, stack, each with its tables; generously rounded up. */
 const DELIVERY_ATTEMPTS_MAX = 64;
 
@@ -70,6 +69,8 @@ class HardwareExecutor implements Executor {
   private readonly shadow: ShadowPaging | null;
   private readonly nested: NestedPaging | null;
   private readonly tagged: boolean;
+  /** MMU of the pCPU where this vCPU ran last. */
+  private lastMmu: Mmu | null = null;
   /** A frame of all ones, shown where nothing answers. */
   private readonly openBusMfn: number;
 
@@ -86,7 +87,7 @@ class HardwareExecutor implements Executor {
     if (vm.spec.paging === 'shadow') {
       this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.cpu, {
         owner: vm.vmmOwner,
-        maxFrames: SHADOW_FRAMES_MAX,
+        maxFrames: shadowFrames(vm.physmap.ramFrames),
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
@@ -109,6 +110,9 @@ class HardwareExecutor implements Executor {
     if (!this.tagged) mmu.flushAll();
     // Address-space tag 0 is the host's.
     mmu.attach(this.walker, this.vcpu.vm.id + 1);
+    // What this vCPU flushed on other pCPUs meanwhile is still here under its tag.
+    if (this.tagged && this.lastMmu !== mmu) mmu.flush(true);
+    this.lastMmu = mmu;
     this.cpu.attach(mmu);
   }
 
@@ -144,7 +148,7 @@ class HardwareExecutor implements Executor {
       case EXIT_HALT:
         return vcpu.halted(cpu);
       default:
-        this.leave('triple-fault');
+        if (exit === EXIT_TRIPLE_FAULT) this.leave('triple-fault');
         return vcpu.crashed(exit, cpu);
     }
   }
@@ -178,9 +182,9 @@ class HardwareExecutor implements Executor {
     const { cpu, vcpu } = this;
     this.leave('io');
     vcpu.chargeDevice(cpu);
-    cpu.completeIo(vcpu.accessPort(cpu));
+    const exit = cpu.completeIo(vcpu.accessPort(cpu));
     vcpu.discardGuest();
-    return 'resume';
+    return exit === EXIT_BUDGET ? 'resume' : this.handle(exit);
   }
 
   private handleIntercept(): Disposition {
@@ -228,6 +232,10 @@ class HardwareExecutor implements Executor {
     const fault = this.classify();
     if (fault.kind === 'filled') return 'resume';
     if (fault.kind === 'absent' && cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
+    if (fault.kind === 'guest' && during === VECTOR_DF) {
+      this.vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
+      return 'end';
+    }
     if (fault.kind === 'guest') {
       const doubles = during >= 0 && escalates(during, VECTOR_PF);
       return doubles ? this.deliver(VECTOR_DF, 0, 0) : this.deliver(VECTOR_PF, fault.errorCode, lin);

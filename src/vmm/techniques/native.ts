@@ -4,7 +4,7 @@
  */
 import { UserError } from '../../core/errors.ts';
 import { Cpu } from '../../machine/cpu.ts';
-import { EXIT_HALT, EXIT_INTERRUPT_WINDOW, EXIT_IO } from '../../machine/exits.ts';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_INTERRUPT_WINDOW, EXIT_IO } from '../../machine/exits.ts';
 import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import { GuestWalker } from '../../machine/paging.ts';
@@ -51,9 +51,9 @@ class NativeExecutor implements Executor {
   handle(exit: number): Disposition {
     const { cpu, vcpu } = this;
     if (exit === EXIT_IO) {
-      cpu.completeIo(vcpu.accessPort(cpu));
+      const end = cpu.completeIo(vcpu.accessPort(cpu));
       vcpu.spendGuest();
-      return 'resume';
+      return end === EXIT_BUDGET ? 'resume' : vcpu.crashed(end, cpu);
     }
     if (exit === EXIT_HALT) return vcpu.halted(cpu);
     if (exit === EXIT_INTERRUPT_WINDOW) return 'resume';

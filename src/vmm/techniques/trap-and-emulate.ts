@@ -37,7 +37,6 @@ import {
   ATTR_CODE_OR_DATA,
   ATTR_DPL,
   ATTR_EXPAND_DOWN,
-  findDescriptor,
   setNull,
   setSegment,
   updateFlat,
@@ -45,13 +44,13 @@ import {
 import { ShadowPaging } from '../paging/shadow.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
+import { shadowFrames } from '../table-frames.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
 import { bootCpu } from '../vm.ts';
 import { findDivergence } from './divergence.ts';
 import { VMM_BASE, VmmRegion } from './vmm-region.ts';
 
-const SHADOW_FRAMES_MAX = 1024;
 /** Highest linear address that guest segments reach. */
 const LINEAR_LIMIT = VMM_BASE - 1;
 /** What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. */
@@ -123,7 +122,7 @@ class TrapExecutor implements Executor {
     this.region = new VmmRegion(machine.memory, vm.physmap, vm.vmmOwner, vm.spec.name);
     this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.virtual, {
       owner: vm.vmmOwner,
-      maxFrames: SHADOW_FRAMES_MAX,
+      maxFrames: shadowFrames(vm.physmap.ramFrames),
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
     this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
@@ -258,7 +257,8 @@ class TrapExecutor implements Executor {
     let result: Disposition = 'resume';
     if (exit === EXIT_IO) {
       vcpu.chargeDevice(virtual);
-      virtual.completeIo(vcpu.accessPort(virtual));
+      const end = virtual.completeIo(vcpu.accessPort(virtual));
+      if (end !== EXIT_BUDGET) return vcpu.crashed(end, virtual);
     } else if (exit === EXIT_HALT) {
       vcpu.vmm('hlt');
       result = vcpu.halted(virtual);
@@ -305,7 +305,10 @@ class TrapExecutor implements Executor {
     this.openMmu.flushAll();
     virtual.dropCode();
     const references = virtual.walkReferences;
+    virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
+    virtual.tscWritten = this.cpu.tscWritten;
     const exit = virtual.step();
+    this.cpu.tscWritten = virtual.tscWritten;
     const walked = virtual.walkReferences - references;
     vcpu.vmmCycles(walked * vcpu.vm.machine.preset.vmm['guest-walk-reference']);
     return exit;
@@ -323,6 +326,7 @@ class TrapExecutor implements Executor {
   private follow(): void {
     const { virtual, seen, vcpu, shadow } = this;
     const writes = virtual.tracedWrites;
+    const wrote = writes.length > 0;
     let gdtTouched = false;
     for (let i = 0; i < writes.length; i += 2) {
       const at = writes[i]!;
@@ -342,7 +346,7 @@ class TrapExecutor implements Executor {
       this.cpu.flushTlb(true);
     }
     const tables = virtual.gdtBase !== seen.gdtBase || virtual.gdtLimit !== seen.gdtLimit;
-    if (tables || gdtTouched || (paging && this.region.gdtMoved(virtual))) this.syncGdt();
+    if (tables || gdtTouched || ((paging || wrote) && this.region.gdtMoved(virtual))) this.syncGdt();
     this.seen = {
       cr0: virtual.cr0,
       cr3: virtual.cr3,
@@ -457,10 +461,8 @@ class TrapExecutor implements Executor {
       setNull(virtual, seg, selector);
       return;
     }
-    this.openMmu.flushAll();
-    const descriptor = findDescriptor(virtual, selector);
-    assert(descriptor !== null, 'a segment was loaded from no descriptor');
-    setSegment(virtual, seg, selector, descriptor.low, descriptor.high | 0x100);
+    const { low, high } = this.region.guestDescriptor(selector);
+    setSegment(virtual, seg, selector, low, high | 0x100);
   }
 
   // ------------------------------------------------------------------ watching sensitive instructions

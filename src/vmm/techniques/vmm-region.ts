@@ -46,6 +46,8 @@ export class VmmRegion {
   private readonly userCode: number[] = [];
   private userCodeShown = false;
   private entries = 0;
+  /** The guest's descriptors as the shadow was made from them: low and high words in turn. */
+  private readonly guestWords = new Int32Array(GDT_ENTRIES * 2);
 
   /** @throws UserError when the machine has no frames left */
   constructor(memory: MachineMemory, physmap: PhysMap, owner: number, vmName: string) {
@@ -83,17 +85,36 @@ export class VmmRegion {
     const count = Math.min((virtual.gdtLimit + 1) >> 3, GDT_ENTRIES - 1);
     for (let i = 0; i < Math.max(count, this.entries); i++) {
       const lin = (virtual.gdtBase + i * 8) | 0;
-      const gpa = i < count ? this.guestAddress(virtual, lin) : null;
-      if (gpa === null) this.setEntry(i, 0, 0);
-      else {
-        this.gdtFrames.add(gpa >>> 12);
-        this.shadowEntry(i, this.physmap.read32(gpa), this.physmap.read32((gpa + 4) | 0));
-      }
+      const low = i < count ? this.guestWord(virtual, lin) : null;
+      const high = i < count ? this.guestWord(virtual, (lin + 4) | 0) : null;
+      const known = low !== null && high !== null;
+      this.guestWords[2 * i] = known ? low : 0;
+      this.guestWords[2 * i + 1] = known ? high : 0;
+      if (known) this.shadowEntry(i, low, high);
+      else this.setEntry(i, 0, 0);
     }
     this.entries = count;
     this.userCodeShown = false;
     for (const gfn of this.gdtFrames) shadow.addTrace(gfn);
     return count;
+  }
+
+  /** The guest's descriptor behind a selector of its GDT, as it was when a segment was loaded from the shadow. */
+  guestDescriptor(selector: number): { readonly low: number; readonly high: number } {
+    const i = (selector & 0xfff8) >> 3;
+    return { low: this.guestWords[2 * i]!, high: this.guestWords[2 * i + 1]! };
+  }
+
+  /** A word of the guest's memory by the guest's tables, however it is aligned; notes the frames as part of the GDT. */
+  private guestWord(virtual: Cpu, lin: number): number | null {
+    let value = 0;
+    for (let i = 0; i < 4; i++) {
+      const gpa = this.guestAddress(virtual, (lin + i) | 0);
+      if (gpa === null) return null;
+      this.gdtFrames.add(gpa >>> 12);
+      value |= this.physmap.read8(gpa) << (8 * i);
+    }
+    return value;
   }
 
   /** The guest's GDT lies in other frames than when it was last synchronized: its page tables changed under it. */

@@ -162,10 +162,10 @@ export class UserCpu {
       ((base & 0xffff) << 16) | limit,
       (base & 0xff000000) | ((base >>> 16) & 0xff) | type,
     ];
-    GDT.forEach((words, n) => void pair(GDT_AT + n * 8, words));
+    for (const [n, words] of GDT.entries()) pair(GDT_AT + n * 8, words);
     pair(GDT_AT + SEL_TSS, system(TSS_AT, TSS_LIMIT, 0x8b00));
     pair(GDT_AT + SEL_LDT, system(LDT_AT, LDT.length * 8 - 1, 0x8200));
-    LDT.forEach((entry, n) => void pair(LDT_AT + n * 8, descriptorOf(entry)));
+    for (const [n, entry] of LDT.entries()) pair(LDT_AT + n * 8, descriptorOf(entry));
     this.poke(TSS_AT + 4, STACK_TOP);
     this.poke(TSS_AT + 8, SEL_KERNEL_DATA);
     // The I/O permission map begins behind the limit: no port is allowed.
@@ -222,12 +222,14 @@ export class UserCpu {
     cpu.setEflags(c.eflags | 0x200, -1);
   }
 
-  /** Runs a case to its exception. */
-  run(c: Case): Outcome {
+  /** Runs a case to its exception, `slice` cycles at a time. */
+  run(c: Case, slice = CASE_CYCLES_MAX): Outcome {
     this.load(c);
     const { cpu } = this;
     const before = cpu.instructions;
-    const exit = cpu.run(CASE_CYCLES_MAX);
+    const end = cpu.cycles + CASE_CYCLES_MAX;
+    let exit = EXIT_BUDGET;
+    while (exit === EXIT_BUDGET && cpu.cycles < end) exit = cpu.run(slice);
     assert(exit === EXIT_HALT || exit === EXIT_BUDGET, `exit ${exit} ${cpu.exitText}`);
     this.retired = cpu.instructions - before - 1;
     const outcome = exit === EXIT_HALT ? this.readFrame() : this.timedOut();

@@ -3,11 +3,13 @@
  * The vectors are made by test/oracle/campaign.ts; what is compared is said in test/oracle/compare.ts.
  */
 import { describe, expect, test } from 'vitest';
+import { assert } from '../../../src/core/errors.ts';
 import { ISA } from '../../../src/machine/isa/table.ts';
 import { describeCase, differences } from '../../oracle/compare.ts';
 import { exemption } from '../../oracle/exempt.ts';
 import { rowKey } from '../../oracle/generate.ts';
 import type { Case, Outcome } from '../../oracle/layout.ts';
+import { streamsOf } from '../../oracle/streams.ts';
 import { SUBJECTS, type Subject } from '../../oracle/subjects.ts';
 import { decodeOutcomes, encodeOutcomes, inputDigest, readVectors } from '../../oracle/vectors.ts';
 import { UserCpu } from '../helpers/user-cpu.ts';
@@ -51,7 +53,7 @@ describe.each(Object.entries(SUBJECTS))('%s', (group, subjects) => {
 
   test.each(subjects)('$key', (subject) => {
     const row = stored?.rows.get(subject.key);
-    if (stored === null || row === undefined) expect.fail(`no vectors for ${subject.key}: ${REGENERATE}`);
+    assert(stored !== null && row !== undefined, `no vectors for ${subject.key}: ${REGENERATE}`);
     const cases = subject.cases(stored.head.seed, 1);
     expect(cases, REGENERATE).toHaveLength(row.head.cases);
     expect(inputDigest(cases), `the generator makes other cases now: ${REGENERATE}`).toBe(row.head.inputs);
@@ -75,6 +77,15 @@ test('the vectors are many and small', () => {
   const heads = Object.keys(SUBJECTS).map((group) => readVectors(group)!.head);
   const cases = heads.flatMap((head) => head.rows.map((row) => row.cases)).reduce((a, b) => a + b, 0);
   expect(cases).toBeGreaterThan(100_000);
+});
+
+test.each([1, 2, 5])('streams end the same in slices of %i cycles', (slice) => {
+  const cases = streamsOf(7, 300);
+  const [whole, sliced] = [new UserCpu(), new UserCpu()];
+  for (const c of cases) {
+    expect(differences(whole.run(c), sliced.run(c, slice), 0), describeCase(c)).toEqual([]);
+    expect(sliced.retired).toBe(whole.retired);
+  }
 });
 
 test('encoding and decoding of outcomes are inverse', () => {

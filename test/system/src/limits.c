@@ -3,6 +3,12 @@
 #include "probe.h"
 
 static u8 buffer[0x3000] __attribute__((aligned(4096)));
+
+static void fill(u32 from, u32 bytes, u32 word) {
+  void *to = buffer + from;
+  bytes /= 4;
+  asm volatile("rep stosl" : "+D"(to), "+c"(bytes) : "a"(word) : "memory");
+}
 static char *const stacks[] = {stack0, stack1, stack2, stack3};
 
 SNIP(r8, "mov %fs:(%ebx), %al");
@@ -19,7 +25,7 @@ SNIP(bound64, "bound %eax, %fs:(%ebx)");
 SNIP(cx8b, "cmpxchg8b %fs:(%ebx)");
 SNIP(moffs, "mov %fs:0xffc, %eax");
 SNIP(xlat_, "mov $0x10, %al; fs xlat");
-SNIP(lea_, "lea %fs:(%ebx), %eax");
+SNIP(lea_, ".byte 0x64; lea (%ebx), %eax");
 SNIP(push_fs, "push %fs:(%ebx)");
 SNIP(call_fs, "call *%fs:(%ebx)");
 SNIP(movs_fs, "rep movsb %fs:(%esi), %es:(%edi)");
@@ -72,7 +78,8 @@ static void edges(const char *name, u32 low, u32 high, int ring) {
   for (u32 i = 0; i < sizeof list / sizeof *list; i++) {
     put("r%d %s %s %x..%x: ", ring, name, list[i].name, low, high);
     for (u32 at = low; at != high + 1; at++) {
-      for (u32 k = 0; k < sizeof buffer; k++) buffer[k] = 0;
+      fill(0, 64, 0);
+      fill(0xfc0, 128, 0);
       fresh(ring);
       r.fs = SLOT(0) | ring;
       r.ebx = at;
@@ -189,7 +196,7 @@ static void stacks_that_end(void) {
       for (u32 n = 0; n < 6; n++) {
         /* 64 KiB above the buffer is not ours. */
         if (kinds[k].esps[n] == 0xfffe && list[i].code != push_ && list[i].code != pop_ && list[i].code != pushw_) continue;
-        for (u32 m = 0; m < sizeof buffer / 4; m++) ((u32 *)buffer)[m] = (u32)r8;
+        fill(0, sizeof buffer, (u32)r8);
         fresh(3);
         r.ss = SLOT(1) | 3;
         r.esp = r.ebx = kinds[k].esps[n];
@@ -285,7 +292,7 @@ static void code(int ring) {
   for (u32 limit = 0xfff; limit <= 0x1000; limit++) {
     set_descriptor(gdt, SLOT(4), (u32)buffer, limit, CODE_XR(0) | ring << 5, BIG);
     for (u32 i = 0; i < sizeof list / sizeof *list; i++) {
-      for (u32 k = 0; k < sizeof buffer; k++) buffer[k] = 0x90;
+      fill(0, sizeof buffer, 0x90909090);
       memcpy(buffer + 0xf90, list[i].bytes, 8);
       buffer[0xfe] = buffer[0x100e] = buffer[0xf12] = 0xcd;
       buffer[0xff] = buffer[0x100f] = buffer[0xf13] = 0x70;
@@ -305,7 +312,7 @@ static void code(int ring) {
     }
     /* Instructions that reach over the end. */
     for (u32 at = limit - 5; at <= limit + 1; at++) {
-      for (u32 k = 0; k < sizeof buffer; k++) buffer[k] = 0x90;
+      fill(0, sizeof buffer, 0x90909090);
       buffer[at] = 0xb8;
       buffer[limit - 1] = 0xcd, buffer[limit] = 0x70;
       fresh(ring);
@@ -321,7 +328,7 @@ static void code(int ring) {
 static void targets(void) {
   set_descriptor(gdt, SLOT(4), (u32)buffer, 0xfff, CODE_XR(0), BIG);
   set_descriptor(gdt, SLOT(5), (u32)buffer, 0xfff, CODE_XR(3), BIG);
-  for (u32 k = 0; k < sizeof buffer; k++) buffer[k] = 0x90;
+  fill(0, sizeof buffer, 0x90909090);
   memcpy(buffer + 0xff0, nops, 6);
   static const u32 offsets[] = {0xff0, 0xff4, 0x1000, 0x1001, 0xffffffff};
   for (u32 i = 0; i < 5; i++) {

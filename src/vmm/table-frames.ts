@@ -1,0 +1,30 @@
+/**
+ * How many machine frames a VMM may need for one VM: reserved when the VM is created, so that a guest can never take
+ * table frames that another VM was promised, and none can run out in the middle of a run.
+ * Invariant: the bound holds whatever the guest does; shadow pools evict, nested tables cannot exceed their size.
+ */
+import { divCeil } from '../core/units.ts';
+import type { PagingName, TechniqueName } from './technique.ts';
+
+const ENTRIES_PER_NESTED_TABLE = 512;
+/** A deprivileging VMM's own tables (vmm-region.ts) and the open-bus frame, rounded up. */
+const OWN_FRAMES = 24;
+const SHADOW_FRAMES_MIN = 200;
+const SHADOW_FRAMES_MAX = 1024;
+
+/** Bound of a shadow pool for a guest of `ramFrames`: a 64th of its memory, within limits. */
+export function shadowFrames(ramFrames: number): number {
+  return Math.min(SHADOW_FRAMES_MAX, Math.max(SHADOW_FRAMES_MIN, divCeil(ramFrames, 64)));
+}
+
+/** Frames to reserve for the VMM's tables of one VM. */
+export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number): number {
+  if (technique === 'native') return 0;
+  if (paging === 'shadow') return shadowFrames(ramFrames) + OWN_FRAMES;
+  let frames = OWN_FRAMES;
+  for (let level = ramFrames, n = 0; n < 4; n++) {
+    level = divCeil(level, ENTRIES_PER_NESTED_TABLE);
+    frames += level;
+  }
+  return frames;
+}
