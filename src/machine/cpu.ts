@@ -21,12 +21,11 @@ import {
   EXIT_NESTED_FAULT,
   EXIT_TRIPLE_FAULT,
   EXIT_UNIMPLEMENTED,
+  escalates,
   VECTOR_DB,
-  VECTOR_DE,
   VECTOR_DF,
   VECTOR_GP,
   VECTOR_PF,
-  VECTOR_TS,
   VECTOR_UD,
 } from './exits.ts';
 import { arithmeticFlags, FLAG_IF, FLAG_TF, FLAGS_ARITHMETIC, FLAGS_FIXED, setArithmeticFlags } from './flags.ts';
@@ -43,6 +42,7 @@ import {
   ACCESS_WRITE,
   CR0_ET,
   type PagingRegisters,
+  tlbAllows,
   WALK_NESTED_FAULT,
   WALK_OK,
 } from './paging.ts';
@@ -185,7 +185,7 @@ export class Cpu implements PagingRegisters {
 
   private unwindKind = 0;
   /** The fault that an instruction raised, before any trouble in delivering it. */
-  private readonly firstFault = { vector: 0, error: NO_ERROR_CODE, lin: 0 };
+  readonly firstFault = { vector: 0, error: NO_ERROR_CODE, lin: 0 };
   faultVector = 0;
   faultError = NO_ERROR_CODE;
   faultLin = 0;
@@ -255,29 +255,6 @@ export class Cpu implements PagingRegisters {
   /** IF is set. */
   interruptsEnabled(): boolean {
     return (this.systemFlags & FLAG_IF) !== 0;
-  }
-
-  /** The last fault of an instruction as people read it: vector, error code, address. */
-  describeFault(): string {
-    const { vector, error, lin } = this.firstFault;
-    const code = error === NO_ERROR_CODE ? '' : `, error code 0x${error.toString(16)}`;
-    const address = vector === VECTOR_PF ? `, address 0x${(lin >>> 0).toString(16)}` : '';
-    return `exception ${vector}${code}${address}`;
-  }
-
-  /** Up to `count` code bytes at `eip` in hex, as far as they are mapped; changes nothing. */
-  codeBytes(eip: number, count: number): string {
-    const text: string[] = [];
-    for (let i = 0; i < count; i++) {
-      const lin = (eip + i + this.segBase[1]!) | 0;
-      // Not beyond the page that executes: a walk there could set accessed bits of the guest's tables.
-      if (i > 0 && (lin & 0xfff) === 0) break;
-      if (this.mmu.walker.walk(this, lin, 0) !== WALK_OK) break;
-      const mfn = this.mmu.walker.machineFrame(this.mmu.walker.frame);
-      if (mfn === ABSENT) break;
-      text.push(this.bytes[mfn * 4096 + (lin & 0xfff)]!.toString(16).padStart(2, '0'));
-    }
-    return text.join(' ');
   }
 
   /** Blocks interrupts until one more instruction has retired (STI, load of SS). */
@@ -651,7 +628,7 @@ export class Cpu implements PagingRegisters {
     const { mmu } = this;
     let frame: number;
     let flags: number;
-    if (mmu.dtlb.lookup(page, mmu.asid) && allows(mmu.dtlb.hitFlags, access)) {
+    if (mmu.dtlb.lookup(page, mmu.asid) && tlbAllows(mmu.dtlb.hitFlags, access)) {
       frame = mmu.dtlb.hitFrame;
       flags = mmu.dtlb.hitFlags;
     } else {
@@ -919,24 +896,4 @@ export class Cpu implements PagingRegisters {
     }
     return this.finish();
   }
-}
-
-function allows(flags: number, access: number): boolean {
-  if ((access & ACCESS_USER) !== 0) {
-    if ((flags & TLB_USER) === 0) return false;
-    return (access & ACCESS_WRITE) === 0 || (flags & (TLB_WRITABLE | TLB_DIRTY)) === (TLB_WRITABLE | TLB_DIRTY);
-  }
-  return (
-    (access & ACCESS_WRITE) === 0 || (flags & (TLB_KERNEL_WRITABLE | TLB_DIRTY)) === (TLB_KERNEL_WRITABLE | TLB_DIRTY)
-  );
-}
-
-/** Exceptions that form a double fault when one of them meets another during delivery (SDM vol 3, table 6-4). */
-const isContributory = (vector: number): boolean =>
-  vector === VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
-
-/** Whether `second`, raised while `first` was delivered, makes a double fault. */
-export function escalates(first: number, second: number): boolean {
-  if (first === VECTOR_PF) return second === VECTOR_PF || isContributory(second);
-  return isContributory(first) && isContributory(second);
 }

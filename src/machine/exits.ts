@@ -39,3 +39,13 @@ export const VECTOR_SS = 12;
 export const VECTOR_GP = 13;
 export const VECTOR_PF = 14;
 export const VECTOR_AC = 17;
+
+/** Exceptions that form a double fault when one of them meets another during delivery (SDM vol 3, table 6-4). */
+const isContributory = (vector: number): boolean =>
+  vector === VECTOR_DE || (vector >= VECTOR_TS && vector <= VECTOR_GP);
+
+/** Whether `second`, raised while `first` was delivered, makes a double fault. */
+export function escalates(first: number, second: number): boolean {
+  if (first === VECTOR_PF) return second === VECTOR_PF || isContributory(second);
+  return isContributory(first) && isContributory(second);
+}

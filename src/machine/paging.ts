@@ -95,6 +95,17 @@ export function tlbFlags(combined: number, leaf: number, cr0: number, cr4: numbe
   return flags;
 }
 
+/** Whether the rights of a TLB entry allow an access; a write needs a dirty entry too, so that the walk marks the page. */
+export function tlbAllows(flags: number, access: number): boolean {
+  if ((access & ACCESS_USER) !== 0) {
+    if ((flags & TLB_USER) === 0) return false;
+    return (access & ACCESS_WRITE) === 0 || (flags & (TLB_WRITABLE | TLB_DIRTY)) === (TLB_WRITABLE | TLB_DIRTY);
+  }
+  return (
+    (access & ACCESS_WRITE) === 0 || (flags & (TLB_KERNEL_WRITABLE | TLB_DIRTY)) === (TLB_KERNEL_WRITABLE | TLB_DIRTY)
+  );
+}
+
 /** Walks the guest's own tables in guest-physical memory: the bare machine. */
 export class GuestWalker implements PageWalker {
   frame = 0;

@@ -16,6 +16,7 @@ import {
 } from '../core/runnable.ts';
 import type { Cycles } from '../core/units.ts';
 import type { Cpu } from '../machine/cpu.ts';
+import { codeBytes, describeFault } from '../machine/describe.ts';
 import { EXIT_BUDGET, EXIT_TRIPLE_FAULT, EXIT_UNIMPLEMENTED } from '../machine/exits.ts';
 import type { Mmu } from '../machine/mmu.ts';
 import type { VmmOperation } from './paths.ts';
@@ -62,7 +63,7 @@ export class ExecutedVcpu implements Runnable {
   /** The guest loops on one jump to itself with interrupts off: nothing can ever change. */
   spinsForever(): boolean {
     const guest = this.guestView();
-    return !guest.interruptsEnabled() && /^(eb fe|e9 fb ff ff ff)/.test(guest.codeBytes(guest.eip, 5));
+    return !guest.interruptsEnabled() && /^(eb fe|e9 fb ff ff ff)/.test(codeBytes(guest, guest.eip, 5));
   }
 
   // ------------------------------------------------------------------ Runnable
@@ -186,11 +187,11 @@ export class ExecutedVcpu implements Runnable {
   crashed(exit: number, cpu: Cpu): Disposition {
     const where = `at ${hex32(cpu.eip)}`;
     if (exit === EXIT_TRIPLE_FAULT) {
-      this.vm.end('triple-fault', `${where}: ${cpu.describeFault()}, and no handler could be entered`);
+      this.vm.end('triple-fault', `${where}: ${describeFault(cpu)}, and no handler could be entered`);
       return 'end';
     }
     assert(exit === EXIT_UNIMPLEMENTED, `exit ${exit} is not a crash`);
-    this.vm.end('unimplemented', `${cpu.exitText} ${where}, bytes ${cpu.codeBytes(cpu.eip, 8)}`);
+    this.vm.end('unimplemented', `${cpu.exitText} ${where}, bytes ${codeBytes(cpu, cpu.eip, 8)}`);
     return 'end';
   }
 

@@ -250,10 +250,11 @@ function allocateRam(machine: PhysicalMachine, spec: VmSpec, owner: number): Phy
  * segments before their LGDT work on common loaders, and so they do here.
  */
 const BOOT_GDT_AT = 0x800;
+// biome-ignore format: one descriptor a line
 const BOOT_GDT = new Uint8Array([
-  ...[0, 0, 0, 0, 0, 0, 0, 0],
-  ...[0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0],
-  ...[0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0],
+  0, 0, 0, 0, 0, 0, 0, 0,
+  0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0,
+  0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0,
 ]);
 
 const CODE_HIGH = 0x00cf9b00;

@@ -3,7 +3,7 @@
  * The wire format is that of the structs in the harness: little-endian words, every part padded to 4 bytes.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,7 +29,9 @@ export function nativeCpu(): NativeCpu | string {
   if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'ia32')) {
     return `needs Linux on x86, this is ${process.platform} on ${process.arch}`;
   }
-  const binary = join(mkdtempSync(join(tmpdir(), 'oracle-')), 'harness');
+  const folder = mkdtempSync(join(tmpdir(), 'oracle-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const binary = join(folder, 'harness');
   const built = spawnSync('gcc', [...FLAGS.split(' '), SOURCE, '-o', binary], { encoding: 'utf8' });
   if (built.status !== 0) return `gcc -m32 does not work here: ${(built.stderr || String(built.error)).split('\n')[0]}`;
   return { name: cpuName(), run: (cases) => runInBatches(binary, cases) };

@@ -269,7 +269,7 @@ function farTarget(d: Draft): { selector: number; offset: number } {
   const base = selector === SEL.code16 || selector === SEL.codeSmall ? CODE_AT : 0;
   const lin = CODE_AT + 0x40 * (1 + d.rng.below(0x7e));
   const clear = Math.abs(lin - d.codeAt) < 16 ? lin + 0x40 : lin;
-  return { selector, offset: d.sometimes(8) ? d.rng.uint32() & 0x3fffff : clear - base };
+  return { selector, offset: d.sometimes(8) ? NOTHING_AT + d.rng.below(NOTHING_BYTES) : clear - base };
 }
 const farMemory: Recipe = (d) => {
   const { selector, offset } = farTarget(d);

@@ -7,7 +7,7 @@
  */
 import { assert, UserError } from '../../core/errors.ts';
 import type { Lin } from '../../core/units.ts';
-import { Cpu, escalates } from '../../machine/cpu.ts';
+import { Cpu } from '../../machine/cpu.ts';
 import {
   EXIT_BUDGET,
   EXIT_EXCEPTION,
@@ -17,6 +17,7 @@ import {
   EXIT_IO,
   EXIT_NESTED_FAULT,
   EXIT_TRIPLE_FAULT,
+  escalates,
   VECTOR_DF,
   VECTOR_PF,
   VECTOR_UD,

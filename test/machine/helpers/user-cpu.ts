@@ -8,7 +8,8 @@ import { assert } from '../../../src/core/errors.ts';
 import { CodeCache } from '../../../src/machine/code-cache.ts';
 import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../../src/machine/costs.ts';
 import { Cpu } from '../../../src/machine/cpu.ts';
-import { EXIT_BUDGET, EXIT_HALT } from '../../../src/machine/exits.ts';
+import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, VECTOR_PF } from '../../../src/machine/exits.ts';
+import { NO_ERROR_CODE } from '../../../src/machine/interrupts.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
 import { Mmu } from '../../../src/machine/mmu.ts';
 import {
@@ -80,6 +81,8 @@ export const FLAT_TIMING: CpuTiming = {
 export interface UserCpuOptions {
   /** Without it every access takes the slow path. */
   readonly front?: boolean;
+  /** Exceptions leave run() instead of being delivered, as they do under a VMM. Software interrupts are delivered. */
+  readonly intercepts?: boolean;
   /** The code area may be written, and appears at CODE_ALIAS as well. */
   readonly writableCode?: boolean;
 }
@@ -116,6 +119,7 @@ export class UserCpu {
     this.memory.bytes.fill(HLT, this.codeAt, this.codeAt + CODE_BYTES);
     this.cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP;
     this.cpu.cr3 = PAGE_DIRECTORY;
+    if (options.intercepts === true) this.cpu.interceptExceptions = -1;
   }
 
   private makeAdjacent(firstGfn: number, count: number): void {
@@ -230,9 +234,9 @@ export class UserCpu {
     const end = cpu.cycles + CASE_CYCLES_MAX;
     let exit = EXIT_BUDGET;
     while (exit === EXIT_BUDGET && cpu.cycles < end) exit = cpu.run(slice);
-    assert(exit === EXIT_HALT || exit === EXIT_BUDGET, `exit ${exit} ${cpu.exitText}`);
-    this.retired = cpu.instructions - before - 1;
-    const outcome = exit === EXIT_HALT ? this.readFrame() : this.timedOut();
+    assert(exit === EXIT_HALT || exit === EXIT_BUDGET || exit === EXIT_EXCEPTION, `exit ${exit} ${cpu.exitText}`);
+    this.retired = cpu.instructions - before - (exit === EXIT_HALT ? 1 : 0);
+    const outcome = exit === EXIT_HALT ? this.readFrame() : this.readRegisters(exit);
     this.unload(c);
     return outcome;
   }
@@ -248,11 +252,21 @@ export class UserCpu {
     }
   }
 
-  private timedOut(): Outcome {
+  /** The outcome of a case that left run() in ring 3: by an intercepted exception, or because its time is up. */
+  private readRegisters(exit: number): Outcome {
     const { cpu } = this;
-    const state = { regs: cpu.regs.slice(0, 8), eflags: cpu.getEflags() & FLAGS_COMPARED, eip: cpu.eip };
-    const segments = [...cpu.segSelector.subarray(0, 6)];
-    return { ...state, segments, vector: VECTOR_TIMEOUT, error: 0, cr2: 0, changes: this.collect() };
+    const isException = exit === EXIT_EXCEPTION;
+    const vector = isException ? cpu.exitVector : VECTOR_TIMEOUT;
+    return {
+      regs: cpu.regs.slice(0, 8),
+      eflags: cpu.getEflags() & FLAGS_COMPARED,
+      eip: cpu.eip,
+      segments: [...cpu.segSelector.subarray(0, 6)],
+      vector,
+      error: isException && cpu.exitError !== NO_ERROR_CODE ? cpu.exitError : 0,
+      cr2: vector === VECTOR_PF ? cpu.exitLin : 0,
+      changes: this.collect(),
+    };
   }
 
   /** The outcome from what exception delivery left: the frame, and registers it does not touch. */
@@ -273,7 +287,7 @@ export class UserCpu {
     const segments = [...cpu.segSelector.subarray(0, 6)];
     segments[1] = cs!;
     segments[2] = ss!;
-    const cr2 = vector === 14 ? cpu.cr2 : 0;
+    const cr2 = vector === VECTOR_PF ? cpu.cr2 : 0;
     return { regs, eflags: eflags! & FLAGS_COMPARED, eip: eip!, segments, vector, error, cr2, changes: this.collect() };
   }
 

@@ -17,16 +17,22 @@ import { UserCpu } from '../helpers/user-cpu.ts';
 const REGENERATE = 'run `node --import tsx test/oracle/campaign.ts --write` on an x86 machine';
 const SHOWN_MAX = 3;
 
-/** The three ways to memory: front tables filled by earlier cases, nothing cached, no front tables at all. */
+/**
+ * In turn: front tables filled by earlier cases, nothing cached, no front tables at all, and exceptions that leave run()
+ * instead of being delivered.
+ */
 class Runner {
   private readonly plain = new UserCpu();
   private readonly frontless = new UserCpu({ front: false });
+  private readonly intercepting = new UserCpu({ intercepts: true });
   private cases = 0;
 
   run(c: Case): Outcome {
     this.cases++;
-    if (this.cases % 4 === 0) return this.frontless.run(c);
-    if (this.cases % 4 === 1) this.plain.mmu.flushAll();
+    const way = this.cases % 4;
+    if (way === 0) return this.frontless.run(c);
+    if (way === 1) return this.intercepting.run(c);
+    if (way === 2) this.plain.mmu.flushAll();
     return this.plain.run(c);
   }
 }
