@@ -48,7 +48,7 @@ import {
 } from './paging.ts';
 import { ABSENT } from './physmap.ts';
 import { isNearlyFlatCode, segmentAddress } from './segments.ts';
-import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE } from './tlb.ts';
+import { TLB_USER } from './tlb.ts';
 
 const UNWIND_FAULT = 1;
 const UNWIND_EXIT = 2;

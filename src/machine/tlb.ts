@@ -1,7 +1,7 @@
 /**
  * The modelled TLB of one physical CPU, tagged by address space (ASID), with the geometry of its machine preset.
  * Replacement is first-in-first-out per set, so a hit needs no bookkeeping: that is what allows a faster
- * direct-mapped front table (front.ts) to hold a subset of it without changing any count.
+ * direct-mapped front table (mmu.ts) to hold a subset of it without changing any count.
  * Small (4 KiB) and large (4 MiB) pages sit in separate arrays, as on the processors modelled here.
  * Invariant: an entry describes a translation that was in the page tables when it was filled; stale entries
  * stay until the guest (or VMM) flushes them, as on hardware (SDM vol 3, 4.10).

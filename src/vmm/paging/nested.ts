@@ -1,6 +1,6 @@
 /**
- * Nested page tables: four levels of 64-bit entries that map guest-physical to machine frames, and the MMU's
- * two-dimensional walk over guest tables and nested tables.
+ * Nested page tables: four levels of 64-bit entries that map guest-physical to machine frames. The MMU's two-dimensional
+ * walk over guest tables and nested tables is in nested-walker.ts.
  * An entry is two 32-bit words; machine addresses fit in 32 bits, so the high word is always 0 and the low word is
  * the frame, bits R=1 W=2 X=4, and bit 7 for a 2 MiB leaf in a directory (SDM vol 3, 28.2.2, EPT format).
  * References counted, without caches: (n+1)(m+1)-1 for n guest and m nested levels, so 14 for a guest 4 KiB page,
