@@ -10,7 +10,6 @@ export const VMM_OPERATIONS = [
   // Getting in and out of the VMM
   'vmx-dispatch',
   'trap-dispatch',
-  'world-switch',
   'vcpu-switch',
   // Instructions
   'decode',
@@ -50,21 +49,9 @@ export const VMM_OPERATIONS = [
   'device-uart',
   'device-cmos',
   'device-keyboard',
-  'device-ide',
-  'device-apic',
   'device-debug',
   // Paravirtual interface
   'hypercall',
-  'mmu-update',
-  'event-channel',
-  // Binary translation
-  'translate-instruction',
-  'translate-unit',
-  'translation-callout',
-  'translation-lookup',
-  'translation-chain',
-  'translation-invalidate',
-  'mode-switch',
 ] as const;
 
 export type VmmOperation = (typeof VMM_OPERATIONS)[number];
@@ -94,12 +81,6 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
     instructions: 100,
     segmentLoads: 6,
     why: `every exception of a deprivileged guest: ${GPRS}, load 2 and restore 4 data segments, jump by vector, test for pending events`,
-  },
-  'world-switch': {
-    instructions: 300,
-    segmentLoads: 6,
-    coldPages: 32,
-    why: 'hosted VMM, one direction: save and load control registers, descriptor tables, segments, debug and FPU control state, change the address space',
   },
   'vcpu-switch': {
     instructions: 1200,
@@ -204,38 +185,7 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   },
   'device-cmos': { instructions: 80, why: 'one register access of the CMOS clock' },
   'device-keyboard': { instructions: 80, why: 'one register access of the i8042' },
-  'device-ide': { instructions: 300, why: 'one register access of the disk controller; a data word is the same path' },
-  'device-apic': { instructions: 200, why: 'one register access of the local or I/O APIC: priority, timer' },
   'device-debug': { instructions: 40, why: 'debug console, exit and progress ports, and ports that nobody answers' },
 
   hypercall: { instructions: 60, why: 'number check, jump by table, return value' },
-  'mmu-update': {
-    instructions: 100,
-    why: 'per entry of a batch: validate ownership and type of the frame, write the guest table',
-  },
-  'event-channel': { instructions: 120, why: 'find the port, set pending bits in two shared pages, wake the target' },
-
-  'translate-instruction': {
-    instructions: 920,
-    why: 'per guest instruction translated: about 2300 cycles on a Pentium 4 (Adams & Agesen 2006), divided by the CPI of that preset; a calibration input',
-  },
-  'translate-unit': {
-    instructions: 200,
-    why: 'per translation unit: room in the cache, hash insert, trace on the source page',
-  },
-  'translation-callout': {
-    instructions: 100,
-    why: 'from the translation cache into the VMM and back: spill registers and flags, change stacks',
-  },
-  'translation-lookup': {
-    instructions: 60,
-    why: 'target of an indirect branch not found by the code in the cache: full hash lookup',
-  },
-  'translation-chain': { instructions: 50, why: 'patch one exit of a fragment to jump to another' },
-  'translation-invalidate': { instructions: 150, why: 'per fragment dropped: unhash, unpatch the jumps to it' },
-  'mode-switch': {
-    instructions: 120,
-    segmentLoads: 6,
-    why: 'between direct execution of user code and translated kernel code: all segments, stack, flags',
-  },
 };

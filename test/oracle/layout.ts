@@ -159,9 +159,10 @@ export interface Outcome {
 /** A case did not end by itself on the real CPU. */
 export const VECTOR_TIMEOUT = 255;
 
-export const FLAGS_IN_CASES = 0x0024_4dd5;
-/** EFLAGS bits that outcomes compare: the arithmetic ones, TF, DF, NT, AC, ID. */
-export const FLAGS_COMPARED = FLAGS_IN_CASES;
+/** Set in every case: bit 1 of EFLAGS, and IF, which ring 3 cannot clear. */
+export const FLAGS_ALWAYS = 0x202;
+/** EFLAGS bits that outcomes compare: all but bit 1 and RF, which exceptions set in the frame. */
+export const FLAGS_COMPARED = 0x003e_7fd5;
 /** The I/D bit of a page-fault error code says that no-execute is in use, which 32-bit two-level paging lacks. */
 export const ERROR_FETCH = 0x10;
 

@@ -8,7 +8,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { assert } from '../../src/core/errors.ts';
-import { type Case, dataImage, ERROR_FETCH, FLAGS_COMPARED, LDT, type Outcome, type Patch } from './layout.ts';
+import {
+  type Case,
+  dataImage,
+  ERROR_FETCH,
+  FLAGS_ALWAYS,
+  FLAGS_COMPARED,
+  LDT,
+  type Outcome,
+  type Patch,
+} from './layout.ts';
 
 const SOURCE = fileURLToPath(new URL('native/harness.c', import.meta.url));
 const FLAGS =
@@ -69,7 +78,7 @@ export function encodeCase(c: Case): Uint8Array {
   };
   word(bytes.length);
   c.regs.forEach(word);
-  word(c.eflags | 0x202);
+  word(c.eflags | FLAGS_ALWAYS);
   word(c.eip);
   for (const selector of c.segments) {
     view.setUint16(at, selector, true);

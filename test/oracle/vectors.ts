@@ -11,7 +11,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { assert } from '../../src/core/errors.ts';
-import type { Case, Outcome, Patch } from './layout.ts';
+import { type Case, FLAGS_ALWAYS, FLAGS_COMPARED, type Outcome, type Patch } from './layout.ts';
 import { encodeCase } from './native.ts';
 
 const VERSION = 1;
@@ -115,6 +115,8 @@ const HAS_EIP = 16;
 /** Where EIP is after an instruction that does not jump. */
 const next = (c: Case): number => (c.eip + c.code.length) | 0;
 
+const flagsBefore = (c: Case): number => (c.eflags | FLAGS_ALWAYS) & FLAGS_COMPARED;
+
 function encodeOutcome(w: Writer, c: Case, o: Outcome): void {
   let registers = 0;
   for (let r = 0; r < 8; r++) if (o.regs[r] !== c.regs[r]) registers |= 1 << r;
@@ -122,7 +124,7 @@ function encodeOutcome(w: Writer, c: Case, o: Outcome): void {
   const segments = o.segments.map((s, n) => s ^ c.segments[n]!);
   const what =
     (landed ? 0 : HAS_FAULT) |
-    (o.eflags === c.eflags ? 0 : HAS_FLAGS) |
+    (o.eflags === flagsBefore(c) ? 0 : HAS_FLAGS) |
     (segments.some((x) => x !== 0) ? HAS_SEGMENTS : 0) |
     (o.changes.length > 0 ? HAS_CHANGES : 0) |
     (o.eip === next(c) ? 0 : HAS_EIP);
@@ -135,7 +137,7 @@ function encodeOutcome(w: Writer, c: Case, o: Outcome): void {
   }
   if ((what & HAS_EIP) !== 0) w.signed(o.eip - next(c));
   for (let r = 0; r < 8; r++) if ((registers & (1 << r)) !== 0) w.signed((o.regs[r]! - c.regs[r]!) | 0);
-  if ((what & HAS_FLAGS) !== 0) w.varint(o.eflags ^ c.eflags);
+  if ((what & HAS_FLAGS) !== 0) w.varint(o.eflags ^ flagsBefore(c));
   if ((what & HAS_SEGMENTS) !== 0) for (const x of segments) w.varint(x);
   if ((what & HAS_CHANGES) === 0) return;
   w.varint(o.changes.length);
@@ -158,7 +160,7 @@ function decodeOutcome(r: Reader, c: Case): Outcome {
   const eip = (next(c) + ((what & HAS_EIP) !== 0 ? r.signed() : 0)) | 0;
   const regs = c.regs.slice();
   for (let n = 0; n < 8; n++) if ((registers & (1 << n)) !== 0) regs[n]! += r.signed();
-  const eflags = c.eflags ^ ((what & HAS_FLAGS) !== 0 ? r.varint() : 0);
+  const eflags = flagsBefore(c) ^ ((what & HAS_FLAGS) !== 0 ? r.varint() : 0);
   const segments = c.segments.map((s) => ((what & HAS_SEGMENTS) !== 0 ? s ^ r.varint() : s));
   const changes: Patch[] = [];
   const count = (what & HAS_CHANGES) !== 0 ? r.varint() : 0;

@@ -243,7 +243,7 @@ const pushImm: Handler = (c, i) => push(c, i.width, i.imm);
 const pushSeg =
   (seg: number): Handler =>
   (c, i) => {
-    // A 32-bit push of a selector writes only 16 bits on recent CPUs; the upper half keeps what memory held (SDM vol 2, PUSH).
+    // Whether the upper half of a 32-bit push is written or kept depends on the processor (SDM vol 2, PUSH); here: zeros.
     if (i.width === 16) {
       c.push16(c.segSelector[seg]!);
       return;

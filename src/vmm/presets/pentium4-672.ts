@@ -4,8 +4,7 @@
  * "BNT17" is Bugnion, Nieh & Tsafrir, "Hardware and Software Support for Virtualization", 2017, Table 4.3, Prescott.
  * Calibration inputs, therefore not validation: AA06 Table 1 (entry, #PF exit, VMCS access) and these native values:
  *   divzero 889 = divide + interrupt + iret + a handler of a few instructions, gives interrupt + iret = 805;
- *   in 3209 gives io; call+ret 11 gives call; cr8wr 150 gives control; cli 60 gives flags;
- *   about 2300 cycles per translated instruction gives the path 'translate-instruction'.
+ *   in 3209 gives io; call+ret 11 gives call; cr8wr 150 gives control; cli 60 gives flags.
  * Left to check against: native pgfault 1093, syscall 242 (SYSCALL there, INT here), everything measured under a VMM.
  */
 import { definePreset, from } from '../costs.ts';

@@ -32,6 +32,7 @@ import {
   DATA_RW_BYTES,
   dataImage,
   descriptorOf,
+  FLAGS_ALWAYS,
   FLAGS_COMPARED,
   GDT,
   GDT_ENTRIES,
@@ -223,7 +224,7 @@ export class UserCpu {
     }
     cpu.eip = c.eip;
     cpu.cr2 = 0;
-    cpu.setEflags(c.eflags | 0x200, -1);
+    cpu.setEflags(c.eflags | FLAGS_ALWAYS, -1);
   }
 
   /** Runs a case to its exception, `slice` cycles at a time. */
