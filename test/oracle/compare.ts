@@ -60,21 +60,23 @@ const patchText = (patches: readonly Patch[]): string =>
   patches.map((p) => `${hex(p.at)}: ${bytesOf(p.bytes)}`).join(', ') || 'none';
 
 const FLAG_NAMES: readonly (readonly [number, string])[] = [
-  ...([
-    [0x1, 'CF'],
-    [0x4, 'PF'],
-    [0x10, 'AF'],
-    [0x40, 'ZF'],
-    [0x80, 'SF'],
-    [0x100, 'TF'],
-  ] as const),
-  ...([
-    [0x400, 'DF'],
-    [0x800, 'OF'],
-    [0x4000, 'NT'],
-    [0x40000, 'AC'],
-    [0x200000, 'ID'],
-  ] as const),
+  [0x1, 'CF'],
+  [0x4, 'PF'],
+  [0x10, 'AF'],
+  [0x40, 'ZF'],
+  [0x80, 'SF'],
+  [0x100, 'TF'],
+  [0x200, 'IF'],
+  [0x400, 'DF'],
+  [0x800, 'OF'],
+  [0x1000, 'IOPL0'],
+  [0x2000, 'IOPL1'],
+  [0x4000, 'NT'],
+  [0x20000, 'VM'],
+  [0x40000, 'AC'],
+  [0x80000, 'VIF'],
+  [0x100000, 'VIP'],
+  [0x200000, 'ID'],
 ];
 export const flagText = (eflags: number): string =>
   FLAG_NAMES.filter(([bit]) => (eflags & bit) !== 0)
