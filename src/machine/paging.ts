@@ -25,6 +25,8 @@ export const PTE_USER = 4;
 export const PTE_ACCESSED = 0x20;
 export const PTE_DIRTY = 0x40;
 export const PDE_LARGE = 0x80;
+/** Must be 0 in an entry that maps 4 MiB: this CPU has no PSE-36 (SDM vol 3, table 4-4). */
+export const PDE_LARGE_RESERVED = 0x3fe000;
 export const PTE_GLOBAL = 0x100;
 
 export const CR0_PE = 1;
@@ -137,6 +139,7 @@ export class GuestWalker implements PageWalker {
     if ((pde & PTE_PRESENT) === 0) return this.fault(access);
 
     if ((pde & PDE_LARGE) !== 0 && (registers.cr4 & CR4_PSE) !== 0) {
+      if ((pde & PDE_LARGE_RESERVED) !== 0) return this.fault(access | ACCESS_PRESENT | ACCESS_RESERVED);
       if (!permits(pde, access, registers.cr0)) return this.fault(access | ACCESS_PRESENT);
       const marked = pde | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
       if (marked !== pde) physmap.write32(pdeAt, marked);

@@ -254,14 +254,17 @@ const debugIndex = (c: Cpu, n: number): number => {
   if ((c.cr4 & CR4_DE) !== 0) c.raise(VECTOR_UD);
   return n + 2;
 };
+const DR7_ENABLE = 0xff;
+const DR7_GENERAL_DETECT = 0x2000;
 const movToDr: Handler = (c, i) => {
   const n = debugIndex(c, i.a);
-  if (n === 7 && (c.regs[i.b]! & 0xff) !== 0) c.unimplemented('hardware breakpoints (MOV to DR7)');
+  const enabled = DR7_ENABLE | DR7_GENERAL_DETECT;
+  if (n === 7 && (c.regs[i.b]! & enabled) !== 0) c.unimplemented('hardware breakpoints (MOV to DR7)');
   c.debug[n] = c.regs[i.b]!;
 };
 const movFromDr: Handler = (c, i) => {
   const n = debugIndex(c, i.b);
-  c.regs[i.a] = n === 6 ? c.debug[6]! | 0xffff0ff0 : n === 7 ? c.debug[7]! | 0x400 : c.debug[n]!;
+  c.regs[i.a] = n === 6 ? (c.debug[6]! | 0xffff0ff0) & ~0x1000 : n === 7 ? c.debug[7]! | 0x400 : c.debug[n]!;
 };
 const smsw: Handler = (c, i) => {
   if (i.isMemory) c.write16(c.writeAddress(i, 2), c.cr0);

@@ -11,12 +11,14 @@ import type { MachineMemory } from '../../machine/memory.ts';
 import {
   ACCESS_FETCH,
   ACCESS_PRESENT,
+  ACCESS_RESERVED,
   ACCESS_WRITE,
   CR0_PG,
   CR4_PSE,
   type PageWalker,
   type PagingRegisters,
   PDE_LARGE,
+  PDE_LARGE_RESERVED,
   PTE_ACCESSED,
   PTE_DIRTY,
   PTE_PRESENT,
@@ -99,6 +101,7 @@ export class NestedWalker implements PageWalker {
 
   private walkLarge(registers: PagingRegisters, lin: Lin, access: number, pdeGpa: Gpa, pde: number): number {
     const pdeAt = this.entryAt;
+    if ((pde & PDE_LARGE_RESERVED) !== 0) return this.pageFault(access | ACCESS_PRESENT | ACCESS_RESERVED);
     if (!permits(pde, access, registers.cr0)) return this.pageFault(access | ACCESS_PRESENT);
     const marked = pde | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
     if (marked !== pde && !this.entryWritable) return this.violation(pdeGpa, NESTED_WRITE, true);

@@ -29,6 +29,7 @@ import {
   type PageWalker,
   type PagingRegisters,
   PDE_LARGE,
+  PDE_LARGE_RESERVED,
   PTE_ACCESSED,
   PTE_DIRTY,
   PTE_GLOBAL,
@@ -487,7 +488,9 @@ export class ShadowPaging implements PageWalker {
     const child = this.childOf(root, i);
     if (child === null || i === this.reservedIndex) return;
     const pde = this.guestEntry(root, i);
-    const usable = (pde & PTE_PRESENT) !== 0 && (pde & PTE_ACCESSED) !== 0;
+    const isLarge = (pde & PDE_LARGE) !== 0 && (roleOfKey(root.key) & ROLE_PSE) !== 0;
+    const isValid = !isLarge || (pde & PDE_LARGE_RESERVED) === 0;
+    const usable = isValid && (pde & PTE_PRESENT) !== 0 && (pde & PTE_ACCESSED) !== 0;
     if (!usable || childKey(root.key, i, pde) !== child.key) this.change(root, i, 0);
   }
 

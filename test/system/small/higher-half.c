@@ -29,7 +29,7 @@ void kernel_main(u32 magic, u32 *info) {
   idt_install();
   printf("magic %x, kernel at %s\n", magic, (u32)kernel_start >= 0xC0100000 ? "the higher half" : "THE LOWER HALF");
   u32 *lower = (u32 *)((u32)info + 0xC0000000);
-  printf("flags and lower memory: %x %u\n", lower[0] & 3, lower[1] >= 600 && lower[1] <= 640 ? 1 : 0);
+  printf("flags and lower memory: %x %u\n", lower[0] & 1, lower[1] >= 600 && lower[1] <= 640 ? 1 : 0);
   touch(0x00100000);
   touch(0x00000000);
   touch(0xDEADBEEC);

@@ -16,6 +16,13 @@ static void drain(void) {
   while (inb(0x64) & 1) inb(0x60);
 }
 
+static void set_command_byte(u8 value) {
+  wait_input();
+  outb(0x64, 0x60);
+  wait_input();
+  outb(0x60, value);
+}
+
 void kernel_main(void) {
   term_clear();
   serial_init();
@@ -26,6 +33,7 @@ void kernel_main(void) {
   wait_input();
   outb(0x64, 0xA7);
   drain();
+  set_command_byte(0x40);
   wait_input();
   outb(0x64, 0xAA);
   while (!(inb(0x64) & 1)) continue;
@@ -36,20 +44,7 @@ void kernel_main(void) {
   printf("first port test: %2x\n", inb(0x60));
   wait_input();
   outb(0x64, 0xAE);
-  wait_input();
-  outb(0x60, 0xFF);
-  while (!(inb(0x64) & 1)) continue;
-  printf("keyboard reset: %2x", inb(0x60));
-  while (!(inb(0x64) & 1)) continue;
-  printf(" %2x\n", inb(0x60));
-  wait_input();
-  outb(0x64, 0x20);
-  while (!(inb(0x64) & 1)) continue;
-  u8 command = inb(0x60);
-  wait_input();
-  outb(0x64, 0x60);
-  wait_input();
-  outb(0x60, (command | 0x41) & ~0x10);
+  set_command_byte(0x41);
   drain();
   outb(0x21, 0xFD);
   __asm__ volatile("sti");

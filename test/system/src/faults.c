@@ -76,7 +76,7 @@ SNIP(fpu_nop, "fnop");
 SNIP(fpu_wait, "fwait");
 SNIP(rdtsc_, "rdtsc; xor %eax, %eax; xor %edx, %edx");
 SNIP(cr_low, "mov %cr0, %eax; and $~0x80000000, %eax; mov %eax, %cr0");
-SNIP(cr4_reserved, "mov %cr4, %eax; or $0x80000000, %eax; mov %eax, %cr4");
+SNIP(cr4_reserved, "mov %cr4, %eax; or $0x400, %eax; mov %eax, %cr4");
 SNIP(msr_bad, "mov $0x12345, %ecx; rdmsr");
 SNIP(wrmsr_bad, "mov $0x12345, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr");
 SNIP(xor_flags, "xor %eax, %eax");

@@ -299,11 +299,35 @@ static void interrupts(void) {
   hooks[0x20] = 0;
 }
 
+SNIP(dr_alias, "mov $0x12345678, %eax; mov %eax, %dr0; mov %dr0, %ecx; mov %dr4, %eax; mov %dr5, %edx");
+SNIP(dr_write, "mov %eax, %dr1; mov %dr1, %eax; mov %eax, %dr2; mov %dr2, %ecx; mov %ecx, %dr3; mov %dr3, %edx");
+SNIP(dr_7, "mov $0x300, %eax; mov %eax, %dr7; mov %dr7, %ecx; xor %eax, %eax; mov %eax, %dr7; mov %dr7, %edx; mov %dr6, %eax");
+SNIP(dr_6, "mov $-1, %eax; mov %eax, %dr6; mov %dr6, %ecx; xor %eax, %eax; mov %eax, %dr6; mov %dr6, %edx; xor %eax, %eax");
+
+static void debug_registers(void) {
+  static const struct {
+    const char *name;
+    const char *code;
+  } list[] = {{"dr4 and dr5", dr_alias}, {"dr1 to dr3", dr_write}, {"dr7", dr_7}, {"dr6", dr_6}};
+  for (u32 de = 0; de < 2; de++) {
+    write_cr4((read_cr4() & ~8) | de << 3);
+    for (u32 i = 0; i < 4; i++) {
+      fresh(0);
+      put("de=%d ", de);
+      run(list[i].code);
+      show(list[i].name);
+      put(" eax=%l ecx=%l edx=%l\n", seen.eax, seen.ecx, seen.edx);
+    }
+  }
+  write_cr4(read_cr4() & ~8);
+}
+
 void kernel_main(void) {
   memcpy((void *)0x8000, low_code, 8);
   levels();
   outward();
   port_map();
+  debug_registers();
   single_steps();
   resume_flag();
   interrupts();

@@ -286,6 +286,31 @@ static void interrupts(void) {
   }
 }
 
+/* 16-bit gates push words and load a 16-bit offset. The handler is in low memory and ends the probe from there. */
+static void short_gates(void) {
+  memcpy((void *)LOW, gate_handler, 16);
+  for (int ring = 0; ring < 4; ring++) {
+    for (u32 trap = 0; trap < 2; trap++) {
+      for (u32 target = 0; target <= (u32)ring; target++) {
+        set_gate(0x50, code_of[target], LOW, trap ? 0xe7 : 0xe6);
+        fresh(ring);
+        r.eflags = 2 | IF | 0x200cd5;
+        run(int_50);
+        put("r%d 16-bit %s gate to %d:", ring, trap ? "trap" : "interrupt", target);
+        brief();
+        u32 top = target == (u32)ring ? r.esp : target == 0 ? (u32)trap_stack + STACK_BYTES : (u32)stacks[target] + STACK_BYTES;
+        put(" if=%d used %d:", seen.eflags >> 9 & 1, top - seen.eax);
+        /* IP, CS, FLAGS; then SP and SS of the outer ring. */
+        const u16 *frame = (const u16 *)seen.eax;
+        u32 n = (top - seen.eax) / 2;
+        put(" ip %s cs=%x flags=%x", frame[0] == (u16)(r.eip + 2) ? "ok" : "WRONG", frame[1], frame[2]);
+        if (n == 5) put(" sp %s ss=%x", frame[3] == (u16)r.esp ? "ok" : "WRONG", frame[4]);
+        put("\n");
+      }
+    }
+  }
+}
+
 void kernel_main(void) {
   for (int ring = 0; ring < 4; ring++) {
     fresh(ring);
@@ -299,4 +324,5 @@ void kernel_main(void) {
   returns();
   nulling();
   interrupts();
+  short_gates();
 }
