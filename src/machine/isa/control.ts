@@ -185,6 +185,17 @@ function readGateTarget(c: Cpu, gate: Gate): Descriptor {
   return code;
 }
 
+/** Descriptor that a far JMP or CALL names; if it is code, checked as a direct target with offset `target`. */
+function readTarget(c: Cpu, selector: number, target: number): Descriptor {
+  if ((selector & 0xfffc) === 0) c.raise(VECTOR_GP, 0);
+  const descriptor = readDescriptor(c, selector, VECTOR_GP);
+  if (isCode(descriptor.high)) {
+    checkDirect(c, selector, descriptor);
+    if (target >>> 0 > limitOf(descriptor.low, descriptor.high) >>> 0) c.raise(VECTOR_GP, 0);
+  }
+  return descriptor;
+}
+
 const jumpFar: Handler = (c, i) => {
   const { selector, offset } = farPointer(c, i);
   const target = near(i, offset);
@@ -193,11 +204,8 @@ const jumpFar: Handler = (c, i) => {
     c.eip = target;
     return;
   }
-  if ((selector & 0xfffc) === 0) c.raise(VECTOR_GP, 0);
-  const descriptor = readDescriptor(c, selector, VECTOR_GP);
+  const descriptor = readTarget(c, selector, target);
   if (isCode(descriptor.high)) {
-    checkDirect(c, selector, descriptor);
-    if (target >>> 0 > limitOf(descriptor.low, descriptor.high) >>> 0) c.raise(VECTOR_GP, 0);
     setCode(c, selector, c.cpl, descriptor);
     c.eip = target;
     return;
@@ -235,11 +243,8 @@ const callFar: Handler = (c, i) => {
     c.eip = target;
     return;
   }
-  if ((selector & 0xfffc) === 0) c.raise(VECTOR_GP, 0);
-  const descriptor = readDescriptor(c, selector, VECTOR_GP);
+  const descriptor = readTarget(c, selector, target);
   if (isCode(descriptor.high)) {
-    checkDirect(c, selector, descriptor);
-    if (target >>> 0 > limitOf(descriptor.low, descriptor.high) >>> 0) c.raise(VECTOR_GP, 0);
     callCode(c, i.width === 32, selector, descriptor);
     c.eip = target;
     return;
@@ -247,9 +252,7 @@ const callFar: Handler = (c, i) => {
   const gate = readGate(c, selector, descriptor);
   const code = readGateTarget(c, gate);
   if (!isConforming(code.high) && dplOf(code.high) < c.cpl) callInnerRing(c, gate, code);
-  else {
-    callCode(c, gate.is32, gate.selector, code);
-  }
+  else callCode(c, gate.is32, gate.selector, code);
   c.eip = gate.offset;
 };
 

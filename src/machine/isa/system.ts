@@ -7,7 +7,7 @@
  */
 import type { Cpu } from '../cpu.ts';
 import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_GP, VECTOR_NM, VECTOR_UD } from '../exits.ts';
-import { FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, FLAG_ZF } from '../flags.ts';
+import { FLAG_DF, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, FLAG_ZF } from '../flags.ts';
 import type { Handler, Insn } from '../insn.ts';
 import { FLAGS_FREE } from '../interrupts.ts';
 import {
@@ -51,6 +51,7 @@ import {
   INTERCEPT_DESCRIPTOR_TABLE,
   INTERCEPT_DR,
   INTERCEPT_HLT,
+  INTERCEPT_HYPERCALL,
   INTERCEPT_INVLPG,
   INTERCEPT_MSR,
   INTERCEPT_PAUSE,
@@ -72,10 +73,10 @@ const sti: Handler = (c) => {
   c.beginInterruptShadow();
 };
 const cld: Handler = (c) => {
-  c.systemFlags &= ~0x400;
+  c.systemFlags &= ~FLAG_DF;
 };
 const std: Handler = (c) => {
-  c.systemFlags |= 0x400;
+  c.systemFlags |= FLAG_DF;
 };
 const clc: Handler = (c) => c.setEflags(0, 1);
 const stc: Handler = (c) => c.setEflags(1, 1);
@@ -392,8 +393,8 @@ export const systemRows: readonly Row[] = [
   row('0F 30', 'WRMSR', '', 'msr', () => wrmsr, { rule: 'ring0', intercept: INTERCEPT_MSR }),
   row('0F 32', 'RDMSR', '', 'msr', () => rdmsr, { rule: 'ring0', intercept: INTERCEPT_MSR }),
   row('F3 90', 'PAUSE', '', 'simple', () => nothing, { intercept: INTERCEPT_PAUSE }),
-  row('0F 01 C1', 'VMCALL', '', 'simple', () => hypercall, { intercept: 1024 }),
-  row('0F 01 D9', 'VMMCALL', '', 'simple', () => hypercall, { intercept: 1024 }),
+  row('0F 01 C1', 'VMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
+  row('0F 01 D9', 'VMMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
   row('9B', 'WAIT', '', 'simple', () => wait),
   ...[0, 1, 2, 3, 4, 5, 6, 7].map((n) =>
     row(`D${(8 + n).toString(16).toUpperCase()}`, 'ESC', 'E', 'simple', () => escapeToFpu),
