@@ -1,7 +1,6 @@
 /**
- * One IA-32 CPU: architectural state, memory access, and the interpreter loop.
+ * One IA-32 CPU: what it does with its registers and memory (cpu-core.ts): the interpreter loop, faults, exits.
  *
- * Convention: every register, address and flag word is an int32; `>>> 0` appears only in comparisons and output.
  * Invariants:
  *   - while a handler runs, EIP points behind its instruction; a fault or an exit puts it back, and a handler writes
  *     registers only after its last access that can fault, so every instruction can be restarted;
@@ -12,16 +11,16 @@
  */
 import { assert } from '../core/errors.ts';
 import type { Cycles, Lin } from '../core/units.ts';
-import { type CodeCache, NO_CODE } from './code-cache.ts';
+import { NO_CODE } from './code-cache.ts';
+import { CpuCore, UNWIND, UNWIND_EXIT, UNWIND_FAULT } from './cpu-core.ts';
 import { decode } from './decode.ts';
 import {
   EXIT_EXCEPTION,
   EXIT_INTERRUPT_WINDOW,
   EXIT_IO,
-  EXIT_NESTED_FAULT,
   EXIT_TRIPLE_FAULT,
-  EXIT_UNIMPLEMENTED,
   escalates,
+  NO_ERROR_CODE,
   VECTOR_DB,
   VECTOR_DF,
   VECTOR_GP,
@@ -30,30 +29,13 @@ import {
 } from './exits.ts';
 import { arithmeticFlags, FLAG_IF, FLAG_TF, FLAGS_ARITHMETIC, FLAGS_FIXED, setArithmeticFlags } from './flags.ts';
 import { Insn } from './insn.ts';
-import { deliver, NO_ERROR_CODE } from './interrupts.ts';
+import { deliver } from './interrupts.ts';
 import { finishIo, finishStringIo } from './isa/io.ts';
 import { nop } from './isa/nop.ts';
-import { FRAME_TRACED, type MachineMemory } from './memory.ts';
-import type { Mmu } from './mmu.ts';
-import {
-  ACCESS_FETCH,
-  ACCESS_IMPLICIT,
-  ACCESS_USER,
-  ACCESS_WRITE,
-  CR0_ET,
-  type PagingRegisters,
-  tlbAllows,
-  WALK_NESTED_FAULT,
-  WALK_OK,
-} from './paging.ts';
+import { ACCESS_FETCH, ACCESS_USER } from './paging.ts';
 import { ABSENT } from './physmap.ts';
-import { isNearlyFlatCode, segmentAddress } from './segments.ts';
+import { isNearlyFlatCode } from './segments.ts';
 import { TLB_USER } from './tlb.ts';
-
-const UNWIND_FAULT = 1;
-const UNWIND_EXIT = 2;
-/** The one object that is thrown to leave an instruction: allocation would cost more than the rest of a fault. */
-const UNWIND = new Error('a guest fault left the interpreter: this is a defect of hvsim');
 
 const BUDGET_MAX: Cycles = 2 ** 30;
 
@@ -63,60 +45,7 @@ export const DR6_SINGLE_STEP = 0x4000;
 /** Stands for "no instruction decoded yet" while a fetch may fault. */
 const FETCHING = new Insn(nop, () => {});
 
-/** CPUID leaves by number: [eax, ebx, ecx, edx]. */
-export type CpuidLeaves = Readonly<Record<number, readonly [number, number, number, number]>>;
-
-export class Cpu implements PagingRegisters {
-  // Registers: eax ecx edx ebx esp ebp esi edi, and one that is always zero (REG_NONE).
-  readonly regs = new Int32Array(9);
-  readonly regs16 = new Uint16Array(this.regs.buffer);
-  readonly regs8 = new Uint8Array(this.regs.buffer);
-  eip = 0;
-  flagRes = 1;
-  flagAux = 0;
-  /** EFLAGS without the six arithmetic flags and without the fixed bit 1. */
-  systemFlags = 0;
-
-  // Segment registers es cs ss ds fs gs, then LDTR and TR: visible selector and hidden descriptor (SDM vol 3, 3.4.3).
-  readonly segSelector = new Int32Array(8);
-  readonly segBase = new Int32Array(8);
-  /** Limit in bytes, unsigned value kept as int32. */
-  readonly segLimit = new Int32Array(8);
-  /** Descriptor bits 8-23 of the high word shifted down: type, S, DPL, P, AVL, D/B, G. 0 = unusable. */
-  readonly segAttributes = new Int32Array(8);
-  /** Bit s: segment s is flat and readable; bit 8+s: flat and writable. Such accesses skip the segment checks. */
-  segFlat = 0;
-  cpl = 0;
-  /** Stack accesses use ESP (SS.B = 1) and SS is flat and writable. */
-  stackFlat = false;
-
-  gdtBase = 0;
-  gdtLimit = 0xffff;
-  idtBase = 0;
-  idtLimit = 0xffff;
-  cr0 = CR0_ET;
-  cr2 = 0;
-  cr3 = 0;
-  cr4 = 0;
-  readonly debug = new Int32Array(8);
-  readonly msrs = new Map<number, readonly [low: number, high: number]>();
-  cpuid: CpuidLeaves = {};
-
-  // The world around.
-  readonly memory: MachineMemory;
-  readonly bytes: Uint8Array;
-  readonly words16: Uint16Array;
-  readonly words32: Int32Array;
-  readonly codeCache: CodeCache;
-  mmu: Mmu;
-  /** Word index of the front-table bank in force (depends on CPL). */
-  front = 0;
-  private frontMask = 0;
-
-  // Decoded code in force.
-  private codeEipPage = 0;
-  private codeInsns: (Insn | undefined)[] = NO_CODE.insns;
-
+export class Cpu extends CpuCore {
   // What leaves run(): set by the owner.
   /** Bit per exception vector that exits instead of being delivered. */
   interceptExceptions = 0;
@@ -128,26 +57,12 @@ export class Cpu implements PagingRegisters {
   observeSensitive = false;
   /** An interrupt waits: exit as soon as it can be taken. */
   interruptPending = false;
-  /** Highest linear address that segments reach; a VMM that truncates segments to protect itself lowers it. */
-  linearLimit = 0xffffffff;
-  /** Linear pages whose accesses go to a given machine frame with full rights: a VMM emulating one instruction. */
-  readonly overrides = new Map<number, number>();
-  /** Pairs (host byte address, bytes) of writes to traced frames since the owner cleared it. */
-  readonly tracedWrites: number[] = [];
-
-  /** While not null: pairs (host byte address, byte before) of every write through the slow path. */
-  undoLog: number[] | null = null;
-
   // Details of the last exit.
   /** Exception whose delivery led to an EXIT_EXCEPTION or EXIT_NESTED_FAULT, or -1. */
   exitDuring = -1;
   exitVector = 0;
-  exitError = NO_ERROR_CODE;
-  exitLin = 0;
-  exitGpa = 0;
   exitIsSoftware = false;
   exitInsn: Insn = FETCHING;
-  exitText = '';
   ioPort = 0;
   ioBytes: 1 | 2 | 4 = 1;
   ioIsIn = false;
@@ -155,19 +70,13 @@ export class Cpu implements PagingRegisters {
   ioValue = 0;
 
   // Accounting.
-  /** Cycles left of the budget of the current run(). */
-  left = 0;
   /** Cycles set aside by breakLoop(). */
   private stolen = 0;
-  private stopCode = 0;
   private runBudget = 0;
   /** Instructions retired in the current run(). */
   count = 0;
   /** Instructions retired before the current run(). */
   private retiredBefore = 0;
-  /** Cycles of page walks, part of all cycles. */
-  walkCycles: Cycles = 0;
-  walkReferences = 0;
   /** Cycles consumed before the current run(). */
   private cyclesBefore: Cycles = 0;
   /** Value of the time-stamp counter when `cycles` was 0; the owner adds time that passed outside run(). */
@@ -183,32 +92,6 @@ export class Cpu implements PagingRegisters {
   /** `instructions` just after an instruction that no single-step trap follows. */
   private untrappedAt = -1;
 
-  private unwindKind = 0;
-  /** The fault that an instruction raised, before any trouble in delivering it. */
-  readonly firstFault = { vector: 0, error: NO_ERROR_CODE, lin: 0 };
-  faultVector = 0;
-  faultError = NO_ERROR_CODE;
-  faultLin = 0;
-  /** The last walk that failed was for an instruction. */
-  faultIsFetch = false;
-
-  constructor(memory: MachineMemory, mmu: Mmu, codeCache: CodeCache) {
-    this.memory = memory;
-    this.bytes = memory.bytes;
-    this.words16 = memory.words16;
-    this.words32 = memory.words32;
-    this.codeCache = codeCache;
-    this.mmu = mmu;
-    this.attach(mmu);
-  }
-
-  /** Moves the CPU state onto another physical CPU's MMU. */
-  attach(mmu: Mmu): void {
-    this.mmu = mmu;
-    this.frontMask = mmu.frontMask;
-    this.setCpl(this.cpl);
-  }
-
   /** Instructions retired since the start. */
   get instructions(): number {
     return this.retiredBefore + this.count;
@@ -217,23 +100,6 @@ export class Cpu implements PagingRegisters {
   /** Cycles consumed since the start, walks included. */
   get cycles(): Cycles {
     return this.cyclesBefore + (this.runBudget - this.left - this.stolen);
-  }
-
-  /** Forgets which decoded page EIP is in: after anything that may map it elsewhere. */
-  dropCode(): void {
-    this.codeInsns = NO_CODE.insns;
-  }
-
-  setCpl(cpl: number): void {
-    this.cpl = cpl;
-    this.front = cpl === 3 ? this.mmu.userBank : this.mmu.kernelBank;
-    this.dropCode();
-  }
-
-  /** Flushes translations after a change of CR3 (keeps global ones) or of paging modes. */
-  flushTlb(globalToo: boolean): void {
-    this.mmu.flush(globalToo);
-    this.dropCode();
   }
 
   // ------------------------------------------------------------------ flags
@@ -428,26 +294,6 @@ export class Cpu implements PagingRegisters {
 
   // ------------------------------------------------------------------ faults
 
-  /** Leaves the current instruction with an exception. */
-  raise(vector: number, errorCode = NO_ERROR_CODE): never {
-    this.faultVector = vector;
-    this.faultError = errorCode;
-    this.unwindKind = UNWIND_FAULT;
-    throw UNWIND;
-  }
-
-  /** Leaves the current instruction because it needs something that is not implemented; ends the VM, by name. */
-  unimplemented(text: string): never {
-    this.exitText = text;
-    return this.unwindExit(EXIT_UNIMPLEMENTED);
-  }
-
-  private unwindExit(code: number): never {
-    this.stopCode = code;
-    this.unwindKind = UNWIND_EXIT;
-    throw UNWIND;
-  }
-
   private unwound(): void {
     this.exitDuring = -1;
     this.noteFirstFault(this.faultVector, this.faultError, this.faultLin);
@@ -587,278 +433,6 @@ export class Cpu implements PagingRegisters {
     const lin = (this.eip + this.segBase[1]!) | 0;
     const is32 = (this.segAttributes[1]! & 0x4000) !== 0;
     this.codeCache.page(this.codeFrame(lin), is32).insns[lin & 0xfff] = undefined;
-  }
-
-  // ------------------------------------------------------------------ address translation
-
-  private walk(lin: Lin, access: number): void {
-    const { walker } = this.mmu;
-    const result = walker.walk(this, lin, access);
-    const { references } = walker;
-    if (references !== 0) {
-      const cycles = references * this.mmu.timing.walkReferenceCycles;
-      this.left -= cycles;
-      this.walkCycles += cycles;
-      this.walkReferences += references;
-    }
-    if (result === WALK_OK) return;
-    this.faultLin = lin;
-    this.faultIsFetch = (access & ACCESS_FETCH) !== 0;
-    if (result === WALK_NESTED_FAULT) {
-      this.exitGpa = walker.faultGpa;
-      this.exitLin = lin;
-      this.exitError = access;
-      this.unwindExit(EXIT_NESTED_FAULT);
-    }
-    this.raise(VECTOR_PF, walker.errorCode);
-  }
-
-  /**
-   * Host byte address behind `lin` for an access (ACCESS_WRITE, ACCESS_USER, ACCESS_IMPLICIT), or -1 where nothing
-   * answers; may fault.
-   */
-  translate(lin: Lin, kind: number): number {
-    const access = kind & ~ACCESS_IMPLICIT;
-    const page = lin >>> 12;
-    if (this.overrides.size !== 0) {
-      const mfn = this.overrides.get(page);
-      if (mfn !== undefined) return mfn * 4096 + (lin & 0xfff);
-    }
-    if (lin >>> 0 > this.linearLimit && access === kind) this.raise(VECTOR_GP, 0);
-    const { mmu } = this;
-    let frame: number;
-    let flags: number;
-    if (mmu.dtlb.lookup(page, mmu.asid) && tlbAllows(mmu.dtlb.hitFlags, access)) {
-      frame = mmu.dtlb.hitFrame;
-      flags = mmu.dtlb.hitFlags;
-    } else {
-      this.walk(lin, access);
-      ({ frame, flags } = mmu.walker);
-      mmu.dtlb.insert(page, mmu.asid, frame, flags);
-      mmu.dtlb.misses++;
-    }
-    const mfn = mmu.walker.machineFrame(frame);
-    // Descriptor tables above the limit of all segments must not become reachable through the front table.
-    if (lin >>> 0 <= this.linearLimit) mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
-    return mfn === ABSENT ? -1 : mfn * 4096 + (lin & 0xfff);
-  }
-
-  private get userAccess(): number {
-    return this.cpl === 3 ? ACCESS_USER : 0;
-  }
-
-  /** Must be called before bytes of a frame with FRAME_* flags change; harmless for others. */
-  private beforeWrite(at: number, count: number): void {
-    const mfn = Math.floor(at / 4096);
-    if (this.memory.frameFlags[mfn] === 0) return;
-    this.codeCache.written(mfn, at & 0xfff, count);
-    if ((this.memory.frameFlags[mfn]! & FRAME_TRACED) !== 0) this.tracedWrites.push(at, count);
-  }
-
-  // ------------------------------------------------------------------ memory access by linear address
-
-  read8(lin: Lin): number {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    if (words[at] === (lin & ~0xfff)) return this.bytes[(lin + words[at + 2]!) >>> 0]!;
-    return this.readSlow(lin, 1, this.userAccess);
-  }
-
-  read16(lin: Lin): number {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    if (words[at] === (lin & ~0xffe)) return this.words16[(lin + words[at + 2]!) >>> 1]!;
-    return this.readSlow(lin, 2, this.userAccess);
-  }
-
-  read32(lin: Lin): number {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    if (words[at] === (lin & ~0xffc)) return words[(lin + words[at + 2]!) >>> 2]!;
-    return this.readSlow(lin, 4, this.userAccess);
-  }
-
-  write8(lin: Lin, value: number): void {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    if (words[at + 1] === (lin & ~0xfff)) this.bytes[(lin + words[at + 2]!) >>> 0] = value;
-    else this.writeSlow(lin, value, 1, this.userAccess);
-  }
-
-  write16(lin: Lin, value: number): void {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    if (words[at + 1] === (lin & ~0xffe)) this.words16[(lin + words[at + 2]!) >>> 1] = value;
-    else this.writeSlow(lin, value, 2, this.userAccess);
-  }
-
-  write32(lin: Lin, value: number): void {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    if (words[at + 1] === (lin & ~0xffc)) words[(lin + words[at + 2]!) >>> 2] = value;
-    else this.writeSlow(lin, value, 4, this.userAccess);
-  }
-
-  /** Byte index of a byte that may be read and written directly, or -1 (use the slow path). */
-  modify8(lin: Lin): number {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    return words[at + 1] === (lin & ~0xfff) ? (lin + words[at + 2]!) >>> 0 : -1;
-  }
-
-  /** Index in words16 of an aligned halfword that may be read and written directly, or -1. */
-  modify16(lin: Lin): number {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    return words[at + 1] === (lin & ~0xffe) ? (lin + words[at + 2]!) >>> 1 : -1;
-  }
-
-  /** Index in words32 of an aligned word that may be read and written directly, or -1. */
-  modify32(lin: Lin): number {
-    const at = this.front + (((lin >>> 12) & this.frontMask) << 2);
-    const words = this.words32;
-    return words[at + 1] === (lin & ~0xffc) ? (lin + words[at + 2]!) >>> 2 : -1;
-  }
-
-  /** Raises whatever a write of `count` bytes would raise, and writes nothing. */
-  prepareWrite(lin: Lin, count: number): void {
-    const access = ACCESS_WRITE | this.userAccess;
-    this.translate(lin, access);
-    const lastPage = (lin + count - 1) & ~0xfff;
-    if (lastPage !== (lin & ~0xfff)) this.translate(lastPage, access);
-  }
-
-  /** Little-endian read of 1, 2 or 4 bytes with explicit privilege (0, ACCESS_USER or ACCESS_IMPLICIT); signed for 4 bytes. */
-  readSlow(lin: Lin, count: 1 | 2 | 4, user: number): number {
-    const at = this.translate(lin, user);
-    if ((lin & 0xfff) + count > 0x1000) return this.readSplit(lin, count, user, at);
-    if (at < 0) return count === 4 ? -1 : (1 << (8 * count)) - 1;
-    const { bytes } = this;
-    if (count === 1) return bytes[at]!;
-    if (count === 2) return bytes[at]! | (bytes[at + 1]! << 8);
-    return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-  }
-
-  private readSplit(lin: Lin, count: number, user: number, firstAt: number): number {
-    const inFirst = 0x1000 - (lin & 0xfff);
-    const secondAt = this.translate((lin + inFirst) | 0, user);
-    let value = 0;
-    for (let i = 0; i < count; i++) {
-      const at = i < inFirst ? firstAt : secondAt;
-      const offset = i < inFirst ? i : i - inFirst;
-      value |= (at < 0 ? 0xff : this.bytes[at + offset]!) << (8 * i);
-    }
-    return value;
-  }
-
-  /** Little-endian write of 1, 2 or 4 bytes with explicit privilege. All or nothing. */
-  writeSlow(lin: Lin, value: number, count: 1 | 2 | 4, user: number): void {
-    const access = ACCESS_WRITE | user;
-    const at = this.translate(lin, access);
-    const inFirst = Math.min(count, 0x1000 - (lin & 0xfff));
-    const secondAt = inFirst < count ? this.translate((lin + inFirst) | 0, access) : -1;
-    if (at >= 0) this.beforeWrite(at, inFirst);
-    if (secondAt >= 0) this.beforeWrite(secondAt, count - inFirst);
-    if (this.undoLog !== null) {
-      for (let i = 0; i < count; i++) {
-        const byteAt = i < inFirst ? at + i : secondAt + i - inFirst;
-        if ((i < inFirst ? at : secondAt) >= 0) this.undoLog.push(byteAt, this.bytes[byteAt]!);
-      }
-    }
-    for (let i = 0; i < count; i++) {
-      if (i < inFirst) {
-        if (at >= 0) this.bytes[at + i] = value >> (8 * i);
-      } else if (secondAt >= 0) this.bytes[secondAt + i - inFirst] = value >> (8 * i);
-    }
-  }
-
-  /** Reads a descriptor-table or TSS word: always with supervisor rights (SDM vol 3, 4.6). */
-  readSystem32(lin: Lin): number {
-    const at = this.mmu.kernelBank + (((lin >>> 12) & this.frontMask) << 2);
-    if (this.words32[at] === (lin & ~0xffc)) return this.words32[(lin + this.words32[at + 2]!) >>> 2]!;
-    return this.readSlow(lin, 4, ACCESS_IMPLICIT);
-  }
-
-  readSystem16(lin: Lin): number {
-    return this.readSlow(lin, 2, ACCESS_IMPLICIT);
-  }
-
-  // ------------------------------------------------------------------ memory access by decoded operand
-
-  /** Offset of the ModRM memory operand inside its segment. */
-  offset(insn: Insn): number {
-    const { regs } = this;
-    return (regs[insn.base]! + (regs[insn.index]! << insn.scale) + insn.disp) & insn.addressMask;
-  }
-
-  /** Linear address of the memory operand, checked for reading `count` bytes. */
-  readAddress(insn: Insn, count: number): Lin {
-    const offset = this.offset(insn);
-    return (this.segFlat & insn.flatRead) !== 0 ? offset : segmentAddress(this, insn.seg, offset, count, false);
-  }
-
-  /** Linear address of the memory operand, checked for writing `count` bytes. */
-  writeAddress(insn: Insn, count: number): Lin {
-    const offset = this.offset(insn);
-    return (this.segFlat & insn.flatWrite) !== 0 ? offset : segmentAddress(this, insn.seg, offset, count, true);
-  }
-
-  // ------------------------------------------------------------------ stack
-
-  push32(value: number): void {
-    if (this.stackFlat) {
-      const esp = (this.regs[4]! - 4) | 0;
-      this.write32(esp, value);
-      this.regs[4] = esp;
-    } else this.pushSlow(value, 4);
-  }
-
-  push16(value: number): void {
-    this.pushSlow(value, 2);
-  }
-
-  pop32(): number {
-    if (this.stackFlat) {
-      const value = this.read32(this.regs[4]!);
-      this.regs[4] = (this.regs[4]! + 4) | 0;
-      return value;
-    }
-    const value = this.peekStack(0, 4);
-    this.addStack(4);
-    return value;
-  }
-
-  pop16(): number {
-    const value = this.peekStack(0, 2);
-    this.addStack(2);
-    return value;
-  }
-
-  private pushSlow(value: number, count: 2 | 4): void {
-    const mask = this.stackMask();
-    const sp = (this.regs[4]! - count) & mask;
-    const lin = segmentAddress(this, 2, sp, count, true);
-    if (count === 4) this.write32(lin, value);
-    else this.write16(lin, value);
-    this.regs[4] = (this.regs[4]! & ~mask) | sp;
-  }
-
-  /** Reads the stack `offset` bytes above its top without popping. */
-  peekStack(offset: number, count: 2 | 4): number {
-    const sp = (this.regs[4]! + offset) & this.stackMask();
-    const lin = segmentAddress(this, 2, sp, count, false);
-    return count === 4 ? this.read32(lin) : this.read16(lin);
-  }
-
-  /** Adds to ESP or SP, whichever the stack segment uses. */
-  addStack(count: number): void {
-    const mask = this.stackMask();
-    this.regs[4] = (this.regs[4]! & ~mask) | ((this.regs[4]! + count) & mask);
-  }
-
-  /** -1 or 0xffff: the bits of ESP that the stack uses (SS.B). */
-  stackMask(): number {
-    return (this.segAttributes[2]! & 0x4000) !== 0 ? -1 : 0xffff;
   }
 
   // ------------------------------------------------------------------ port I/O

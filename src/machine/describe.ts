@@ -1,7 +1,6 @@
 /** What happened on a CPU, as people read it: for outcomes of VMs. Invariant: describing changes nothing. */
 import type { Cpu } from './cpu.ts';
-import { VECTOR_PF } from './exits.ts';
-import { NO_ERROR_CODE } from './interrupts.ts';
+import { NO_ERROR_CODE, VECTOR_PF } from './exits.ts';
 import { WALK_OK } from './paging.ts';
 import { ABSENT } from './physmap.ts';
 

@@ -24,6 +24,9 @@ export const EXIT_SENSITIVE = 8;
 /** The guest used something that this CPU does not implement: exitText. */
 export const EXIT_UNIMPLEMENTED = 9;
 
+/** Stands for the error code of a fault or an event that has none. */
+export const NO_ERROR_CODE = -1;
+
 /** Exception vectors (SDM vol 3, table 6-1). */
 export const VECTOR_DE = 0;
 export const VECTOR_DB = 1;

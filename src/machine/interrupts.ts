@@ -5,7 +5,7 @@
  * Source: SDM vol 3, 6.12 to 6.15; SDM vol 2, INT n and IRET operation sections.
  */
 import type { Cpu } from './cpu.ts';
-import { VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './exits.ts';
+import { NO_ERROR_CODE, VECTOR_DB, VECTOR_DF, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './exits.ts';
 import {
   FLAG_AC,
   FLAG_DF,
@@ -40,9 +40,6 @@ import {
   setRealSegment,
   setSegment,
 } from './segments.ts';
-
-/** The exception pushes no error code. */
-export const NO_ERROR_CODE = -1;
 
 /** Flags that POPF and IRET load from the image whatever the privilege. */
 export const FLAGS_FREE = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID;

@@ -4,7 +4,7 @@
  * Source: SDM vol 3, chapters 3 and 5; instruction pages of MOV (segment), LDS, LLDT, LTR.
  */
 import type { Lin } from '../core/units.ts';
-import type { Cpu } from './cpu.ts';
+import type { CpuCore } from './cpu-core.ts';
 import { VECTOR_GP, VECTOR_NP, VECTOR_SS } from './exits.ts';
 import { FLAG_VM } from './flags.ts';
 import { SEG_CS, SEG_SS } from './insn.ts';
@@ -36,7 +36,7 @@ export const TYPE_TSS32 = 9;
 export const TYPE_TSS32_BUSY = 11;
 export const TYPE_CALL_GATE32 = 12;
 
-export const isProtected = (cpu: Cpu): boolean => (cpu.cr0 & CR0_PE) !== 0 && (cpu.systemFlags & FLAG_VM) === 0;
+export const isProtected = (cpu: CpuCore): boolean => (cpu.cr0 & CR0_PE) !== 0 && (cpu.systemFlags & FLAG_VM) === 0;
 
 /** Descriptor fields from its high word. */
 export const dplOf = (high: number): number => (high >>> 13) & 3;
@@ -63,7 +63,7 @@ export function limitOf(low: number, high: number): number {
  * Linear address of `offset` in segment register `seg` after all checks of SDM vol 3, 5.3 to 5.5 for an access of
  * `count` bytes. Faults with #GP(0), or #SS(0) through SS.
  */
-export function segmentAddress(cpu: Cpu, seg: number, offset: number, count: number, write: boolean): Lin {
+export function segmentAddress(cpu: CpuCore, seg: number, offset: number, count: number, write: boolean): Lin {
   const attributes = cpu.segAttributes[seg]!;
   const vector = seg === SEG_SS ? VECTOR_SS : VECTOR_GP;
   if ((attributes & ATTR_PRESENT) === 0) cpu.raise(VECTOR_GP, 0);
@@ -84,12 +84,12 @@ export function segmentAddress(cpu: Cpu, seg: number, offset: number, count: num
 }
 
 /** CS is a flat code segment that reaches at least to the CPU's linear limit. */
-export function isNearlyFlatCode(cpu: Cpu): boolean {
+export function isNearlyFlatCode(cpu: CpuCore): boolean {
   return cpu.segBase[SEG_CS] === 0 && cpu.segLimit[SEG_CS]! >>> 0 >= cpu.linearLimit;
 }
 
 /** Brings segFlat and stackFlat up to date after the hidden part of `seg` changed. */
-export function updateFlat(cpu: Cpu, seg: number): void {
+export function updateFlat(cpu: CpuCore, seg: number): void {
   const attributes = cpu.segAttributes[seg]!;
   const needed = ATTR_PRESENT | ATTR_CODE_OR_DATA;
   const expandsDown = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === ATTR_EXPAND_DOWN;
@@ -107,7 +107,7 @@ export function updateFlat(cpu: Cpu, seg: number): void {
 }
 
 /** Sets a segment register from a selector and its descriptor, without any check. */
-export function setSegment(cpu: Cpu, seg: number, selector: number, low: number, high: number): void {
+export function setSegment(cpu: CpuCore, seg: number, selector: number, low: number, high: number): void {
   cpu.segSelector[seg] = selector & 0xffff;
   cpu.segBase[seg] = baseOf(low, high);
   cpu.segLimit[seg] = limitOf(low, high);
@@ -117,7 +117,7 @@ export function setSegment(cpu: Cpu, seg: number, selector: number, low: number,
 }
 
 /** Makes a segment register unusable (null selector). */
-export function setNull(cpu: Cpu, seg: number, selector: number): void {
+export function setNull(cpu: CpuCore, seg: number, selector: number): void {
   cpu.segSelector[seg] = selector & 0xffff;
   cpu.segBase[seg] = 0;
   cpu.segLimit[seg] = 0;
@@ -126,7 +126,7 @@ export function setNull(cpu: Cpu, seg: number, selector: number): void {
 }
 
 /** Sets a segment register as real mode and virtual-8086 mode do: base = selector * 16. */
-export function setRealSegment(cpu: Cpu, seg: number, selector: number): void {
+export function setRealSegment(cpu: CpuCore, seg: number, selector: number): void {
   cpu.segSelector[seg] = selector & 0xffff;
   cpu.segBase[seg] = (selector & 0xffff) << 4;
   // Limit and rights survive in real mode ("unreal mode"); after reset they are 64 KiB, writable.
@@ -148,7 +148,7 @@ export interface Descriptor {
 /**
  * Reads the descriptor of a non-null selector, or returns null when it lies outside its table. May page-fault.
  */
-export function findDescriptor(cpu: Cpu, selector: number): Descriptor | null {
+export function findDescriptor(cpu: CpuCore, selector: number): Descriptor | null {
   const index = selector & 0xfff8;
   const local = (selector & 4) !== 0;
   if (local && (cpu.segAttributes[SEG_LDTR]! & ATTR_PRESENT) === 0) return null;
@@ -159,14 +159,14 @@ export function findDescriptor(cpu: Cpu, selector: number): Descriptor | null {
 }
 
 /** Reads a descriptor or faults with `vector`(selector). `external` sets the EXT bit of the error code. */
-export function readDescriptor(cpu: Cpu, selector: number, vector: number, external = 0): Descriptor {
+export function readDescriptor(cpu: CpuCore, selector: number, vector: number, external = 0): Descriptor {
   const descriptor = findDescriptor(cpu, selector);
   if (descriptor === null) return cpu.raise(vector, (selector & 0xfffc) | external);
   return descriptor;
 }
 
 /** Sets the accessed bit in the table if it is clear (SDM vol 3, 3.4.5.1). Returns the high word with it set. */
-export function markAccessed(cpu: Cpu, descriptor: Descriptor): number {
+export function markAccessed(cpu: CpuCore, descriptor: Descriptor): number {
   if ((descriptor.high & 0x100) === 0) {
     cpu.writeSlow((descriptor.lin + 5) | 0, (descriptor.high >>> 8) | 1, 1, ACCESS_IMPLICIT);
   }
@@ -174,7 +174,7 @@ export function markAccessed(cpu: Cpu, descriptor: Descriptor): number {
 }
 
 /** Loads DS, ES, FS, GS or SS with all checks (SDM vol 2, MOV). */
-export function loadSegment(cpu: Cpu, seg: number, selector: number): void {
+export function loadSegment(cpu: CpuCore, seg: number, selector: number): void {
   if (!isProtected(cpu)) {
     setRealSegment(cpu, seg, selector);
     return;
@@ -198,13 +198,19 @@ export function loadSegment(cpu: Cpu, seg: number, selector: number): void {
 }
 
 /** Loads SS for privilege level `cpl`; faults with `vector`(selector), #SS when not present. */
-export function loadStackSegment(cpu: Cpu, selector: number, cpl: number, vector: number, external = 0): void {
+export function loadStackSegment(cpu: CpuCore, selector: number, cpl: number, vector: number, external = 0): void {
   const descriptor = checkStackSegment(cpu, selector, cpl, vector, external);
   setSegment(cpu, SEG_SS, selector, descriptor.low, markAccessed(cpu, descriptor));
 }
 
 /** The checks of loadStackSegment alone. */
-export function checkStackSegment(cpu: Cpu, selector: number, cpl: number, vector: number, external = 0): Descriptor {
+export function checkStackSegment(
+  cpu: CpuCore,
+  selector: number,
+  cpl: number,
+  vector: number,
+  external = 0,
+): Descriptor {
   const error = (selector & 0xfffc) | external;
   if ((selector & 0xfffc) === 0) cpu.raise(vector, external);
   const descriptor = readDescriptor(cpu, selector, vector, external);
@@ -215,7 +221,7 @@ export function checkStackSegment(cpu: Cpu, selector: number, cpl: number, vecto
 }
 
 /** LLDT. */
-export function loadLdt(cpu: Cpu, selector: number): void {
+export function loadLdt(cpu: CpuCore, selector: number): void {
   if ((selector & 0xfffc) === 0) {
     setNull(cpu, SEG_LDTR, selector);
     return;
@@ -229,7 +235,7 @@ export function loadLdt(cpu: Cpu, selector: number): void {
 }
 
 /** LTR: loads the task register and marks the TSS busy. */
-export function loadTaskRegister(cpu: Cpu, selector: number): void {
+export function loadTaskRegister(cpu: CpuCore, selector: number): void {
   const error = selector & 0xfffc;
   if (error === 0) cpu.raise(VECTOR_GP, 0);
   if ((selector & 4) !== 0) cpu.raise(VECTOR_GP, error);
@@ -242,14 +248,14 @@ export function loadTaskRegister(cpu: Cpu, selector: number): void {
 }
 
 /** Sets CS and CPL from a checked code descriptor; `rpl` becomes the selector's privilege and the CPL. */
-export function setCode(cpu: Cpu, selector: number, rpl: number, descriptor: Descriptor): void {
+export function setCode(cpu: CpuCore, selector: number, rpl: number, descriptor: Descriptor): void {
   const high = markAccessed(cpu, descriptor);
   if (cpu.cpl !== rpl) cpu.setCpl(rpl);
   setSegment(cpu, SEG_CS, (selector & 0xfffc) | rpl, descriptor.low, high);
 }
 
 /** After a return to an outer ring: null selectors, and those that the new CPL may not use, become 0 (SDM vol 2, IRET). */
-export function dropInnerSegments(cpu: Cpu): void {
+export function dropInnerSegments(cpu: CpuCore): void {
   for (const seg of [0, 3, 4, 5]) {
     const attributes = cpu.segAttributes[seg]!;
     const isNull = (attributes & ATTR_PRESENT) === 0;

@@ -3,6 +3,7 @@
  * Invariant: a pCPU's TLB contents survive vCPU switches; who must flush is decided by the technique.
  */
 import { CodeCache } from '../machine/code-cache.ts';
+import { CPU_BLOCK_BYTES } from '../machine/cpu-core.ts';
 import { MachineMemory } from '../machine/memory.ts';
 import { frontTableBytes, Mmu } from '../machine/mmu.ts';
 import { type PageWalker, WALK_PAGE_FAULT } from '../machine/paging.ts';
@@ -19,8 +20,8 @@ const NOTHING_MAPPED: PageWalker = {
   faultGpa: 0,
 };
 
-/** Front tables of helper MMUs (one entry) need a little table space each. */
-const HELPER_TABLE_BYTES = frontTableBytes(1);
+/** Table space of one vCPU: two CPU objects (what executes, what the guest sees), and a helper MMU of one entry. */
+const VCPU_TABLE_BYTES = 2 * CPU_BLOCK_BYTES + frontTableBytes(1);
 
 export class PhysicalMachine {
   readonly preset: MachinePreset;
@@ -36,7 +37,7 @@ export class PhysicalMachine {
    */
   constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number) {
     this.preset = preset;
-    const tableBytes = pcpus * frontTableBytes() + vcpusMax * HELPER_TABLE_BYTES;
+    const tableBytes = pcpus * frontTableBytes() + vcpusMax * VCPU_TABLE_BYTES;
     this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1);
     this.codeCache = new CodeCache(this.memory, preset.timing);
     this.mmus = Array.from(

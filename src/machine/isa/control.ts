@@ -5,6 +5,7 @@
 import type { Cpu } from '../cpu.ts';
 import {
   EXIT_EXCEPTION,
+  NO_ERROR_CODE,
   VECTOR_BP,
   VECTOR_DB,
   VECTOR_GP,
@@ -15,7 +16,7 @@ import {
 } from '../exits.ts';
 import { CONDITION_NAMES, CONDITIONS, getOF } from '../flags.ts';
 import { type Handler, type Insn, SEG_CS, SEG_SS } from '../insn.ts';
-import { checkReturnCode, deliver, innerStack, interruptReturn, NO_ERROR_CODE, returnOuter } from '../interrupts.ts';
+import { checkReturnCode, deliver, innerStack, interruptReturn, returnOuter } from '../interrupts.ts';
 import {
   baseOf,
   checkStackSegment,

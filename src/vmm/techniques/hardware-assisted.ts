@@ -18,11 +18,11 @@ import {
   EXIT_NESTED_FAULT,
   EXIT_TRIPLE_FAULT,
   escalates,
+  NO_ERROR_CODE,
   VECTOR_DF,
   VECTOR_PF,
   VECTOR_UD,
 } from '../../machine/exits.ts';
-import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
 import {
   INTERCEPT_CPUID,
   INTERCEPT_CR_WRITE,

@@ -4,8 +4,7 @@
  */
 import { UserError } from '../../core/errors.ts';
 import { Cpu } from '../../machine/cpu.ts';
-import { EXIT_BUDGET, EXIT_HALT, EXIT_INTERRUPT_WINDOW, EXIT_IO } from '../../machine/exits.ts';
-import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
+import { EXIT_BUDGET, EXIT_HALT, EXIT_INTERRUPT_WINDOW, EXIT_IO, NO_ERROR_CODE } from '../../machine/exits.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import { GuestWalker } from '../../machine/paging.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';

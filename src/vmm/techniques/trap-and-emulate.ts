@@ -24,12 +24,12 @@ import {
   EXIT_IO,
   EXIT_SENSITIVE,
   EXIT_UNIMPLEMENTED,
+  NO_ERROR_CODE,
   VECTOR_DB,
   VECTOR_PF,
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import type { Insn } from '../../machine/insn.ts';
-import { NO_ERROR_CODE } from '../../machine/interrupts.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import { CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
 import {

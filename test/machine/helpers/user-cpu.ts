@@ -8,8 +8,7 @@ import { assert } from '../../../src/core/errors.ts';
 import { CodeCache } from '../../../src/machine/code-cache.ts';
 import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../../src/machine/costs.ts';
 import { Cpu } from '../../../src/machine/cpu.ts';
-import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, VECTOR_PF } from '../../../src/machine/exits.ts';
-import { NO_ERROR_CODE } from '../../../src/machine/interrupts.ts';
+import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, NO_ERROR_CODE, VECTOR_PF } from '../../../src/machine/exits.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
 import { Mmu } from '../../../src/machine/mmu.ts';
 import {
