@@ -4,6 +4,7 @@
  * an instruction whose bytes were written is dropped before the next fetch from that page.
  */
 import type { Mfn } from '../core/units.ts';
+import type { Compiler } from './compiler/compiler.ts';
 import type { CpuTiming } from './costs.ts';
 import type { Insn } from './insn.ts';
 import { FRAME_CODE, type MachineMemory } from './memory.ts';
@@ -18,10 +19,29 @@ const INSNS_MAX = 2 ** 18;
 /** Instructions that can reach into one frame: 14 first bytes, two code sizes, and a few stale ones. */
 const STRADDLERS_MAX = 64;
 
+/** Compiled code that was made from instructions of one or more pages. */
+export interface CompiledUnit {
+  /** Whether it was made from any of the bytes [offset, offset+count) of the page. */
+  overlaps(page: CodePage, offset: number, count: number): boolean;
+  /** Its bytes are about to change: it must never be entered again. */
+  kill(): void;
+}
+
+/** What the compiler knows of one page. */
+export interface PageCompilation {
+  /** Names the page in compiled code; never 0, never used again. */
+  readonly id: number;
+  readonly units: CompiledUnit[];
+  kills: number;
+  /** Too often written: only interpreted from now on. */
+  banned: boolean;
+}
+
 /** Decoded instructions of one frame, by offset of their first byte. One page per code size. */
 export interface CodePage {
   readonly mfn: Mfn;
   readonly insns: (Insn | undefined)[];
+  readonly compiled: PageCompilation;
 }
 
 /** Two pages of one frame: for 32-bit and 16-bit code. Instructions of the previous page that reach into it. */
@@ -32,16 +52,24 @@ interface FrameCode {
 }
 
 /** A page without instructions: what a CPU points at when it has no page. */
-export const NO_CODE: CodePage = { mfn: -1, insns: Array.from<Insn | undefined>({ length: 4096 }) };
+export const NO_CODE: CodePage = {
+  mfn: -1,
+  insns: Array.from<Insn | undefined>({ length: 4096 }),
+  compiled: { id: 0, units: [], kills: 0, banned: true },
+};
 
 export class CodeCache {
   readonly memory: MachineMemory;
   readonly timing: CpuTiming;
   /** Every MMU that may hold front entries for frames that become code. */
   readonly mmus: Mmu[] = [];
+  /** Compiles hot code; null: everything is interpreted. */
+  compiler: Compiler | null = null;
   private readonly frames = new Map<Mfn, FrameCode>();
   /** Instructions remembered since everything was last forgotten. */
   private remembered = 0;
+  /** Pages made so far: ids of pages. */
+  private pages = 0;
 
   constructor(memory: MachineMemory, timing: CpuTiming) {
     this.memory = memory;
@@ -65,6 +93,7 @@ export class CodeCache {
     }
     this.frames.clear();
     this.remembered = 0;
+    this.compiler?.reset();
     for (const mmu of this.mmus) mmu.clearFront();
   }
 
@@ -100,8 +129,8 @@ export class CodeCache {
       this.memory.frameFlags[mfn]! &= ~FRAME_CODE;
       return;
     }
-    dropOverlapping(frame.code32.insns, offset, count);
-    dropOverlapping(frame.code16.insns, offset, count);
+    dropOverlapping(frame.code32, offset, count);
+    dropOverlapping(frame.code16, offset, count);
     if (offset < INSN_BYTES_MAX && frame.straddlers.length > 0) {
       for (const insn of frame.straddlers) insn.stale = true;
       frame.straddlers.length = 0;
@@ -111,18 +140,25 @@ export class CodeCache {
   private frame(mfn: Mfn): FrameCode {
     let frame = this.frames.get(mfn);
     if (frame === undefined) {
-      frame = { code32: emptyPage(mfn), code16: emptyPage(mfn), straddlers: [] };
+      frame = { code32: this.emptyPage(mfn), code16: this.emptyPage(mfn), straddlers: [] };
       this.frames.set(mfn, frame);
     }
     return frame;
   }
+
+  private emptyPage(mfn: Mfn): CodePage {
+    this.pages++;
+    return {
+      mfn,
+      insns: Array.from<Insn | undefined>({ length: 4096 }),
+      compiled: { id: this.pages, units: [], kills: 0, banned: false },
+    };
+  }
 }
 
-function emptyPage(mfn: Mfn): CodePage {
-  return { mfn, insns: Array.from<Insn | undefined>({ length: 4096 }) };
-}
-
-function dropOverlapping(insns: (Insn | undefined)[], offset: number, count: number): void {
+function dropOverlapping(page: CodePage, offset: number, count: number): void {
+  const { insns, compiled } = page;
+  for (const unit of [...compiled.units]) if (unit.overlaps(page, offset, count)) unit.kill();
   for (let at = Math.max(0, offset - INSN_BYTES_MAX + 1); at < offset + count; at++) {
     const insn = insns[at];
     if (insn !== undefined && at + insn.length > offset) insns[at] = undefined;

@@ -242,6 +242,41 @@ export class CpuCore implements PagingRegisters {
     return mfn === ABSENT ? -1 : mfn * 4096 + (lin & 0xfff);
   }
 
+  /**
+   * For compiled code: enters the page of `lin` into the front table for an access of `bytes` bytes (`write`: 2 or 0)
+   * and returns what the TLB miss, if any, leaves of `left` cycles. Returns -1, with nothing changed and nothing
+   * charged, when the access is more than that: then the interpreter makes it.
+   */
+  fillFront(lin: Lin, write: number, bytes: number, left: Cycles): number {
+    if ((lin & 0xfff) + bytes > 0x1000 || this.overrides.size !== 0 || lin >>> 0 > this.linearLimit) return -1;
+    const { mmu } = this;
+    const { dtlb, walker } = mmu;
+    const access = write | this.userAccess;
+    const page = lin >>> 12;
+    let rest = left;
+    let mfn: number;
+    let flags: number;
+    if (dtlb.lookup(page, mmu.asid) && tlbAllows(dtlb.hitFlags, access)) {
+      flags = dtlb.hitFlags;
+      mfn = walker.machineFrame(dtlb.hitFrame);
+      if (mfn === ABSENT || (write !== 0 && this.memory.frameFlags[mfn] !== 0)) return -1;
+    } else {
+      if (walker.walk(this, lin, access) !== WALK_OK) return -1;
+      const { references } = walker;
+      const cycles = references * mmu.timing.walkReferenceCycles;
+      rest -= cycles;
+      mfn = walker.machineFrame(walker.frame);
+      if (rest < 0 || mfn === ABSENT || (write !== 0 && this.memory.frameFlags[mfn] !== 0)) return -1;
+      this.walkCycles += cycles;
+      this.walkReferences += references;
+      flags = walker.flags;
+      dtlb.insert(page, mmu.asid, walker.frame, flags);
+      dtlb.misses++;
+    }
+    mmu.fillFront(lin, mfn, flags, access > 3);
+    return rest;
+  }
+
   private get userAccess(): number {
     return this.cpl === 3 ? ACCESS_USER : 0;
   }

@@ -11,7 +11,7 @@
  */
 import { assert } from '../core/errors.ts';
 import type { Cycles, Lin } from '../core/units.ts';
-import { NO_CODE } from './code-cache.ts';
+import { type CodePage, NO_CODE } from './code-cache.ts';
 import { CpuCore, UNWIND, UNWIND_EXIT, UNWIND_FAULT } from './cpu-core.ts';
 import { decode } from './decode.ts';
 import {
@@ -32,12 +32,19 @@ import { Insn } from './insn.ts';
 import { deliver } from './interrupts.ts';
 import { finishIo, finishStringIo } from './isa/io.ts';
 import { nop } from './isa/nop.ts';
+import { FRONT_ENTRIES } from './mmu.ts';
 import { ACCESS_FETCH, ACCESS_USER } from './paging.ts';
 import { ABSENT } from './physmap.ts';
-import { isNearlyFlatCode } from './segments.ts';
+import { ATTR_BIG, isNearlyFlatCode } from './segments.ts';
 import { TLB_USER } from './tlb.ts';
 
 const BUDGET_MAX: Cycles = 2 ** 30;
+
+/** Transfers of control by one instruction before their target is compiled. */
+const HEAT_MAX = 500;
+
+/** segFlat bits of reads and writes through ES, SS and DS. */
+const FLAT_SEGMENTS = 0x0d0d;
 
 /** DR6.BS: a single step caused the debug exception (SDM vol 3, 17.2.3). */
 export const DR6_SINGLE_STEP = 0x4000;
@@ -217,11 +224,64 @@ export class Cpu extends CpuCore {
       }
     } catch (thrown) {
       if (thrown !== UNWIND) throw thrown;
-      this.eip = eip;
-      if (insn !== FETCHING) this.unretire(insn);
-      this.exitInsn = insn;
-      this.unwound();
+      this.abandon(insn, eip);
     }
+  }
+
+  /** After a fault or exit in the middle of an instruction: as if it had not begun; then what it met is delivered. */
+  private abandon(insn: Insn, eip: number): void {
+    this.eip = eip;
+    if (insn !== FETCHING) this.unretire(insn);
+    this.exitInsn = insn;
+    this.unwound();
+  }
+
+  // ------------------------------------------------------------------ services for compiled code
+
+  /** Compiled code may run: it relies on 32-bit flat segments and on the front table. */
+  isCompilable(): boolean {
+    return (
+      (this.segFlat & FLAT_SEGMENTS) === FLAT_SEGMENTS &&
+      this.stackFlat &&
+      (this.segAttributes[1]! & ATTR_BIG) !== 0 &&
+      isNearlyFlatCode(this) &&
+      this.mmu.frontMask === FRONT_ENTRIES - 1
+    );
+  }
+
+  /** Executes one instruction at EIP whatever its `run` handler is, faults included. */
+  executePlain(insn: Insn): void {
+    const { eip } = this;
+    this.retire(insn);
+    try {
+      insn.plain(this, insn);
+    } catch (thrown) {
+      if (thrown !== UNWIND) throw thrown;
+      this.abandon(insn, eip);
+    }
+  }
+
+  /** The interpreter loop is to return. */
+  mustStop(): boolean {
+    return this.stopCode !== 0 || this.left <= 0;
+  }
+
+  /** Notes that EIP is in a page, which the instruction TLB holds. */
+  enterPage(eip: number, page: CodePage): void {
+    this.codeEipPage = eip & ~0xfff;
+    this.codeInsns = page.insns;
+  }
+
+  /** Nothing has happened since enterPage() that may map its page elsewhere. */
+  isInPage(page: CodePage): boolean {
+    return this.codeInsns === page.insns;
+  }
+
+  /** An instruction transferred control to EIP: asks for compiled code there when it has done so often enough. */
+  warm(insn: Insn): void {
+    if (++insn.heat < HEAT_MAX) return;
+    insn.heat = 0;
+    this.codeCache.compiler?.request(this);
   }
 
   private executeOne(): void {
@@ -253,6 +313,13 @@ export class Cpu extends CpuCore {
     const due = this.trapPending;
     this.trapPending = false;
     return due;
+  }
+
+  /** Steps over an instruction, counts and charges it: before it is executed. */
+  retire(insn: Insn): void {
+    this.eip = (this.eip + insn.length) | 0;
+    this.left -= insn.cycles;
+    this.count++;
   }
 
   /** Takes back the count and the cost of an instruction that did not complete. */

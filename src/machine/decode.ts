@@ -240,7 +240,10 @@ const needsGuard = (row: Row): boolean => row.rule !== null || row.intercept !==
 /** An instruction that reaches into the next page: that page must still be the one it was decoded from. */
 const straddling: Handler = (cpu, insn) => {
   const secondPage = (cpu.eip - 1 + cpu.segBase[1]!) & ~0xfff;
-  if (insn.stale || cpu.codeFrame(secondPage) !== insn.secondFrame) cpu.refetch(insn);
+  const same = cpu.codeFrame(secondPage) === insn.secondFrame;
+  // As in decode().
+  cpu.dropCode();
+  if (insn.stale || !same) cpu.refetch(insn);
   else if (needsGuard(insn.row)) guarded(cpu, insn);
   else insn.exec(cpu, insn);
 };
@@ -292,6 +295,9 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
     insn.secondFrame = reader.secondFrame;
     insn.run = straddling;
     cpu.codeCache.addStraddler(reader.secondFrame, insn);
+    // The fetch of the second page may have taken the first one's place in the instruction TLB.
+    cpu.dropCode();
   }
+  insn.plain = insn.run;
   return insn;
 }

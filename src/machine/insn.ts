@@ -4,6 +4,7 @@
  * reads them millions of times a second. Register operands are indices into the register view of their width:
  * 32-bit 0..7, 16-bit word index, 8-bit byte index.
  */
+import type { CompiledEntry } from './compiler/compiler.ts';
 import type { Cpu } from './cpu.ts';
 import type { Row } from './isa/row.ts';
 
@@ -21,8 +22,10 @@ export const SEG_GS = 5;
 export const REG_NONE = 8;
 
 export class Insn {
-  /** What the interpreter calls: `exec`, or a guard around it. */
+  /** What the interpreter loop calls: `plain`, or the way into compiled code. */
   run: Handler;
+  /** Executes this one instruction: `exec`, or a guard around it. */
+  plain: Handler;
   /** The operation itself. */
   exec: Handler;
   readonly row: Row;
@@ -57,11 +60,16 @@ export class Insn {
   /** For an instruction that crosses into the next page: the machine frame of that page when it was decoded. */
   secondFrame = -1;
   stale = false;
+  /** How often it transferred control, since the compiler was last asked for its target. */
+  heat = 0;
+  /** The compiled code that starts here. */
+  entry: CompiledEntry | null = null;
 
   constructor(row: Row, exec: Handler) {
     this.row = row;
     this.exec = exec;
     this.run = exec;
+    this.plain = exec;
   }
 
   /** Points the memory operand at another segment. */

@@ -24,12 +24,15 @@ const NO_TAG = 4;
 /** Bits of a code tag below the page number: user mode, 32-bit code. */
 const CODE_MODE_BITS = 2;
 
+/** Slots of the code front, each a tag and an id. */
+const CODE_TAG_BYTES = 256 * 8;
+
 /** Entries of one bank, unless told. */
 export const FRONT_ENTRIES = 1024;
 
 /** Bytes that the front tables of one MMU take, for sizing MachineMemory's table frames. */
 export function frontTableBytes(entries = FRONT_ENTRIES): number {
-  return entries * FRONT_ENTRY_WORDS * 4 * 2;
+  return entries * FRONT_ENTRY_WORDS * 4 * 2 + CODE_TAG_BYTES;
 }
 
 export class Mmu {
@@ -48,6 +51,8 @@ export class Mmu {
   private readonly filledSlots: Int32Array;
   private filledCount = 0;
 
+  /** Byte offset of the code tags: pairs of a tag and the id of the decoded page. */
+  readonly codeTagsAt: number;
   private readonly codeTags: Int32Array;
   private readonly codePages: (CodePage | null)[];
 
@@ -69,10 +74,11 @@ export class Mmu {
     this.itlb = new Tlb(timing.itlb);
     this.dtlb = new Tlb(timing.dtlb);
     this.frontMask = frontEntries - 1;
-    this.kernelBank = memory.reserveTable(frontTableBytes(frontEntries)) >> 2;
+    this.kernelBank = memory.reserveTable(frontTableBytes(frontEntries) - CODE_TAG_BYTES) >> 2;
     this.userBank = this.kernelBank + frontEntries * FRONT_ENTRY_WORDS;
     this.filledSlots = new Int32Array(frontEntries);
-    this.codeTags = new Int32Array(256).fill(-1);
+    this.codeTagsAt = memory.reserveTable(CODE_TAG_BYTES);
+    this.codeTags = new Int32Array(memory.wasm.buffer, this.codeTagsAt, CODE_TAG_BYTES >> 2).fill(-1);
     this.codePages = Array.from({ length: 256 }, () => null);
     this.clearEverySlot();
     this.dtlb.onEvict = (first, pages) => this.dropData(first, pages);
@@ -133,12 +139,14 @@ export class Mmu {
   findCode(lin: Lin, mode: number): CodePage | null {
     const page = lin >>> 12;
     const slot = page & 0xff;
-    return this.codeTags[slot] === ((page << CODE_MODE_BITS) | mode) ? this.codePages[slot]! : null;
+    return this.codeTags[2 * slot] === ((page << CODE_MODE_BITS) | mode) ? this.codePages[slot]! : null;
   }
 
   fillCode(lin: Lin, mode: number, code: CodePage): void {
     const page = lin >>> 12;
-    this.codeTags[page & 0xff] = (page << CODE_MODE_BITS) | mode;
+    const at = 2 * (page & 0xff);
+    this.codeTags[at] = (page << CODE_MODE_BITS) | mode;
+    this.codeTags[at + 1] = code.compiled.id;
     this.codePages[page & 0xff] = code;
   }
 
@@ -162,7 +170,8 @@ export class Mmu {
       return;
     }
     for (let page = firstPage; page < firstPage + pages; page++) {
-      if (this.codeTags[page & 0xff]! >> CODE_MODE_BITS === page) this.codeTags[page & 0xff] = -1;
+      const at = 2 * (page & 0xff);
+      if (this.codeTags[at]! >> CODE_MODE_BITS === page) this.codeTags[at] = -1;
     }
   }
 

@@ -3,6 +3,8 @@
  * Invariant: a pCPU's TLB contents survive vCPU switches; who must flush is decided by the technique.
  */
 import { CodeCache } from '../machine/code-cache.ts';
+import { Compiler } from '../machine/compiler/compiler.ts';
+import { JUMP_TABLE_BYTES } from '../machine/compiler/layout.ts';
 import { CPU_BLOCK_BYTES } from '../machine/cpu-core.ts';
 import { MachineMemory } from '../machine/memory.ts';
 import { frontTableBytes, Mmu } from '../machine/mmu.ts';
@@ -23,6 +25,10 @@ const NOTHING_MAPPED: PageWalker = {
 /** Table space of one vCPU: two CPU objects (what executes, what the guest sees), and a helper MMU of one entry. */
 const VCPU_TABLE_BYTES = 2 * CPU_BLOCK_BYTES + frontTableBytes(1);
 
+/** Who executes guest code: the interpreter alone, or with hot code compiled. */
+export const ENGINE_NAMES = ['compiled', 'interpreter'] as const;
+export type EngineName = (typeof ENGINE_NAMES)[number];
+
 export class PhysicalMachine {
   readonly preset: MachinePreset;
   readonly memory: MachineMemory;
@@ -34,12 +40,14 @@ export class PhysicalMachine {
    * @param frames machine frames that VMs and VMMs can own
    * @param pcpus number of physical CPUs
    * @param vcpusMax vCPUs that will be created at most (each may need a helper MMU)
+   * @param engine whether hot code is compiled; changes no result
    */
-  constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number) {
+  constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number, engine: EngineName = 'compiled') {
     this.preset = preset;
-    const tableBytes = pcpus * frontTableBytes() + vcpusMax * VCPU_TABLE_BYTES;
+    const tableBytes = pcpus * frontTableBytes() + vcpusMax * VCPU_TABLE_BYTES + JUMP_TABLE_BYTES;
     this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1);
     this.codeCache = new CodeCache(this.memory, preset.timing);
+    if (engine === 'compiled') new Compiler(this.memory, this.codeCache);
     this.mmus = Array.from(
       { length: pcpus },
       () => new Mmu(this.memory, preset.timing, NOTHING_MAPPED, this.codeCache),

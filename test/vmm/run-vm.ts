@@ -9,7 +9,7 @@ import { assertBalanced } from '../../src/host/ledger.ts';
 import { roundRobin } from '../../src/host/sched/index.ts';
 import { makeTopology } from '../../src/host/topology.ts';
 import { type CpuState, newCpuState, saveCpu } from '../../src/machine/cpu-state.ts';
-import { PhysicalMachine } from '../../src/vmm/machine.ts';
+import { type EngineName, PhysicalMachine } from '../../src/vmm/machine.ts';
 import { findPreset } from '../../src/vmm/presets/index.ts';
 import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
 import { findTechnique } from '../../src/vmm/techniques/index.ts';
@@ -25,6 +25,7 @@ export interface RunOptions {
   readonly taggedTlb?: boolean;
   readonly preset?: string;
   readonly seconds?: number;
+  readonly cpuEngine?: EngineName;
 }
 
 export interface RunEnd {
@@ -47,7 +48,7 @@ export function runVm(options: RunOptions): RunEnd {
   const memoryBytes = options.memoryBytes ?? 16 * 2 ** 20;
   const engine = new Engine();
   const trace = new Trace({ keepMax: 0 });
-  const machine = new PhysicalMachine(preset, memoryBytes / 4096 + 4096, 1, 1);
+  const machine = new PhysicalMachine(preset, memoryBytes / 4096 + 4096, 1, 1, options.cpuEngine);
   const vm = new ExecutedVm(0, machine, engine, {
     name: 'vm',
     image: options.image,

@@ -55,20 +55,29 @@ function jumpTo(c: Cpu, target: number): void {
 }
 const near = (i: Insn, target: number): number => (i.width === 32 ? target | 0 : target & 0xffff);
 
-const jumpRelative: Handler = (c, i) => jumpTo(c, near(i, c.eip + i.imm));
+const jumpRelative: Handler = (c, i) => {
+  jumpTo(c, near(i, c.eip + i.imm));
+  c.warm(i);
+};
 const jcc = (cc: number): Handler => {
   const condition = CONDITIONS[cc]!;
   return (c: Cpu, i: Insn) => {
-    if (condition(c)) jumpTo(c, near(i, c.eip + i.imm));
+    if (!condition(c)) return;
+    jumpTo(c, near(i, c.eip + i.imm));
+    c.warm(i);
   };
 };
-const jumpRm: Handler = (c, i) => jumpTo(c, readRm(c, i, i.a, i.width));
+const jumpRm: Handler = (c, i) => {
+  jumpTo(c, readRm(c, i, i.a, i.width));
+  c.warm(i);
+};
 
 function callTo(c: Cpu, i: Insn, target: number): void {
   checkTarget(c, target);
   if (i.width === 32) c.push32(c.eip);
   else c.push16(c.eip);
   c.eip = target;
+  c.warm(i);
 }
 const callRelative: Handler = (c, i) => callTo(c, i, near(i, c.eip + i.imm));
 const callRm: Handler = (c, i) => callTo(c, i, readRm(c, i, i.a, i.width));
@@ -77,6 +86,7 @@ const retAny: Handler = (c, i) => {
   const size = i.width === 32 ? 4 : 2;
   jumpTo(c, c.peekStack(0, size));
   c.addStack(size + (i.imm & 0xffff));
+  c.warm(i);
 };
 const ret: Handler = (c, i) => {
   if (!c.stackFlat || i.width !== 32) {
@@ -86,6 +96,7 @@ const ret: Handler = (c, i) => {
   const esp = c.regs[4]!;
   jumpTo(c, c.read32(esp));
   c.regs[4] = (esp + 4) | 0;
+  c.warm(i);
 };
 
 /** LOOP, LOOPE, LOOPNE, JCXZ: the counter is CX or ECX by address size. */
@@ -97,6 +108,7 @@ const loop =
     const zero = c.flagRes === 0 ? 1 : 0;
     if (counter !== 0 && (wanted === null || zero === wanted)) jumpTo(c, near(i, c.eip + i.imm));
     c.regs[1] = (c.regs[1]! & ~mask) | counter;
+    if (counter !== 0) c.warm(i);
   };
 const jcxz: Handler = (c, i) => {
   if ((c.regs[1]! & i.addressMask) === 0) jumpTo(c, near(i, c.eip + i.imm));
@@ -114,6 +126,7 @@ function softwareInterrupt(c: Cpu, i: Insn, vector: number): void {
   }
   deliver(c, vector, NO_ERROR_CODE, false, true);
   c.suppressTrap();
+  c.warm(i);
 }
 /** INT1 is delivered as a debug exception: the privilege of its gate does not matter (SDM vol 2, INT n). */
 const int1: Handler = (c, i) => {
@@ -128,7 +141,10 @@ const int3: Handler = (c, i) => softwareInterrupt(c, i, VECTOR_BP);
 const into: Handler = (c, i) => {
   if (getOF(c) !== 0) softwareInterrupt(c, i, VECTOR_OF);
 };
-const iret: Handler = (c, i) => interruptReturn(c, i.width === 32);
+const iret: Handler = (c, i) => {
+  interruptReturn(c, i.width === 32);
+  c.warm(i);
+};
 
 // ---------------------------------------------------------------- far transfers
 

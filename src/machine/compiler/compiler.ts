@@ -1,0 +1,367 @@
+/**
+ * The compiler's run time: turns hot code into WebAssembly, enters it, serves its calls, and forgets it when the bytes
+ * it was made from change. The interpreter stays the reference: compiled code executes only what it can complete, and
+ * hands every other instruction back, so both engines give the same registers, memory, counts, cycles and exits.
+ *
+ *   interpreter ── entry instruction ──► run (dispatcher, in WebAssembly) ──► region functions
+ *                                          ▲  interpret(site): one instruction, within the function
+ *                                          └─ slow(site): one instruction before which a function gave up
+ *
+ * Invariants:
+ *   - compiled code runs only in 32-bit flat segments, and only while the instruction TLB's front holds its page;
+ *   - it starts a block only if the budget covers all of it, so it never runs beyond what the interpreter would;
+ *   - a unit is dropped before any instruction executes whose bytes differ from those that it was compiled from;
+ *   - when something is compiled depends on execution counts only, and changes no result.
+ * Modules hold no address of a machine, so machines (and VMs that run the same bytes at the same addresses) share them.
+ */
+import { createHash } from 'node:crypto';
+import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
+import type { Cpu } from '../cpu.ts';
+import type { Handler, Insn } from '../insn.ts';
+import type { MachineMemory } from '../memory.ts';
+import type { Site } from './emitter.ts';
+import { emitRegion, GLOBAL_JUMP_TABLE, LOCALS } from './function.ts';
+import {
+  AT_CODE_TAGS,
+  AT_COUNT,
+  AT_EIP,
+  AT_FIRST,
+  AT_FRONT,
+  AT_FUNCTION,
+  AT_KIND,
+  AT_LEFT,
+  AT_MODE,
+  AT_SECOND,
+  carriesOf,
+  DEFERRED_NONE,
+  JUMP_TABLE_BYTES,
+  jumpSlot,
+  resultOf,
+} from './layout.ts';
+import { findRegion, type Region } from './region.ts';
+import { buildRuntime, type Runtime } from './runtime.ts';
+import { buildModule, I32, type Import, Instance, Module, Table, type WasmTable } from './wasm.ts';
+
+/** Functions that live at once; beyond it everything is forgotten (each module costs the process some 20 kB). */
+const UNITS_MAX = 4096;
+/** Modules kept for machines to share. */
+const MODULES_MAX = 8192;
+/** A page whose compiled code was dropped this often changes too much to be compiled. */
+const KILLS_MAX = 16;
+/** A site that gave up this often gets a function that starts behind it. */
+const SITE_HITS = 64;
+
+const INTERPRETED = 0;
+const CONTINUE = 1;
+const STOP = 2;
+
+/** One compiled region. */
+class Unit implements CompiledUnit {
+  dead = false;
+  readonly index: number;
+  readonly sites: readonly Site[];
+  readonly region: Region;
+  private readonly compiler: Compiler;
+
+  constructor(compiler: Compiler, index: number, sites: readonly Site[], region: Region) {
+    this.compiler = compiler;
+    this.index = index;
+    this.sites = sites;
+    this.region = region;
+  }
+
+  overlaps(page: CodePage, offset: number, count: number): boolean {
+    for (const { start, end } of this.region.blocks) {
+      if (this.region.pages.get(start >>> 12) !== page) continue;
+      const first = start & 0xfff;
+      if (first < offset + count && first + (end - start) > offset) return true;
+    }
+    return false;
+  }
+
+  kill(): void {
+    if (!this.dead) this.compiler.drop(this);
+  }
+}
+
+/** Where the interpreter enters a unit. */
+export interface CompiledEntry {
+  readonly unit: Unit;
+  readonly eip: number;
+  readonly number: number;
+}
+
+const modules = new Map<string, object>();
+
+function moduleOf(bytes: Uint8Array): object {
+  const key = createHash('sha1').update(bytes).digest('base64');
+  let module = modules.get(key);
+  if (module === undefined) {
+    if (modules.size >= MODULES_MAX) modules.clear();
+    module = new Module(bytes);
+    modules.set(key, module);
+  }
+  return module;
+}
+
+const REGION_TYPE = 0;
+const TYPES = [
+  { parameters: [I32, I32], results: [I32] },
+  { parameters: [I32, I32, I32], results: [I32] },
+  { parameters: [I32], results: [I32] },
+] as const;
+
+export class Compiler {
+  private readonly memory: MachineMemory;
+  private readonly words: Int32Array;
+  private readonly table: WasmTable;
+  private readonly jumpTableAt: number;
+  private readonly runtime: Runtime;
+  private readonly units: (Unit | null)[] = [];
+  private free: number[] = [];
+  /** The CPU that is executing compiled code. */
+  private cpu: Cpu | null = null;
+
+  /** @param codeCache whose instructions are compiled; takes JUMP_TABLE_BYTES of table space */
+  constructor(memory: MachineMemory, codeCache: CodeCache) {
+    this.memory = memory;
+    this.words = memory.words32;
+    this.jumpTableAt = memory.reserveTable(JUMP_TABLE_BYTES);
+    this.table = new Table({ element: 'anyfunc', initial: UNITS_MAX, maximum: UNITS_MAX });
+    this.clearJumps();
+    this.runtime = buildRuntime({
+      memory: memory.wasm,
+      table: this.table,
+      jumpTableAt: this.jumpTableAt,
+      slow: (site) => this.slow(site),
+    });
+    codeCache.compiler = this;
+  }
+
+  // ------------------------------------------------------------------ compiling
+
+  /** Compiles what starts at EIP, if that is possible and has not been done. */
+  request(cpu: Cpu): void {
+    if (!cpu.isCompilable()) return;
+    const { eip } = cpu;
+    const page = cpu.mmu.findCode(eip, (cpu.cpl === 3 ? 1 : 0) | 2);
+    const insn = page?.insns[eip & 0xfff];
+    if (insn === undefined || insn.entry?.eip === eip) return;
+    const region = findRegion(cpu, eip);
+    if (region === null) return;
+    if (this.free.length === 0 && this.units.length === UNITS_MAX) this.reset();
+    this.install(region, cpu.cpl === 3);
+  }
+
+  private install(region: Region, isUser: boolean): void {
+    const { body, sites, pages } = emitRegion(region, isUser);
+    const imports: Import[] = [
+      { kind: 'function', name: 'fill', type: 1 },
+      { kind: 'function', name: 'interpret', type: 2 },
+      { kind: 'function', name: 'carries', type: 1 },
+      { kind: 'function', name: 'result', type: 1 },
+      { kind: 'memory', name: 'memory', pages: 1 },
+      { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
+      ...pages.map((_, n): Import => ({ kind: 'global', name: `p${n}` })),
+    ];
+    const bytes = buildModule(TYPES, imports, [{ name: 'region', type: REGION_TYPE, locals: LOCALS, body }]);
+    const values: Record<string, unknown> = {
+      fill: this.fill,
+      interpret: this.interpret,
+      carries: this.runtime.carries,
+      result: this.runtime.result,
+      memory: this.memory.wasm,
+      [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
+    };
+    pages.forEach((page, n) => {
+      values[`p${n}`] = region.pages.get(page)!.compiled.id;
+    });
+    const instance = new Instance(moduleOf(bytes), { m: values });
+    const index = this.free.pop() ?? this.units.length;
+    const unit = new Unit(this, index, sites, region);
+    this.units[index] = unit;
+    this.table.set(index, instance.exports['region']);
+    for (const page of new Set(region.pages.values())) page.compiled.units.push(unit);
+    region.entries.forEach((block, number) => {
+      const insn = block.insns[0]!;
+      if (insn.entry === null) {
+        insn.entry = { unit, eip: block.start, number };
+        insn.run = enterCompiled;
+      }
+      this.setJump(block.start, region.pages.get(block.start >>> 12)!.compiled.id, index, number);
+    });
+  }
+
+  private setJump(eip: number, page: number, index: number, number: number): void {
+    const at = (this.jumpTableAt + jumpSlot(eip)) >> 2;
+    this.words[at] = eip;
+    this.words[at + 1] = page;
+    this.words[at + 2] = index;
+    this.words[at + 3] = number;
+  }
+
+  private clearJumps(): void {
+    // No page has the id 0.
+    this.words.fill(0, this.jumpTableAt >> 2, (this.jumpTableAt + JUMP_TABLE_BYTES) >> 2);
+  }
+
+  /** Forgets a unit. It may be executing: then it returns at its next call. */
+  drop(unit: Unit): void {
+    unit.dead = true;
+    for (const block of unit.region.entries) {
+      const insn = block.insns[0]!;
+      if (insn.entry?.unit === unit) {
+        insn.entry = null;
+        insn.run = insn.plain;
+      }
+      const at = (this.jumpTableAt + jumpSlot(block.start)) >> 2;
+      if (this.words[at] === block.start && this.words[at + 2] === unit.index) this.words[at + 1] = 0;
+    }
+    for (const page of new Set(unit.region.pages.values())) {
+      const { units } = page.compiled;
+      units.splice(units.indexOf(unit), 1);
+      if (++page.compiled.kills >= KILLS_MAX) page.compiled.banned = true;
+    }
+    this.table.set(unit.index, null);
+    this.units[unit.index] = null;
+    this.free.push(unit.index);
+  }
+
+  /** Forgets everything. */
+  reset(): void {
+    for (const unit of this.units) if (unit !== null) this.drop(unit);
+    this.units.length = 0;
+    this.free = [];
+    this.clearJumps();
+  }
+
+  // ------------------------------------------------------------------ running
+
+  /**
+   * Runs compiled code from `entry`, which is at EIP, until it must stop or reaches code that is not compiled.
+   * Returns false, with nothing done, if the dispatcher would not find the entry.
+   */
+  run(cpu: Cpu, { unit, eip, number }: CompiledEntry): boolean {
+    const page = unit.region.pages.get(eip >>> 12)!;
+    if (cpu.mmu.findCode(eip, (cpu.cpl === 3 ? 1 : 0) | 2) !== page) return false;
+    this.setJump(eip, page.compiled.id, unit.index, number);
+    this.cpu = cpu;
+    this.putState(cpu);
+    this.runtime.run(cpu.block);
+    const at = cpu.block >> 2;
+    const { words } = this;
+    cpu.left = words[at + (AT_LEFT >> 2)]!;
+    cpu.count += words[at + (AT_COUNT >> 2)]!;
+    cpu.eip = words[at + (AT_EIP >> 2)]!;
+    this.takeFlags(cpu);
+    cpu.dropCode();
+    return true;
+  }
+
+  private putState(cpu: Cpu): void {
+    const at = cpu.block >> 2;
+    const { words } = this;
+    words[at + (AT_LEFT >> 2)] = cpu.left;
+    words[at + (AT_COUNT >> 2)] = 0;
+    words[at + (AT_KIND >> 2)] = DEFERRED_NONE;
+    words[at + (AT_FIRST >> 2)] = cpu.flagRes;
+    words[at + (AT_SECOND >> 2)] = cpu.flagAux;
+    words[at + (AT_EIP >> 2)] = cpu.eip;
+    words[at + (AT_FRONT >> 2)] = cpu.front << 2;
+    words[at + (AT_CODE_TAGS >> 2)] = cpu.mmu.codeTagsAt;
+    words[at + (AT_MODE >> 2)] = (cpu.cpl === 3 ? 1 : 0) | 2;
+  }
+
+  private takeFlags(cpu: Cpu): void {
+    const at = cpu.block >> 2;
+    const { words } = this;
+    const kind = words[at + (AT_KIND >> 2)]!;
+    const first = words[at + (AT_FIRST >> 2)]!;
+    const second = words[at + (AT_SECOND >> 2)]!;
+    cpu.flagRes = resultOf(kind, first, second);
+    cpu.flagAux = carriesOf(kind, first, second);
+  }
+
+  /** Makes the CPU object stand before the instruction of a site, with nothing charged for it. */
+  private standBefore(cpu: Cpu, site: Site): void {
+    const at = cpu.block >> 2;
+    const { words } = this;
+    const left = words[at + (AT_LEFT >> 2)]!;
+    cpu.left = left + site.cycles;
+    // A budget that does not cover the block went below zero and borrowed one from the count beside it.
+    cpu.count += words[at + (AT_COUNT >> 2)]! - site.count + (left < 0 ? 1 : 0);
+    cpu.eip = site.eip;
+    this.takeFlags(cpu);
+  }
+
+  private readonly fill = (lin: number, access: number, left: number): number =>
+    this.cpu!.fillFront(lin, access & 0xff, access >>> 11, left);
+
+  private readonly interpret = (number: number): number => {
+    const cpu = this.cpu!;
+    const { words } = this;
+    const at = cpu.block >> 2;
+    const unit = this.units[words[at + (AT_FUNCTION >> 2)]!]!;
+    const site = unit.sites[number]!;
+    const { insn } = site;
+    this.standBefore(cpu, site);
+    const page = unit.region.pages.get(site.eip >>> 12)!;
+    cpu.enterPage(site.eip, page);
+    const { segFlat } = cpu;
+    cpu.executePlain(insn);
+    if (cpu.mustStop()) {
+      this.putState(cpu);
+      return STOP;
+    }
+    const left = cpu.left - (site.cycles - insn.cycles);
+    if (
+      left >= 0 &&
+      !unit.dead &&
+      cpu.eip === ((site.eip + insn.length) | 0) &&
+      cpu.segFlat === segFlat &&
+      cpu.isInPage(page)
+    ) {
+      words[at + (AT_LEFT >> 2)] = left;
+      words[at + (AT_COUNT >> 2)] = site.count - 1;
+      words[at + (AT_KIND >> 2)] = DEFERRED_NONE;
+      words[at + (AT_FIRST >> 2)] = cpu.flagRes;
+      words[at + (AT_SECOND >> 2)] = cpu.flagAux;
+      return INTERPRETED;
+    }
+    this.putState(cpu);
+    return cpu.isCompilable() ? CONTINUE : STOP;
+  };
+
+  /** A function gave up before the instruction of a site: executes that. Returns 0 to go on at EIP. */
+  private slow(number: number): number {
+    const cpu = this.cpu!;
+    const unit = this.units[this.words[(cpu.block + AT_FUNCTION) >> 2]!]!;
+    const site = unit.sites[number - 1]!;
+    this.standBefore(cpu, site);
+    if (cpu.left > 0) {
+      cpu.enterPage(site.eip, unit.region.pages.get(site.eip >>> 12)!);
+      cpu.executePlain(site.insn);
+    }
+    const stop = cpu.mustStop() || !cpu.isCompilable();
+    if (!stop && ++site.hits === SITE_HITS) {
+      site.hits = 0;
+      this.request(cpu);
+    }
+    this.putState(cpu);
+    return stop ? 1 : 0;
+  }
+}
+
+/** Handler of an instruction at which compiled code can be entered. */
+const enterCompiled: Handler = (cpu: Cpu, insn: Insn) => {
+  const eip = (cpu.eip - insn.length) | 0;
+  const entry = insn.entry!;
+  // An instruction whose fetch used the budget up is executed all the same, and then nothing more.
+  if (entry.eip === eip && cpu.left > 0 && cpu.isCompilable()) {
+    cpu.eip = eip;
+    cpu.unretire(insn);
+    if (cpu.codeCache.compiler!.run(cpu, entry)) return;
+    cpu.retire(insn);
+  }
+  insn.plain(cpu, insn);
+};

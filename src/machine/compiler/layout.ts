@@ -1,0 +1,65 @@
+/**
+ * What compiled code and TypeScript agree on: the words of a CPU's block in machine memory, the deferred forms of the
+ * arithmetic flags, and the results by which compiled code returns.
+ * Invariant: the block holds the whole state of the CPU whenever compiled code calls out or returns.
+ */
+import { AUX_CARRIES } from '../flags.ts';
+
+/** Byte offsets in a CPU's block. The general registers are at 0. */
+export const AT_LEFT = 40; // i64 together with AT_COUNT: cycles left (low half)
+export const AT_COUNT = 44; // instructions retired since compiled code was entered
+export const AT_KIND = 48; // deferred flags: operation
+export const AT_FIRST = 52; // and its operands
+export const AT_SECOND = 56;
+export const AT_EIP = 60;
+export const AT_FRONT = 64; // byte address of the front-table bank in force
+export const AT_CODE_TAGS = 68; // byte address of the MMU's code tags
+export const AT_MODE = 72; // bits of a code tag below the page number
+export const AT_FUNCTION = 76; // table index of the function that runs
+
+/** Deferred flags: the operation whose operands are kept. DEFERRED_NONE: result and carry vector as in flags.ts. */
+export const DEFERRED_NONE = 0;
+export const DEFERRED_ADD = 1; // 1, 2, 3: 32, 16, 8 bits
+export const DEFERRED_SUB = 4;
+export const DEFERRED_INC = 7; // second operand: the carry that stays, in bit 31
+export const DEFERRED_DEC = 10;
+
+/** By deferred kind: how far the top bit of its width is from bit 31. */
+export const shiftOf = (kind: number): number => ((kind - 1) % 3 === 0 ? 0 : (kind - 1) % 3 === 1 ? 16 : 24);
+
+/** flagRes of a deferred operation. */
+export function resultOf(kind: number, first: number, second: number): number {
+  if (kind === DEFERRED_NONE) return first;
+  const up = shiftOf(kind);
+  const operand = kind >= DEFERRED_INC ? 1 : second;
+  const isSub = kind >= DEFERRED_DEC || (kind >= DEFERRED_SUB && kind < DEFERRED_INC);
+  return ((isSub ? first - operand : first + operand) << up) >> up;
+}
+
+/** flagAux of a deferred operation. */
+export function carriesOf(kind: number, first: number, second: number): number {
+  if (kind === DEFERRED_NONE) return second;
+  const up = shiftOf(kind);
+  const step = kind >= DEFERRED_INC;
+  const b = step ? 1 : second;
+  const isSub = kind >= DEFERRED_DEC || (kind >= DEFERRED_SUB && kind < DEFERRED_INC);
+  const r = isSub ? (first - b) | 0 : (first + b) | 0;
+  const carries = isSub ? (~first & b) | ((~first | b) & r) : (first & b) | ((first | b) & ~r);
+  const top = carries << up;
+  if (!step) return (top & AUX_CARRIES & 0xc0000000) | (carries & 8);
+  const overflow = (top ^ (top << 1)) & 0x80000000;
+  return second | ((second ^ overflow) >>> 1) | (carries & 8);
+}
+
+/** What a compiled function returns: 0 = go on at EIP; above = site number plus one; below = back to TypeScript. */
+export const GO_ON = 0;
+export const LEAVE = -1;
+
+/** Entries of the jump table by which compiled code finds compiled code, and the bytes of each. */
+export const JUMP_ENTRIES = 4096;
+/** Words of an entry: linear address, id of the decoded page, table index of the function, entry number in it. */
+export const JUMP_ENTRY_BYTES = 16;
+export const JUMP_TABLE_BYTES = JUMP_ENTRIES * JUMP_ENTRY_BYTES;
+
+/** Byte offset of the entry of a linear address in the jump table. */
+export const jumpSlot = (eip: number): number => ((eip ^ (eip >>> 10)) & (JUMP_ENTRIES - 1)) * JUMP_ENTRY_BYTES;

@@ -1,0 +1,253 @@
+/**
+ * The part of the compiler's run time that is WebAssembly itself: the dispatcher, which goes from one compiled function
+ * to the next, and the computation of deferred flags.
+ * Invariant: the dispatcher calls a function only if the code tag and the jump table both name its page.
+ */
+import { L_BLOCK } from './emitter.ts';
+import { GLOBAL_JUMP_TABLE, pushCodeTag, pushJumpSlot } from './function.ts';
+import {
+  AT_CODE_TAGS,
+  AT_EIP,
+  AT_FUNCTION,
+  DEFERRED_DEC,
+  DEFERRED_INC,
+  DEFERRED_NONE,
+  DEFERRED_SUB,
+} from './layout.ts';
+import { Body, buildModule, I32, Instance, LOAD32, Module, OP, STORE32, type WasmTable } from './wasm.ts';
+
+export interface Runtime {
+  /** Runs compiled code from the EIP in a CPU's block until something must be decided in TypeScript. */
+  readonly run: (block: number) => number;
+  /** layout.ts: carriesOf and resultOf. */
+  readonly carries: unknown;
+  readonly result: unknown;
+}
+
+interface RuntimeImports {
+  readonly memory: object;
+  readonly table: WasmTable;
+  readonly jumpTableAt: number;
+  readonly slow: (site: number) => number;
+}
+
+const CALL_SLOW = 0;
+const L_EIP = 1;
+const L_SLOT = 2;
+const L_TAG = 3;
+const L_RESULT = 4;
+
+function dispatcher(): Body {
+  const body = new Body();
+  body.loop();
+  body.get(L_BLOCK);
+  body.memory(LOAD32, AT_EIP);
+  body.set(L_EIP);
+  // The code tag of EIP's page.
+  body.get(L_BLOCK);
+  body.memory(LOAD32, AT_CODE_TAGS);
+  body.get(L_EIP);
+  body.with(9, OP.i32shrU);
+  body.with(0x7f8, OP.i32and);
+  body.op(OP.i32add);
+  body.tee(L_TAG);
+  body.memory(LOAD32, 0);
+  pushCodeTag(body, L_EIP);
+  body.op(OP.i32ne);
+  leaveIf(body);
+  // The jump table's entry for EIP in that page.
+  pushJumpSlot(body, L_EIP);
+  body.tee(L_SLOT);
+  body.memory(LOAD32, 0);
+  body.get(L_EIP);
+  body.op(OP.i32ne);
+  leaveIf(body);
+  body.get(L_SLOT);
+  body.memory(LOAD32, 4);
+  body.get(L_TAG);
+  body.memory(LOAD32, 4);
+  body.op(OP.i32ne);
+  leaveIf(body);
+
+  body.get(L_BLOCK);
+  body.get(L_SLOT);
+  body.memory(LOAD32, 8);
+  body.memory(STORE32, AT_FUNCTION);
+  body.get(L_BLOCK);
+  body.get(L_SLOT);
+  body.memory(LOAD32, 12);
+  body.get(L_SLOT);
+  body.memory(LOAD32, 8);
+  body.callIndirect(0);
+  body.tee(L_RESULT);
+  body.op(OP.i32eqz);
+  body.brIf(0);
+  body.get(L_RESULT);
+  body.with(0, OP.i32ltS);
+  leaveIf(body);
+  body.get(L_RESULT);
+  body.call(CALL_SLOW);
+  body.op(OP.i32eqz);
+  body.brIf(0);
+  body.end();
+  body.i32(0);
+  return body;
+}
+
+function leaveIf(body: Body): void {
+  body.if();
+  body.i32(0);
+  body.op(OP.return);
+  body.end();
+}
+
+const KIND = 0;
+const FIRST = 1;
+const SECOND = 2;
+const UP = 3;
+const OPERAND = 4;
+const IS_SUB = 5;
+const RESULT = 6;
+const TOP = 7;
+
+/** What both flag functions begin with: UP, OPERAND, IS_SUB and RESULT (at its own width, not shifted). */
+function decompose(body: Body): void {
+  // 32, 16, 8 bits are kind 1, 2, 3 modulo 3: shifts 0, 16, 24 are bytes of a constant.
+  body.i32(0x181000);
+  body.get(KIND);
+  body.with(1, OP.i32sub);
+  body.with(3, REM_U);
+  body.with(3, OP.i32shl);
+  body.op(OP.i32shrU);
+  body.with(0xff, OP.i32and);
+  body.set(UP);
+  body.i32(1);
+  body.get(SECOND);
+  body.get(KIND);
+  body.with(DEFERRED_INC, OP.i32geU);
+  body.op(OP.select);
+  body.set(OPERAND);
+  body.get(KIND);
+  body.with(DEFERRED_DEC, OP.i32geU);
+  body.get(KIND);
+  body.with(DEFERRED_SUB, OP.i32sub);
+  body.with(DEFERRED_INC - DEFERRED_SUB, OP.i32ltU);
+  body.op(OP.i32or);
+  body.set(IS_SUB);
+  body.get(FIRST);
+  body.get(OPERAND);
+  body.op(OP.i32sub);
+  body.get(FIRST);
+  body.get(OPERAND);
+  body.op(OP.i32add);
+  body.get(IS_SUB);
+  body.op(OP.select);
+  body.set(RESULT);
+}
+const REM_U = 0x70;
+
+function returnIfExplicit(body: Body, local: number): void {
+  body.get(KIND);
+  body.with(DEFERRED_NONE, OP.i32eq);
+  body.if();
+  body.get(local);
+  body.op(OP.return);
+  body.end();
+}
+
+function resultFunction(): Body {
+  const body = new Body();
+  returnIfExplicit(body, FIRST);
+  decompose(body);
+  body.get(RESULT);
+  body.get(UP);
+  body.op(OP.i32shl);
+  body.get(UP);
+  body.op(OP.i32shrS);
+  return body;
+}
+
+function carriesFunction(): Body {
+  const body = new Body();
+  returnIfExplicit(body, SECOND);
+  decompose(body);
+  // (a & b) | ((a | b) & r) with a and r complemented for additions' r and subtractions' a.
+  const a = (): void => {
+    body.get(FIRST);
+    body.i32(0);
+    body.get(IS_SUB);
+    body.op(OP.i32sub);
+    body.op(OP.i32xor);
+  };
+  a();
+  body.get(OPERAND);
+  body.op(OP.i32and);
+  a();
+  body.get(OPERAND);
+  body.op(OP.i32or);
+  body.get(RESULT);
+  body.get(IS_SUB);
+  body.with(1, OP.i32sub);
+  body.op(OP.i32xor);
+  body.op(OP.i32and);
+  body.op(OP.i32or);
+  body.set(RESULT);
+  body.get(RESULT);
+  body.get(UP);
+  body.op(OP.i32shl);
+  body.set(TOP);
+  body.get(KIND);
+  body.with(DEFERRED_INC, OP.i32ltU);
+  body.if(I32);
+  body.get(TOP);
+  body.with(0xc0000000 | 0, OP.i32and);
+  body.else();
+  // The carry in SECOND stays; overflow says how the carry below the top differs from it.
+  body.get(SECOND);
+  body.get(SECOND);
+  body.get(TOP);
+  body.get(TOP);
+  body.with(1, OP.i32shl);
+  body.op(OP.i32xor);
+  body.with(0x80000000 | 0, OP.i32and);
+  body.op(OP.i32xor);
+  body.with(1, OP.i32shrU);
+  body.op(OP.i32or);
+  body.end();
+  body.get(RESULT);
+  body.with(8, OP.i32and);
+  body.op(OP.i32or);
+  return body;
+}
+
+const TYPES = [
+  { parameters: [I32, I32], results: [I32] },
+  { parameters: [I32, I32, I32], results: [I32] },
+  { parameters: [I32], results: [I32] },
+] as const;
+
+/** Builds the run time of one machine. */
+export function buildRuntime({ memory, table, jumpTableAt, slow }: RuntimeImports): Runtime {
+  const bytes = buildModule(
+    TYPES,
+    [
+      { kind: 'function', name: 'slow', type: 2 },
+      { kind: 'memory', name: 'memory', pages: 1 },
+      { kind: 'table', name: 'table' },
+      { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
+    ],
+    [
+      { name: 'run', type: 2, locals: [[4, I32]], body: dispatcher() },
+      { name: 'carries', type: 1, locals: [[5, I32]], body: carriesFunction() },
+      { name: 'result', type: 1, locals: [[5, I32]], body: resultFunction() },
+    ],
+  );
+  const { exports } = new Instance(new Module(bytes), {
+    m: { slow, memory, table, [`g${GLOBAL_JUMP_TABLE}`]: jumpTableAt },
+  });
+  return {
+    run: exports['run'] as (block: number) => number,
+    carries: exports['carries'],
+    result: exports['result'],
+  };
+}
