@@ -16,6 +16,8 @@ export const INSN_BYTES_MAX = 15;
 /** Bounds of what is kept; beyond either everything is forgotten and decoded again, which costs no simulated time. */
 const FRAMES_MAX = 2048;
 const INSNS_MAX = 2 ** 18;
+/** Low enough that a loop of a few microseconds is compiled, high enough that code which runs once is not. */
+const HOT_AFTER = 500;
 /** Instructions that can reach into one frame: 14 first bytes, two code sizes, and a few stale ones. */
 const STRADDLERS_MAX = 64;
 
@@ -65,6 +67,8 @@ export class CodeCache {
   readonly mmus: Mmu[] = [];
   /** Compiles hot code; null: everything is interpreted. */
   compiler: Compiler | null = null;
+  /** Transfers of control by one instruction before their target is compiled. */
+  hotAfter = HOT_AFTER;
   private readonly frames = new Map<Mfn, FrameCode>();
   /** Instructions remembered since everything was last forgotten. */
   private remembered = 0;

@@ -40,9 +40,6 @@ import { TLB_USER } from './tlb.ts';
 
 const BUDGET_MAX: Cycles = 2 ** 30;
 
-/** Transfers of control by one instruction before their target is compiled. */
-const HEAT_MAX = 500;
-
 /** segFlat bits of reads and writes through ES, SS and DS. */
 const FLAT_SEGMENTS = 0x0d0d;
 
@@ -279,7 +276,7 @@ export class Cpu extends CpuCore {
 
   /** An instruction transferred control to EIP: asks for compiled code there when it has done so often enough. */
   warm(insn: Insn): void {
-    if (++insn.heat < HEAT_MAX) return;
+    if (++insn.heat < this.codeCache.hotAfter) return;
     insn.heat = 0;
     this.codeCache.compiler?.request(this);
   }
