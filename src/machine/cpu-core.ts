@@ -37,6 +37,11 @@ export type CpuidLeaves = Readonly<Record<number, readonly [number, number, numb
 
 /** Bytes of one CPU's block, for sizing MachineMemory's table frames. */
 export const CPU_BLOCK_BYTES = 256;
+/** Where the hidden and visible parts of the segment registers lie in the block: eight words each. */
+export const BLOCK_SELECTORS = 128;
+export const BLOCK_BASES = 160;
+export const BLOCK_LIMITS = 192;
+export const BLOCK_ATTRIBUTES = 224;
 /** The eight general registers and the one that is always zero. */
 const REGISTERS = 9;
 
@@ -53,12 +58,12 @@ export class CpuCore implements PagingRegisters {
   systemFlags = 0;
 
   // Segment registers es cs ss ds fs gs, then LDTR and TR: visible selector and hidden descriptor (SDM vol 3, 3.4.3).
-  readonly segSelector = new Int32Array(8);
-  readonly segBase = new Int32Array(8);
+  readonly segSelector: Int32Array;
+  readonly segBase: Int32Array;
   /** Limit in bytes, unsigned value kept as int32. */
-  readonly segLimit = new Int32Array(8);
+  readonly segLimit: Int32Array;
   /** Descriptor bits 8-23 of the high word shifted down: type, S, DPL, P, AVL, D/B, G. 0 = unusable. */
-  readonly segAttributes = new Int32Array(8);
+  readonly segAttributes: Int32Array;
   /** Bit s: segment s is flat and readable; bit 8+s: flat and writable. Such accesses skip the segment checks. */
   segFlat = 0;
   cpl = 0;
@@ -134,6 +139,10 @@ export class CpuCore implements PagingRegisters {
     this.regs = new Int32Array(buffer, this.block, REGISTERS);
     this.regs16 = new Uint16Array(buffer, this.block, 2 * REGISTERS);
     this.regs8 = new Uint8Array(buffer, this.block, 4 * REGISTERS);
+    this.segSelector = new Int32Array(buffer, this.block + BLOCK_SELECTORS, 8);
+    this.segBase = new Int32Array(buffer, this.block + BLOCK_BASES, 8);
+    this.segLimit = new Int32Array(buffer, this.block + BLOCK_LIMITS, 8);
+    this.segAttributes = new Int32Array(buffer, this.block + BLOCK_ATTRIBUTES, 8);
     this.bytes = memory.bytes;
     this.words16 = memory.words16;
     this.words32 = memory.words32;

@@ -27,6 +27,9 @@ const CODE_MODE_BITS = 2;
 /** Slots of the code front, each a tag and an id. */
 const CODE_TAG_BYTES = 256 * 8;
 
+/** Slot of a linear page number in the code front: user and kernel pages must not meet at the usual addresses. */
+export const codeSlot = (page: number): number => (page ^ (page >>> 6)) & 0xff;
+
 /** Entries of one bank, unless told. */
 export const FRONT_ENTRIES = 1024;
 
@@ -114,10 +117,10 @@ export class Mmu {
     this.dtlb.flushAll();
   }
 
-  /** INVLPG. */
-  invalidatePage(lin: Lin): void {
-    this.itlb.invalidatePage(lin >>> 12, this.asid);
+  /** INVLPG. Returns whether a translation of instructions went away. */
+  invalidatePage(lin: Lin): boolean {
     this.dtlb.invalidatePage(lin >>> 12, this.asid);
+    return this.itlb.invalidatePage(lin >>> 12, this.asid);
   }
 
   /** Enters a page that the data TLB holds into the front table of one privilege. */
@@ -138,16 +141,16 @@ export class Mmu {
   /** The decoded page that the instruction TLB holds for `lin`, if the front knows it. `mode`: privilege, code size. */
   findCode(lin: Lin, mode: number): CodePage | null {
     const page = lin >>> 12;
-    const slot = page & 0xff;
+    const slot = codeSlot(page);
     return this.codeTags[2 * slot] === ((page << CODE_MODE_BITS) | mode) ? this.codePages[slot]! : null;
   }
 
   fillCode(lin: Lin, mode: number, code: CodePage): void {
     const page = lin >>> 12;
-    const at = 2 * (page & 0xff);
+    const at = 2 * codeSlot(page);
     this.codeTags[at] = (page << CODE_MODE_BITS) | mode;
     this.codeTags[at + 1] = code.compiled.id;
-    this.codePages[page & 0xff] = code;
+    this.codePages[codeSlot(page)] = code;
   }
 
   private dropData(firstPage: number, pages: number): void {
@@ -170,7 +173,7 @@ export class Mmu {
       return;
     }
     for (let page = firstPage; page < firstPage + pages; page++) {
-      const at = 2 * (page & 0xff);
+      const at = 2 * codeSlot(page);
       if (this.codeTags[at]! >> CODE_MODE_BITS === page) this.codeTags[at] = -1;
     }
   }

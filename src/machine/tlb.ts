@@ -163,12 +163,13 @@ export class Tlb {
     array.set(slot, key, asid, isLarge ? frame - (page & 0x3ff) : frame, flags);
   }
 
-  /** Drops the translation of one page (INVLPG), small or large, global or not. */
-  invalidatePage(page: number, asid: number): void {
+  /** Drops the translation of one page (INVLPG), small or large, global or not. Returns whether there was one. */
+  invalidatePage(page: number, asid: number): boolean {
     const s = this.small.find(page, asid);
     if (s >= 0) this.drop(this.small, s);
     const l = this.large.find(page >>> 10, asid);
     if (l >= 0) this.drop(this.large, l);
+    return s >= 0 || l >= 0;
   }
 
   /** Drops every non-global entry of one address space (MOV to CR3), or with `globalToo` all of it. */

@@ -17,21 +17,29 @@
 import { createHash } from 'node:crypto';
 import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
-import type { Handler, Insn } from '../insn.ts';
+import { type Handler, type Insn, SEG_FS, SEG_GS } from '../insn.ts';
 import type { MachineMemory } from '../memory.ts';
+import { updateFlat } from '../segments.ts';
 import type { Site } from './emitter.ts';
 import { emitRegion, GLOBAL_JUMP_TABLE, LOCALS } from './function.ts';
 import {
   AT_CODE_TAGS,
   AT_COUNT,
+  AT_CPL,
   AT_EIP,
   AT_FIRST,
   AT_FRONT,
   AT_FUNCTION,
+  AT_GDT_BASE,
+  AT_GDT_LIMIT,
+  AT_GUARDED,
   AT_KIND,
   AT_LEFT,
   AT_MODE,
   AT_SECOND,
+  AT_SEGMENTS,
+  AT_SYSTEM_FLAGS,
+  AT_SYSTEM_FRONT,
   carriesOf,
   DEFERRED_NONE,
   JUMP_TABLE_BYTES,
@@ -253,8 +261,9 @@ export class Compiler {
     cpu.left = words[at + (AT_LEFT >> 2)]!;
     cpu.count += words[at + (AT_COUNT >> 2)]!;
     cpu.eip = words[at + (AT_EIP >> 2)]!;
-    this.takeFlags(cpu);
+    this.takeState(cpu);
     cpu.dropCode();
+    if (!cpu.mustStop()) this.warmTarget(cpu);
     return true;
   }
 
@@ -270,16 +279,46 @@ export class Compiler {
     words[at + (AT_FRONT >> 2)] = cpu.front << 2;
     words[at + (AT_CODE_TAGS >> 2)] = cpu.mmu.codeTagsAt;
     words[at + (AT_MODE >> 2)] = (cpu.cpl === 3 ? 1 : 0) | 2;
+    words[at + (AT_SYSTEM_FRONT >> 2)] = cpu.mmu.kernelBank << 2;
+    words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
+    words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
+    words[at + (AT_CPL >> 2)] = cpu.cpl;
+    words[at + (AT_GUARDED >> 2)] = cpu.observeSensitive ? 1 : 0;
+    words[at + (AT_SEGMENTS >> 2)] = 0;
+    words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
   }
 
-  private takeFlags(cpu: Cpu): void {
+  /** Takes over what compiled code keeps in another form: flags, and which segments are flat. */
+  private takeState(cpu: Cpu): void {
     const at = cpu.block >> 2;
     const { words } = this;
+    cpu.systemFlags = words[at + (AT_SYSTEM_FLAGS >> 2)]!;
+    if (words[at + (AT_SEGMENTS >> 2)] !== 0) {
+      words[at + (AT_SEGMENTS >> 2)] = 0;
+      updateFlat(cpu, SEG_FS);
+      updateFlat(cpu, SEG_GS);
+    }
     const kind = words[at + (AT_KIND >> 2)]!;
     const first = words[at + (AT_FIRST >> 2)]!;
     const second = words[at + (AT_SECOND >> 2)]!;
     cpu.flagRes = resultOf(kind, first, second);
     cpu.flagAux = carriesOf(kind, first, second);
+  }
+
+  /** Control left a function at `site` and is at EIP: when that happens often, there should be a function for it. */
+  private warm(cpu: Cpu, site: Site): void {
+    if (++site.hits < SITE_HITS) return;
+    site.hits = 0;
+    this.request(cpu);
+  }
+
+  /** Compiled code went to EIP, where there is none: when that happens often, there should be some. */
+  private warmTarget(cpu: Cpu): void {
+    const page = cpu.mmu.findCode(cpu.eip, (cpu.cpl === 3 ? 1 : 0) | 2);
+    const insn = page?.insns[cpu.eip & 0xfff];
+    if (insn === undefined || ++insn.missed < SITE_HITS) return;
+    insn.missed = 0;
+    this.request(cpu);
   }
 
   /** Makes the CPU object stand before the instruction of a site, with nothing charged for it. */
@@ -291,7 +330,7 @@ export class Compiler {
     // A budget that does not cover the block went below zero and borrowed one from the count beside it.
     cpu.count += words[at + (AT_COUNT >> 2)]! - site.count + (left < 0 ? 1 : 0);
     cpu.eip = site.eip;
-    this.takeFlags(cpu);
+    this.takeState(cpu);
   }
 
   private readonly fill = (lin: number, access: number, left: number): number =>
@@ -323,13 +362,24 @@ export class Compiler {
     ) {
       words[at + (AT_LEFT >> 2)] = left;
       words[at + (AT_COUNT >> 2)] = site.count - 1;
-      words[at + (AT_KIND >> 2)] = DEFERRED_NONE;
-      words[at + (AT_FIRST >> 2)] = cpu.flagRes;
-      words[at + (AT_SECOND >> 2)] = cpu.flagAux;
+      words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
+      words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
+      words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
+      // An instruction without flags leaves them in their deferred form, which the function knows.
+      if (!site.keepsFlags) {
+        words[at + (AT_KIND >> 2)] = DEFERRED_NONE;
+        words[at + (AT_FIRST >> 2)] = cpu.flagRes;
+        words[at + (AT_SECOND >> 2)] = cpu.flagAux;
+      }
       return INTERPRETED;
     }
+    if (!cpu.isCompilable()) {
+      this.putState(cpu);
+      return STOP;
+    }
+    this.warm(cpu, site);
     this.putState(cpu);
-    return cpu.isCompilable() ? CONTINUE : STOP;
+    return CONTINUE;
   };
 
   /** A function gave up before the instruction of a site: executes that. Returns 0 to go on at EIP. */
@@ -343,10 +393,7 @@ export class Compiler {
       cpu.executePlain(site.insn);
     }
     const stop = cpu.mustStop() || !cpu.isCompilable();
-    if (!stop && ++site.hits === SITE_HITS) {
-      site.hits = 0;
-      this.request(cpu);
-    }
+    if (!stop) this.warm(cpu, site);
     this.putState(cpu);
     return stop ? 1 : 0;
   }

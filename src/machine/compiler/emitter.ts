@@ -8,6 +8,7 @@
  */
 import { assert } from '../../core/errors.ts';
 import type { Insn } from '../insn.ts';
+import { codeSlot } from '../mmu.ts';
 import {
   AT_CODE_TAGS,
   AT_COUNT,
@@ -68,6 +69,8 @@ export interface Site {
   /** Cycles and instructions charged for it and what follows in its block. */
   readonly cycles: number;
   readonly count: number;
+  /** The instruction neither reads nor writes arithmetic flags. */
+  readonly keepsFlags: boolean;
   /** How often it was taken; the compiler starts a region behind hot ones. */
   hits: number;
 }
@@ -78,6 +81,13 @@ const NARROW_STORE: Readonly<Record<number, number>> = { 8: STORE8, 16: STORE16,
 /** Index of the width in the deferred kinds: 32, 16, 8. */
 const widthIndex = (width: number): number => (width === 32 ? 0 : width === 16 ? 1 : 2);
 const extendOp = (width: number): number => (width === 16 ? OP.i32extend16S : OP.i32extend8S);
+
+const KEEPS_FLAGS = new Set(
+  'MOV PUSH POP PUSHA POPA PUSHF MOVS STOS LODS CLI STI CLD STD INVLPG ENTER XLAT'.split(' '),
+);
+
+/** The interpreter executes it without touching the arithmetic flags, whatever its form. */
+export const keepsFlags = (insn: Insn): boolean => KEEPS_FLAGS.has(insn.row.mnemonic);
 
 export class Emitter {
   readonly body = new Body();
@@ -194,6 +204,7 @@ export class Emitter {
         eip: this.insnEip,
         cycles: this.restCycles,
         count: this.restCount,
+        keepsFlags: keepsFlags(this.insn!),
         hits: 0,
       });
     }
@@ -228,7 +239,7 @@ export class Emitter {
     body.op(OP.return);
     this.close();
     this.loadState();
-    this.flags = DEFERRED_NONE;
+    if (!keepsFlags(this.insn!)) this.flags = DEFERRED_NONE;
   }
 
   /** Charges a block; leaves by the site of its first instruction if the budget does not cover it. */
@@ -252,13 +263,13 @@ export class Emitter {
     body.get(L_BLOCK);
     body.memory(LOAD32, AT_CODE_TAGS);
     body.tee(L_ENTRY);
-    body.memory(LOAD32, (page & 0xff) * 8);
+    body.memory(LOAD32, codeSlot(page) * 8);
     body.get(L_BLOCK);
     body.memory(LOAD32, AT_MODE);
     body.with(page << 2, OP.i32or);
     body.op(OP.i32ne);
     body.get(L_ENTRY);
-    body.memory(LOAD32, (page & 0xff) * 8 + 4);
+    body.memory(LOAD32, codeSlot(page) * 8 + 4);
     body.global(pageGlobal);
     body.op(OP.i32ne);
     body.op(OP.i32or);
@@ -375,6 +386,25 @@ export class Emitter {
     this.body.op(OP.i32add);
     value();
     this.body.memory(NARROW_STORE[width]!, 0);
+  }
+
+  /** Pushes the 32-bit word `offset` bytes into the last access(). */
+  loadAt(offset: number): void {
+    this.body.get(L_ADDRESS);
+    this.body.get(L_ENTRY);
+    this.body.memory(LOAD32, 8);
+    this.body.op(OP.i32add);
+    this.body.memory(LOAD32, offset);
+  }
+
+  /** Stores what `value` pushes as a 32-bit word `offset` bytes into the last access(). */
+  storeAt(offset: number, value: () => void): void {
+    this.body.get(L_ADDRESS);
+    this.body.get(L_ENTRY);
+    this.body.memory(LOAD32, 8);
+    this.body.op(OP.i32add);
+    value();
+    this.body.memory(STORE32, offset);
   }
 
   /** Pushes the linear address of the last access(). */

@@ -258,9 +258,7 @@ class RegionEmitter {
     // Byte address of the code tag, then of the jump-table entry.
     body.get(L_BLOCK);
     body.memory(LOAD32, AT_CODE_TAGS);
-    body.get(L_EIP);
-    body.with(9, OP.i32shrU);
-    body.with(0x7f8, OP.i32and);
+    pushCodeSlot(body, L_EIP);
     body.op(OP.i32add);
     body.set(L_OTHER);
     pushJumpSlot(body, L_EIP);
@@ -299,12 +297,23 @@ class RegionEmitter {
 export function pushJumpSlot(body: Body, local: number): void {
   body.get(local);
   body.get(local);
-  body.with(10, OP.i32shrU);
+  body.with(12, OP.i32shrU);
   body.op(OP.i32xor);
   body.with(JUMP_ENTRIES - 1, OP.i32and);
   body.with(JUMP_ENTRY_BYTES, OP.i32mul);
   body.global(GLOBAL_JUMP_TABLE);
   body.op(OP.i32add);
+}
+
+/** Pushes the byte offset of the code tag of the page of the address in a local (mmu.ts: codeSlot). */
+export function pushCodeSlot(body: Body, local: number): void {
+  body.get(local);
+  body.with(12, OP.i32shrU);
+  body.get(local);
+  body.with(18, OP.i32shrU);
+  body.op(OP.i32xor);
+  body.with(0xff, OP.i32and);
+  body.with(3, OP.i32shl);
 }
 
 /** Pushes the code tag that the address in a local must have. */

@@ -16,6 +16,13 @@ export const AT_FRONT = 64; // byte address of the front-table bank in force
 export const AT_CODE_TAGS = 68; // byte address of the MMU's code tags
 export const AT_MODE = 72; // bits of a code tag below the page number
 export const AT_FUNCTION = 76; // table index of the function that runs
+export const AT_SYSTEM_FRONT = 80; // byte address of the front-table bank of rings 0-2
+export const AT_GDT_BASE = 84;
+export const AT_GDT_LIMIT = 88;
+export const AT_CPL = 92;
+export const AT_GUARDED = 96; // not 0: instructions with a guard must ask it
+export const AT_SEGMENTS = 100; // not 0: FS or GS was loaded
+export const AT_SYSTEM_FLAGS = 104; // EFLAGS without the arithmetic flags
 
 /** Deferred flags: the operation whose operands are kept. DEFERRED_NONE: result and carry vector as in flags.ts. */
 export const DEFERRED_NONE = 0;
@@ -56,10 +63,10 @@ export const GO_ON = 0;
 export const LEAVE = -1;
 
 /** Entries of the jump table by which compiled code finds compiled code, and the bytes of each. */
-export const JUMP_ENTRIES = 4096;
+export const JUMP_ENTRIES = 16384;
 /** Words of an entry: linear address, id of the decoded page, table index of the function, entry number in it. */
 export const JUMP_ENTRY_BYTES = 16;
 export const JUMP_TABLE_BYTES = JUMP_ENTRIES * JUMP_ENTRY_BYTES;
 
 /** Byte offset of the entry of a linear address in the jump table. */
-export const jumpSlot = (eip: number): number => ((eip ^ (eip >>> 10)) & (JUMP_ENTRIES - 1)) * JUMP_ENTRY_BYTES;
+export const jumpSlot = (eip: number): number => ((eip ^ (eip >>> 12)) & (JUMP_ENTRIES - 1)) * JUMP_ENTRY_BYTES;

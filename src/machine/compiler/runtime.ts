@@ -4,7 +4,7 @@
  * Invariant: the dispatcher calls a function only if the code tag and the jump table both name its page.
  */
 import { L_BLOCK } from './emitter.ts';
-import { GLOBAL_JUMP_TABLE, pushCodeTag, pushJumpSlot } from './function.ts';
+import { GLOBAL_JUMP_TABLE, pushCodeSlot, pushCodeTag, pushJumpSlot } from './function.ts';
 import {
   AT_CODE_TAGS,
   AT_EIP,
@@ -46,9 +46,7 @@ function dispatcher(): Body {
   // The code tag of EIP's page.
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_CODE_TAGS);
-  body.get(L_EIP);
-  body.with(9, OP.i32shrU);
-  body.with(0x7f8, OP.i32and);
+  pushCodeSlot(body, L_EIP);
   body.op(OP.i32add);
   body.tee(L_TAG);
   body.memory(LOAD32, 0);

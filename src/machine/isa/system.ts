@@ -281,8 +281,7 @@ const clts: Handler = (c) => {
 };
 const invlpg: Handler = (c, i) => {
   const lin = (c.segBase[i.seg]! + c.offset(i)) | 0;
-  c.mmu.invalidatePage(lin);
-  c.dropCode();
+  if (c.mmu.invalidatePage(lin)) c.dropCode();
 };
 
 // ---------------------------------------------------------------- identification, time, MSRs
