@@ -14,6 +14,7 @@ import type { RunRecord, VmRecord } from '../lab/rows.ts';
 import { didYouMean } from '../lab/suggest.ts';
 import { formatQuantity, parseQuantity, type QuantityKind } from '../lab/units.ts';
 import { amount, grouped, percent, short, time } from '../report/format.ts';
+import type { EngineName } from '../vmm/machine.ts';
 import { note } from './terminal.ts';
 
 export interface BootOptions {
@@ -24,6 +25,7 @@ export interface BootOptions {
   readonly preset: string;
   readonly maxSeconds: string;
   readonly maxInstructions: string;
+  readonly engine: EngineName;
   readonly screen?: boolean;
 }
 
@@ -39,7 +41,7 @@ const SLICE_NS = 1_000_000;
 export function bootCommand(guest: string, options: BootOptions): number {
   const run = planOf(guest, options);
   const output = new ConsoleOutput();
-  const world = buildWorld(run, { onConsole: (byte) => output.put(byte) });
+  const world = buildWorld(run, { engine: options.engine, onConsole: (byte) => output.put(byte) });
   const started = process.hrtime.bigint();
   runGuest(world, countOf('--max-instructions', options.maxInstructions));
   const outcome = finishWorld(world);

@@ -11,6 +11,7 @@ import type { RunRecord } from '../lab/rows.ts';
 import { jobsOf } from '../lab/run.ts';
 import { ResultFolder } from '../report/folder.ts';
 import { writeResults } from '../report/write.ts';
+import type { EngineName } from '../vmm/machine.ts';
 import { type LoadedScenario, loadScenarios } from './load.ts';
 import { packageVersion } from './package.ts';
 import { Progress } from './progress.ts';
@@ -21,6 +22,7 @@ export interface RunCommandOptions {
   readonly set?: readonly string[];
   readonly seed?: string;
   readonly jobs?: string;
+  readonly engine: EngineName;
   readonly quiet?: boolean;
 }
 
@@ -44,6 +46,7 @@ async function runOne(loaded: LoadedScenario, jobs: number, options: RunCommandO
   const progress = new Progress(name, quiet);
   const { records, tables, defects } = await runScenario(scenario, {
     jobs,
+    engine: options.engine,
     fileOf: (guest) => files.get(guest) ?? guest,
     onPlan: (runs) => progress.start(runs),
     onDone: () => progress.done(),

@@ -16,7 +16,7 @@ import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
-import { PhysicalMachine } from '../vmm/machine.ts';
+import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
 import { findPreset } from '../vmm/presets/index.ts';
 import type { PagingName, TechniqueName } from '../vmm/technique.ts';
 import { findTechnique } from '../vmm/techniques/index.ts';
@@ -44,11 +44,13 @@ export interface World {
 export interface BuildOptions {
   /** Takes the console of all VMs as it comes. */
   readonly onConsole?: (byte: number) => void;
+  /** Who executes guest code; changes no result. The compiler unless told. */
+  readonly engine?: EngineName;
 }
 
 /** Carries out one run. */
-export function runWorld(run: ResolvedRun): RunRecord {
-  const world = buildWorld(run);
+export function runWorld(run: ResolvedRun, options: BuildOptions = {}): RunRecord {
+  const world = buildWorld(run, options);
   const outcome = finishWorld(world);
   return collect(world, outcome);
 }
@@ -60,7 +62,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const engine = new Engine();
   const trace = new Trace();
   const vcpus = run.vms.reduce((sum, vm) => sum + vm.vcpus, 0);
-  const machine = new PhysicalMachine(preset, host.memoryBytes / PAGE_BYTES, host.pcpus, vcpus);
+  const machine = new PhysicalMachine(preset, host.memoryBytes / PAGE_BYTES, host.pcpus, vcpus, options.engine);
   const policy = schedulers.find(({ name }) => name === host.scheduler.policy);
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
   // The bare machine has no hypervisor that could switch contexts.

@@ -2,7 +2,9 @@
  * What a run leaves behind, as plain data that can pass between threads. The tables of metrics/ are folded from this.
  * Invariant: every number is an integer; nothing here depends on wall time, on paths, or on the number of workers.
  */
+
 import type { Cycles, Ns } from '../core/units.ts';
+import type { EngineName } from '../vmm/machine.ts';
 import type { Divergence, OutcomeKind } from '../vmm/vm.ts';
 import type { ResolvedRun } from './plan.ts';
 
@@ -104,7 +106,7 @@ export interface RunRecord {
 }
 
 /** Carries out one run. The one implementation is build.ts; tests have their own. */
-export type WorldRunner = (run: ResolvedRun) => RunRecord;
+export type WorldRunner = (run: ResolvedRun, options: { readonly engine: EngineName }) => RunRecord;
 
 /** The record of a run that could not be carried out. */
 export function failedRun(run: ResolvedRun, detail: string): RunRecord {

@@ -4,13 +4,16 @@
  * not keep the others from running.
  */
 import { UserError } from '../core/errors.ts';
+import type { EngineName } from '../vmm/machine.ts';
 import type { Plan, ResolvedRun } from './plan.ts';
 import { failedRun, type RunRecord } from './rows.ts';
-import { type Attempt, attempt, type WorldModule } from './worker.ts';
+import { type Assignment, type Attempt, attempt, type WorldModule } from './worker.ts';
 
 export interface RunOptions {
   /** Number of workers; 1 runs everything in this thread. */
   readonly jobs: number;
+  /** Who executes guest code; changes no result. */
+  readonly engine?: EngineName;
   /** Called when a run is done, in the order in which they finish. */
   readonly onDone?: (record: RunRecord) => void;
   /** The module that carries out runs; the real one unless a test says otherwise. */
@@ -34,7 +37,7 @@ export function realWorld(): WorldModule {
 }
 
 export async function runAll(plan: Plan, options: RunOptions): Promise<RunAllResult> {
-  const world = options.world ?? realWorld();
+  const common = { world: options.world ?? realWorld(), engine: options.engine ?? 'compiled' } as const;
   const jobs = Math.min(options.jobs, plan.runs.length);
   const defects: Defect[] = [];
   const settle = (run: ResolvedRun, result: Attempt): RunRecord => {
@@ -43,16 +46,20 @@ export async function runAll(plan: Plan, options: RunOptions): Promise<RunAllRes
     options.onDone?.(record);
     return record;
   };
-  const records = jobs > 1 ? await runInPool(plan.runs, jobs, world, settle) : await runHere(plan.runs, world, settle);
+  const records =
+    jobs > 1 ? await runInPool(plan.runs, jobs, common, settle) : await runHere(plan.runs, common, settle);
   return { records, defects: defects.sort((a, b) => a.runId - b.runId) };
 }
 
+/** What all runs of a plan share. */
+type Common = Omit<Assignment, 'run'>;
+
 type Settle = (run: ResolvedRun, result: Attempt) => RunRecord;
 
-async function runHere(runs: readonly ResolvedRun[], world: WorldModule, settle: Settle): Promise<RunRecord[]> {
+async function runHere(runs: readonly ResolvedRun[], common: Common, settle: Settle): Promise<RunRecord[]> {
   const records: RunRecord[] = [];
   for (const run of runs) {
-    records.push(settle(run, await attempt({ run, world })));
+    records.push(settle(run, await attempt({ run, ...common })));
     // Lets the progress bar draw itself and an interrupt through.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -62,7 +69,7 @@ async function runHere(runs: readonly ResolvedRun[], world: WorldModule, settle:
 async function runInPool(
   runs: readonly ResolvedRun[],
   jobs: number,
-  world: WorldModule,
+  common: Common,
   settle: Settle,
 ): Promise<RunRecord[]> {
   const { Piscina } = await import('piscina');
@@ -78,7 +85,7 @@ async function runInPool(
   try {
     return await Promise.all(
       runs.map(async (run) => {
-        const result: Attempt = await pool.run({ run, world }).catch((error: unknown) => lost(error));
+        const result: Attempt = await pool.run({ run, ...common }).catch((error: unknown) => lost(error));
         return settle(run, result);
       }),
     );

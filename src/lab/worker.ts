@@ -3,6 +3,7 @@
  * Invariant: it never throws. What goes wrong comes back as text, because classes do not survive between threads.
  */
 import { UserError } from '../core/errors.ts';
+import type { EngineName } from '../vmm/machine.ts';
 import type { ResolvedRun } from './plan.ts';
 import type { RunRecord, WorldRunner } from './rows.ts';
 
@@ -19,11 +20,18 @@ export interface Attempt {
   readonly defect?: string;
 }
 
-export async function attempt({ run, world }: { run: ResolvedRun; world: WorldModule }): Promise<Attempt> {
+/** What a worker gets. */
+export interface Assignment {
+  readonly run: ResolvedRun;
+  readonly world: WorldModule;
+  readonly engine: EngineName;
+}
+
+export async function attempt({ run, world, engine }: Assignment): Promise<Attempt> {
   try {
     const module: Readonly<Record<string, unknown>> = await import(world.url);
     const runner = module[world.name] as WorldRunner;
-    return { record: runner(run) };
+    return { record: runner(run, { engine }) };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     if (error instanceof UserError) return { problem: message };
