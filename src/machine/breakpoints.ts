@@ -88,12 +88,16 @@ export function codeHits(cpu: CpuCore, lin: number): number {
   return hits(cpu.debug[7]!, (n, kind) => kind === KIND_EXECUTE && cpu.debug[n] === lin);
 }
 
+/** DR6 bits of all instruction breakpoints at `lin`, enabled or not: a debug trap just before it reports them as well. */
+export function codeMatches(cpu: CpuCore, lin: number): number {
+  let found = 0;
+  for (let n = 0; n < 4; n++) if (kindOf(cpu.debug[7]!, n) === KIND_EXECUTE && cpu.debug[n] === lin) found |= 1 << n;
+  return found;
+}
+
 /** DR6 bits for an access of `count` bytes. */
 export function dataHits(cpu: CpuCore, lin: number, count: number, write: boolean): number {
-  return hits(
-    cpu.debug[7]!,
-    (n, kind) => (kind === 3 || (write && kind === KIND_WRITE)) && covers(cpu, n, lin, count),
-  );
+  return hits(cpu.debug[7]!, (n, kind) => (kind === 3 || (write && kind === KIND_WRITE)) && covers(cpu, n, lin, count));
 }
 
 /** DR6 bits for a port access; only with CR4.DE. */

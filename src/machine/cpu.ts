@@ -13,6 +13,7 @@ import { assert } from '../core/errors.ts';
 import type { Cycles, Lin } from '../core/units.ts';
 import {
   codeHits,
+  codeMatches,
   DR6_BREAKPOINTS,
   DR6_SINGLE_STEP,
   DR7_GENERAL_DETECT,
@@ -106,6 +107,8 @@ export class Cpu extends CpuCore {
   private untrappedAt = -1;
   /** `instructions` just after a load of SS: debug exceptions wait for one more instruction. */
   private quietAt = -1;
+  /** `instructions` just after an iteration that is not the last: an instruction breakpoint is for the first one. */
+  private continuedAt = -1;
   /** A task switch is past the point of no return: a fault belongs to the new task, at the EIP that it has now. */
   inNewTask = false;
   /** The event that a task gate answers is a fault: its instruction runs again. */
@@ -147,6 +150,11 @@ export class Cpu extends CpuCore {
   beginInterruptShadow(): void {
     this.shadowAt = this.instructions;
     if (this.interruptPending) this.breakLoop();
+  }
+
+  /** The instruction before goes on with its next iteration. */
+  continueRepeat(): void {
+    this.continuedAt = this.instructions;
   }
 
   /** Holds debug exceptions back until one more instruction has retired: a load of SS (SDM vol 3, 6.8.3). */
@@ -328,7 +336,8 @@ export class Cpu extends CpuCore {
 
   /** Raises the fault of an instruction breakpoint at EIP, unless RF or a load of SS just before holds it back. */
   private stopAtBreakpoint(): boolean {
-    if (this.resumeAt === this.instructions || this.quietAt === this.instructions) return false;
+    const now = this.instructions;
+    if (this.resumeAt === now || this.quietAt === now || this.continuedAt === now) return false;
     const found = codeHits(this, (this.eip + this.segBase[1]!) | 0);
     if (found !== 0) this.raiseDebug(found);
     return found !== 0;
@@ -338,7 +347,9 @@ export class Cpu extends CpuCore {
   private deliverDebug(): void {
     if (this.quietAt === this.instructions) return;
     const found = this.takePendingTrap();
-    this.raiseDebug(found);
+    const next = (this.eip + this.segBase[1]!) | 0;
+    // What comes next is reported as well, where processors look at both before they enter the handler.
+    this.raiseDebug(found | ((this.special & SPECIAL_CODE_BREAKPOINT) === 0 ? 0 : codeMatches(this, next)));
     // The instruction has retired: if a VMM must repair something first, the trap itself is still due.
     if (this.stopCode !== 0 && this.exitDuring === VECTOR_DB) this.pendingDebug = found;
   }

@@ -5,7 +5,7 @@
  * handler gets a stack of its own. A VMM that intercepts task switches sees them before anything else happens.
  * Source: SDM vol 3, chapter 7; order of checks: table 7-1; what changes: table 7-2.
  */
-import { dropLocalBreakpoints, DR6_TASK } from './breakpoints.ts';
+import { DR6_TASK, dropLocalBreakpoints } from './breakpoints.ts';
 import type { Cpu } from './cpu.ts';
 import { NO_ERROR_CODE, VECTOR_GP, VECTOR_NP, VECTOR_SS, VECTOR_TS } from './exits.ts';
 import { FLAG_NT, FLAG_RF, FLAG_VM } from './flags.ts';
@@ -231,8 +231,8 @@ function loadSegments(cpu: Cpu, image: TaskImage, ext: number): void {
     return;
   }
   const cpl = image.selectors[SEG_CS]! & 3;
-  loadCode(cpu, image.selectors[SEG_CS]!, ext);
   loadStack(cpu, image.selectors[SEG_SS]!, cpl, ext);
+  loadCode(cpu, image.selectors[SEG_CS]!, ext);
   cpu.setCpl(cpl);
   for (const n of [0, 3, 4, 5]) loadData(cpu, n, image.selectors[n]!, ext);
 }

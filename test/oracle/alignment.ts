@@ -3,8 +3,8 @@
  * Invariant: a case knows the row it was made for, because that says what may differ.
  */
 import { FLAG_AC } from '../../src/machine/flags.ts';
-import { ISA } from '../../src/machine/isa/table.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
+import { ISA } from '../../src/machine/isa/table.ts';
 import { exemption } from './exempt.ts';
 import { casesOf } from './generate.ts';
 import type { Case } from './layout.ts';

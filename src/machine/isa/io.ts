@@ -74,7 +74,7 @@ export function finishStringIo(c: Cpu, i: Insn, value: number): void {
   advance(c, i, 1, -1);
   if ((c.regs[1]! & i.addressMask) === 0) return;
   c.eip = (c.eip - i.length) | 0;
-  c.resumeAt = c.instructions;
+  c.continueRepeat();
 }
 
 export const ioRows: readonly Row[] = [

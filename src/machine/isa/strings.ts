@@ -134,8 +134,7 @@ function repeat(body: Handler, wantedZero: 0 | 1 | null, bulkKind: BulkKind): Ha
       if (wantedZero !== null && (c.flagRes === 0 ? 1 : 0) !== wantedZero) return;
       if (c.left <= 0) {
         c.eip = (c.eip - i.length) | 0;
-        // Frames of what comes in between have RF set: the instruction goes on, it does not start (SDM vol 3, 17.3.1.1).
-        c.resumeAt = c.instructions;
+        c.continueRepeat();
         return;
       }
       c.left -= i.cycles;
