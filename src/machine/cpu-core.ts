@@ -8,8 +8,18 @@
  * Source: Intel 64 and IA-32 Architectures Software Developer's Manual (SDM), volumes 1 to 3.
  */
 import type { Cycles, Lin } from '../core/units.ts';
+import { dataHits, isWatchedPage, SPECIAL_DATA_BREAKPOINT } from './breakpoints.ts';
 import { type CodeCache, NO_CODE } from './code-cache.ts';
-import { EXIT_NESTED_FAULT, EXIT_UNIMPLEMENTED, NO_ERROR_CODE, VECTOR_GP, VECTOR_PF } from './exits.ts';
+import {
+  EXIT_NESTED_FAULT,
+  EXIT_TASK_SWITCH,
+  EXIT_UNIMPLEMENTED,
+  NO_ERROR_CODE,
+  VECTOR_AC,
+  VECTOR_GP,
+  VECTOR_PF,
+} from './exits.ts';
+import { FLAG_AC, FLAG_TF, FLAG_VM } from './flags.ts';
 import type { Insn } from './insn.ts';
 import { FRAME_TRACED, type MachineMemory } from './memory.ts';
 import type { Mmu } from './mmu.ts';
@@ -45,7 +55,15 @@ export const BLOCK_ATTRIBUTES = 224;
 /** The eight general registers and the one that is always zero. */
 const REGISTERS = 9;
 
-export class CpuCore implements PagingRegisters {
+/**
+ * Bits of CpuCore.special besides those of the debug registers (breakpoints.ts), where their EFLAGS bits are: single
+ * step, virtual-8086 mode, alignment checks in force (EFLAGS.AC and CR0.AM are the same bit, and only ring 3 is checked).
+ */
+export const SPECIAL_STEP = FLAG_TF;
+export const SPECIAL_V86 = FLAG_VM;
+export const SPECIAL_ALIGNMENT = FLAG_AC;
+
+export abstract class CpuCore implements PagingRegisters {
   // Registers: eax ecx edx ebx esp ebp esi edi, and one that is always zero (REG_NONE).
   // They lie in machine memory, where compiled code has them too.
   readonly regs: Int32Array;
@@ -79,6 +97,15 @@ export class CpuCore implements PagingRegisters {
   cr3 = 0;
   cr4 = 0;
   readonly debug = new Int32Array(8);
+  /** SPECIAL_* bits that the debug registers ask for (followDebugRegisters). */
+  watching = 0;
+  /**
+   * SPECIAL_* bits of whatever keeps instructions off their fast paths: single step, breakpoints, alignment checks,
+   * virtual-8086 mode. Nearly always 0, and then none of these needs a thought.
+   */
+  special = 0;
+  /** DR6 bits of a debug trap that is due before the next instruction. */
+  pendingDebug = 0;
   readonly msrs = new Map<number, readonly [low: number, high: number]>();
   cpuid: CpuidLeaves = {};
 
@@ -154,6 +181,8 @@ export class CpuCore implements PagingRegisters {
   /** Moves the CPU state onto another physical CPU's MMU. */
   attach(mmu: Mmu): void {
     this.mmu = mmu;
+    // Another CPU may have filled it with pages that this one watches.
+    if ((this.special & SPECIAL_DATA_BREAKPOINT) !== 0) mmu.clearFront();
     this.frontMask = mmu.frontMask;
     this.setCpl(this.cpl);
   }
@@ -166,8 +195,19 @@ export class CpuCore implements PagingRegisters {
   setCpl(cpl: number): void {
     this.cpl = cpl;
     this.front = cpl === 3 ? this.mmu.userBank : this.mmu.kernelBank;
+    this.updateSpecial();
     this.dropCode();
   }
+
+  /** Brings `special` up to date after a change of EFLAGS, CR0.AM, CPL or debug registers. */
+  updateSpecial(): void {
+    const flags = this.systemFlags;
+    this.special =
+      this.watching | (flags & (FLAG_TF | FLAG_VM)) | (this.cpl === 3 ? flags & this.cr0 & SPECIAL_ALIGNMENT : 0);
+  }
+
+  /** Makes the interpreter loop return after this instruction. */
+  abstract breakLoop(): void;
 
   /** Flushes translations after a change of CR3 (keeps global ones) or of paging modes. */
   flushTlb(globalToo: boolean): void {
@@ -189,6 +229,11 @@ export class CpuCore implements PagingRegisters {
   unimplemented(text: string): never {
     this.exitText = text;
     return this.unwindExit(EXIT_UNIMPLEMENTED);
+  }
+
+  /** Leaves the current instruction, or the delivery of an event, because a VMM must switch the task. */
+  exitTaskSwitch(): never {
+    return this.unwindExit(EXIT_TASK_SWITCH);
   }
 
   private unwindExit(code: number): never {
@@ -247,7 +292,9 @@ export class CpuCore implements PagingRegisters {
     }
     const mfn = mmu.walker.machineFrame(frame);
     // Descriptor tables above the limit of all segments must not become reachable through the front table.
-    if (lin >>> 0 <= this.linearLimit) mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
+    if (lin >>> 0 <= this.linearLimit && !this.isWatched(lin)) {
+      mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
+    }
     return mfn === ABSENT ? -1 : mfn * 4096 + (lin & 0xfff);
   }
 
@@ -284,6 +331,25 @@ export class CpuCore implements PagingRegisters {
     }
     mmu.fillFront(lin, mfn, flags, access > 3);
     return rest;
+  }
+
+  private isWatched(lin: Lin): boolean {
+    return (this.special & SPECIAL_DATA_BREAKPOINT) !== 0 && isWatchedPage(this, lin);
+  }
+
+  /** What alignment checks and data breakpoints make of an access; called on the slow paths while `special` is not 0. */
+  private inspect(lin: Lin, count: number, access: number): void {
+    this.checkAlignment(lin, count, access);
+    if ((this.special & SPECIAL_DATA_BREAKPOINT) === 0) return;
+    const found = dataHits(this, lin, count, (access & ACCESS_WRITE) !== 0);
+    if (found === 0) return;
+    this.pendingDebug |= found;
+    this.breakLoop();
+  }
+
+  private checkAlignment(lin: Lin, count: number, access: number): void {
+    if ((this.special & SPECIAL_ALIGNMENT) === 0 || (access & ACCESS_USER) === 0) return;
+    if ((lin & (count - 1)) !== 0) this.raise(VECTOR_AC, 0);
   }
 
   private get userAccess(): number {
@@ -364,8 +430,9 @@ export class CpuCore implements PagingRegisters {
   }
 
   /** Raises whatever a write of `count` bytes would raise, and writes nothing. */
-  prepareWrite(lin: Lin, count: number): void {
+  prepareWrite(lin: Lin, count: 1 | 2 | 4 | 6 | 8): void {
     const access = ACCESS_WRITE | this.userAccess;
+    if (this.special !== 0 && count !== 6) this.checkAlignment(lin, count, access);
     this.translate(lin, access);
     const lastPage = (lin + count - 1) & ~0xfff;
     if (lastPage !== (lin & ~0xfff)) this.translate(lastPage, access);
@@ -373,6 +440,7 @@ export class CpuCore implements PagingRegisters {
 
   /** Little-endian read of 1, 2 or 4 bytes with explicit privilege (0, ACCESS_USER or ACCESS_IMPLICIT); signed for 4 bytes. */
   readSlow(lin: Lin, count: 1 | 2 | 4, user: number): number {
+    if (this.special !== 0) this.inspect(lin, count, user);
     const at = this.translate(lin, user);
     if ((lin & 0xfff) + count > 0x1000) return this.readSplit(lin, count, user, at);
     if (at < 0) return count === 4 ? -1 : (1 << (8 * count)) - 1;
@@ -397,6 +465,7 @@ export class CpuCore implements PagingRegisters {
   /** Little-endian write of 1, 2 or 4 bytes with explicit privilege. All or nothing. */
   writeSlow(lin: Lin, value: number, count: 1 | 2 | 4, user: number): void {
     const access = ACCESS_WRITE | user;
+    if (this.special !== 0) this.inspect(lin, count, access);
     const at = this.translate(lin, access);
     const inFirst = Math.min(count, 0x1000 - (lin & 0xfff));
     const secondAt = inFirst < count ? this.translate((lin + inFirst) | 0, access) : -1;

@@ -2,6 +2,7 @@
  * The architectural state of a CPU as plain data: for saving, restoring and comparing.
  * Invariant: holds every register that instructions can observe, and nothing of the simulator's own.
  */
+import { followDebugRegisters } from './breakpoints.ts';
 import type { Cpu } from './cpu.ts';
 import { updateFlat } from './segments.ts';
 
@@ -69,5 +70,6 @@ export function restoreCpu(cpu: Cpu, state: CpuState): void {
   cpu.eip = state.eip;
   cpu.setEflags(state.eflags, -1);
   cpu.setCpl(state.cpl);
+  followDebugRegisters(cpu);
   for (let seg = 0; seg < 6; seg++) updateFlat(cpu, seg);
 }

@@ -11,8 +11,18 @@
  */
 import { assert } from '../core/errors.ts';
 import type { Cycles, Lin } from '../core/units.ts';
+import {
+  codeHits,
+  codeMatches,
+  DR6_BREAKPOINTS,
+  DR6_SINGLE_STEP,
+  DR7_GENERAL_DETECT,
+  portHits,
+  SPECIAL_CODE_BREAKPOINT,
+  SPECIAL_PORT_BREAKPOINT,
+} from './breakpoints.ts';
 import { type CodePage, NO_CODE } from './code-cache.ts';
-import { CpuCore, UNWIND, UNWIND_EXIT, UNWIND_FAULT } from './cpu-core.ts';
+import { CpuCore, SPECIAL_STEP, UNWIND, UNWIND_EXIT, UNWIND_FAULT } from './cpu-core.ts';
 import { decode } from './decode.ts';
 import {
   EXIT_EXCEPTION,
@@ -43,8 +53,8 @@ const BUDGET_MAX: Cycles = 2 ** 30;
 /** segFlat bits of reads and writes through ES, SS and DS. */
 const FLAT_SEGMENTS = 0x0d0d;
 
-/** DR6.BS: a single step caused the debug exception (SDM vol 3, 17.2.3). */
-export const DR6_SINGLE_STEP = 0x4000;
+/** What makes the CPU run one instruction at a time. */
+const SPECIAL_TRACED = SPECIAL_STEP | SPECIAL_CODE_BREAKPOINT;
 
 /** Stands for "no instruction decoded yet" while a fetch may fault. */
 const FETCHING = new Insn(nop, () => {});
@@ -59,6 +69,8 @@ export class Cpu extends CpuCore {
   intercepts = 0;
   /** Sensitive instructions exit before they execute, so that a VMM experiment can watch them. */
   observeSensitive = false;
+  /** Task switches exit before they change anything: the VMM carries them out. */
+  interceptTaskSwitch = false;
   /** An interrupt waits: exit as soon as it can be taken. */
   interruptPending = false;
   // Details of the last exit.
@@ -91,10 +103,16 @@ export class Cpu extends CpuCore {
   private shadowAt = -1;
   /** `instructions` just after an IRET that loaded RF = 1: the flag lasts until one more instruction has retired. */
   resumeAt = -1;
-  /** A single-step trap is due before the next instruction: the one before it was completed outside run(). */
-  private trapPending = false;
   /** `instructions` just after an instruction that no single-step trap follows. */
   private untrappedAt = -1;
+  /** `instructions` just after a load of SS: debug exceptions wait for one more instruction. */
+  private quietAt = -1;
+  /** `instructions` just after an iteration that is not the last: an instruction breakpoint is for the first one. */
+  private continuedAt = -1;
+  /** A task switch is past the point of no return: a fault belongs to the new task, at the EIP that it has now. */
+  inNewTask = false;
+  /** The event that a task gate answers is a fault: its instruction runs again. */
+  restarts = false;
 
   /** Instructions retired since the start. */
   get instructions(): number {
@@ -118,6 +136,7 @@ export class Cpu extends CpuCore {
     setArithmeticFlags(this, merged);
     const before = this.systemFlags;
     this.systemFlags = merged & ~(FLAGS_ARITHMETIC | FLAGS_FIXED);
+    if (this.systemFlags !== before) this.updateSpecial();
     const opened = (this.systemFlags & ~before & FLAG_IF) !== 0 && this.interruptPending;
     if (opened || (this.systemFlags & FLAG_TF) !== 0) this.breakLoop();
   }
@@ -133,6 +152,17 @@ export class Cpu extends CpuCore {
     if (this.interruptPending) this.breakLoop();
   }
 
+  /** The instruction before goes on with its next iteration. */
+  continueRepeat(): void {
+    this.continuedAt = this.instructions;
+  }
+
+  /** Holds debug exceptions back until one more instruction has retired: a load of SS (SDM vol 3, 6.8.3). */
+  beginDebugShadow(): void {
+    this.quietAt = this.instructions;
+    this.suppressTrap();
+  }
+
   /** No single-step trap follows this instruction: a load of SS, a software interrupt (SDM vol 3, 6.8.3 and 17.3.1.4). */
   suppressTrap(): void {
     this.untrappedAt = this.instructions;
@@ -140,7 +170,7 @@ export class Cpu extends CpuCore {
 
   /** An external interrupt could be taken now. */
   interruptible(): boolean {
-    return (this.systemFlags & FLAG_IF) !== 0 && this.shadowAt !== this.instructions && !this.trapPending;
+    return (this.systemFlags & FLAG_IF) !== 0 && this.shadowAt !== this.instructions && this.pendingDebug === 0;
   }
 
   // ------------------------------------------------------------------ run loop
@@ -152,19 +182,21 @@ export class Cpu extends CpuCore {
   run(budget: Cycles): number {
     assert(budget > 0 && budget <= BUDGET_MAX, `run budget of ${budget} cycles`);
     this.begin(budget);
-    if (this.takePendingTrap()) this.deliverTrap();
+    if (this.pendingDebug !== 0) this.deliverDebug();
     while (this.stopCode === 0 && this.left > 0) {
       if (this.interruptPending && (this.systemFlags & FLAG_IF) !== 0) {
         if (this.shadowAt !== this.instructions) {
           this.stopCode = EXIT_INTERRUPT_WINDOW;
           break;
         }
-        if ((this.systemFlags & FLAG_TF) !== 0) this.executeTraced();
+        if ((this.special & SPECIAL_TRACED) !== 0) this.executeTraced();
         else this.executeOne();
-      } else if ((this.systemFlags & FLAG_TF) !== 0) this.executeTraced();
+      } else if ((this.special & SPECIAL_TRACED) !== 0) this.executeTraced();
+      else if (this.pendingDebug !== 0) this.executeOne();
       else this.execute();
       this.left += this.stolen;
       this.stolen = 0;
+      if (this.pendingDebug !== 0) this.deliverDebug();
     }
     return this.finish();
   }
@@ -183,7 +215,8 @@ export class Cpu extends CpuCore {
     this.intercepts = intercepts;
     this.observeSensitive = observeSensitive;
     this.interruptPending = interruptPending;
-    this.trapPending = traced && this.count !== 0 && this.stopCode === 0 && this.untrappedAt !== this.instructions;
+    const retired = this.count !== 0 && this.stopCode === 0;
+    if (traced && retired && this.untrappedAt !== this.instructions) this.pendingDebug |= DR6_SINGLE_STEP;
     return this.finish();
   }
 
@@ -227,8 +260,11 @@ export class Cpu extends CpuCore {
 
   /** After a fault or exit in the middle of an instruction: as if it had not begun; then what it met is delivered. */
   private abandon(insn: Insn, eip: number): void {
-    this.eip = eip;
-    if (insn !== FETCHING) this.unretire(insn);
+    if (this.inNewTask) this.inNewTask = false;
+    else {
+      this.eip = eip;
+      if (insn !== FETCHING) this.unretire(insn);
+    }
     this.exitInsn = insn;
     this.unwound();
   }
@@ -238,6 +274,7 @@ export class Cpu extends CpuCore {
   /** Compiled code may run: it relies on 32-bit flat segments and on the front table. */
   isCompilable(): boolean {
     return (
+      this.special === 0 &&
       (this.segFlat & FLAT_SEGMENTS) === FLAT_SEGMENTS &&
       this.stackFlat &&
       (this.segAttributes[1]! & ATTR_BIG) !== 0 &&
@@ -287,28 +324,55 @@ export class Cpu extends CpuCore {
     this.execute();
   }
 
-  /** One instruction with TF set: a debug trap follows it (SDM vol 3, 17.3.1.4). */
+  /** One instruction with TF set, which a debug trap follows (SDM vol 3, 17.3.1.4), or that a breakpoint may precede. */
   private executeTraced(): void {
+    if ((this.special & SPECIAL_CODE_BREAKPOINT) !== 0 && this.stopAtBreakpoint()) return;
+    const stepped = (this.special & SPECIAL_STEP) !== 0;
     const before = this.count;
     this.executeOne();
-    if (this.stopCode === 0 && this.count !== before && this.untrappedAt !== this.instructions) this.deliverTrap();
+    const retired = this.stopCode === 0 && this.count !== before;
+    if (stepped && retired && this.untrappedAt !== this.instructions) this.pendingDebug |= DR6_SINGLE_STEP;
   }
 
-  /** The single-step trap. */
-  private deliverTrap(): void {
-    this.debug[6]! |= DR6_SINGLE_STEP;
+  /** Raises the fault of an instruction breakpoint at EIP, unless RF or a load of SS just before holds it back. */
+  private stopAtBreakpoint(): boolean {
+    const now = this.instructions;
+    if (this.resumeAt === now || this.quietAt === now || this.continuedAt === now) return false;
+    const found = codeHits(this, (this.eip + this.segBase[1]!) | 0);
+    if (found !== 0) this.raiseDebug(found);
+    return found !== 0;
+  }
+
+  /** The debug traps that are due, unless a load of SS holds them back. */
+  private deliverDebug(): void {
+    if (this.quietAt === this.instructions) return;
+    const found = this.takePendingTrap();
+    const next = (this.eip + this.segBase[1]!) | 0;
+    // What comes next is reported as well, where processors look at both before they enter the handler.
+    this.raiseDebug(found | ((this.special & SPECIAL_CODE_BREAKPOINT) === 0 ? 0 : codeMatches(this, next)));
+    // The instruction has retired: if a VMM must repair something first, the trap itself is still due.
+    if (this.stopCode !== 0 && this.exitDuring === VECTOR_DB) this.pendingDebug = found;
+  }
+
+  /** Puts the cause of a debug exception into DR6. Its handler may use the debug registers, whatever DR7.GD says. */
+  noteDebug(found: number): void {
+    this.debug[6] = (this.debug[6]! & ~DR6_BREAKPOINTS) | found;
+    this.debug[7]! &= ~DR7_GENERAL_DETECT;
+  }
+
+  /** A debug exception between two instructions. */
+  private raiseDebug(found: number): void {
+    this.noteDebug(found);
     this.faultVector = VECTOR_DB;
     this.faultError = NO_ERROR_CODE;
     this.exitDuring = -1;
     if (!this.exitOnFault()) this.deliverFault();
-    // The instruction has retired: if a VMM must repair something first, the trap itself is still due.
-    if (this.stopCode !== 0 && this.exitDuring === VECTOR_DB) this.trapPending = true;
   }
 
-  /** Whether a single-step trap is due for what step() or completeIo() retired; the caller delivers it. */
-  takePendingTrap(): boolean {
-    const due = this.trapPending;
-    this.trapPending = false;
+  /** DR6 bits of the debug trap that is due for what step() or completeIo() retired, or 0; the caller delivers it. */
+  takePendingTrap(): number {
+    const due = this.pendingDebug;
+    this.pendingDebug = 0;
     return due;
   }
 
@@ -360,6 +424,8 @@ export class Cpu extends CpuCore {
 
   private unwound(): void {
     this.exitDuring = -1;
+    // What the instruction touched before it faulted counts when it runs again.
+    this.pendingDebug = 0;
     this.noteFirstFault(this.faultVector, this.faultError, this.faultLin);
     if (this.unwindKind === UNWIND_EXIT) this.breakLoop();
     else if (!this.exitOnFault()) this.deliverFault();
@@ -391,6 +457,7 @@ export class Cpu extends CpuCore {
         return;
       } catch (thrown) {
         if (thrown !== UNWIND) throw thrown;
+        this.inNewTask = false;
         this.exitDuring = first;
         if (this.unwindKind === UNWIND_EXIT) {
           this.breakLoop();
@@ -426,6 +493,7 @@ export class Cpu extends CpuCore {
       deliver(this, vector, errorCode, external);
     } catch (thrown) {
       if (thrown !== UNWIND) throw thrown;
+      this.inNewTask = false;
       // A fault met while an external interrupt is delivered stands alone, whatever vector that has.
       this.exitDuring = external ? -1 : vector;
       if (this.unwindKind === UNWIND_FAULT && !this.exitOnFault()) {
@@ -525,7 +593,10 @@ export class Cpu extends CpuCore {
     this.eip = (eip + insn.length) | 0;
     try {
       (insn.row.string ? finishStringIo : finishIo)(this, insn, value);
-      this.trapPending = (this.systemFlags & FLAG_TF) !== 0;
+      if ((this.systemFlags & FLAG_TF) !== 0) this.pendingDebug |= DR6_SINGLE_STEP;
+      if ((this.special & SPECIAL_PORT_BREAKPOINT) !== 0) {
+        this.pendingDebug |= portHits(this, this.ioPort, this.ioBytes);
+      }
     } catch (thrown) {
       if (thrown !== UNWIND) throw thrown;
       this.eip = eip;

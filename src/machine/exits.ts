@@ -23,6 +23,8 @@ export const EXIT_NESTED_FAULT = 7;
 export const EXIT_SENSITIVE = 8;
 /** The guest used something that this CPU does not implement: exitText. */
 export const EXIT_UNIMPLEMENTED = 9;
+/** interceptTaskSwitch is set and an instruction or an event (exitDuring) is about to switch the task. */
+export const EXIT_TASK_SWITCH = 16;
 
 /** Stands for the error code of a fault or an event that has none. */
 export const NO_ERROR_CODE = -1;

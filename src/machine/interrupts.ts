@@ -21,7 +21,7 @@ import {
   FLAGS_ARITHMETIC,
 } from './flags.ts';
 import { SEG_CS, SEG_SS } from './insn.ts';
-import { ACCESS_USER } from './paging.ts';
+import { ACCESS_USER, CR0_PE } from './paging.ts';
 import {
   baseOf,
   checkStackSegment,
@@ -40,6 +40,8 @@ import {
   setRealSegment,
   setSegment,
 } from './segments.ts';
+import { readTaskGate, returnToTask, switchTask } from './task-switch.ts';
+import { leaveVirtual, requireVirtualIopl, returnToVirtual, virtualSegments } from './virtual8086.ts';
 
 /** Flags that POPF and IRET load from the image whatever the privilege. */
 export const FLAGS_FREE = FLAGS_ARITHMETIC | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID;
@@ -56,8 +58,7 @@ const GATE_TRAP32 = 15;
  * @param software INT n, INT3, INTO: the gate's DPL must admit CPL
  */
 export function deliver(cpu: Cpu, vector: number, errorCode: number, external: boolean, software = false): void {
-  if (!isProtected(cpu)) {
-    if ((cpu.systemFlags & FLAG_VM) !== 0) cpu.unimplemented('interrupt in virtual-8086 mode');
+  if ((cpu.cr0 & CR0_PE) === 0) {
     deliverReal(cpu, vector);
     return;
   }
@@ -79,7 +80,11 @@ export function deliver(cpu: Cpu, vector: number, errorCode: number, external: b
   }
   if (software && dplOf(high) < cpu.cpl) cpu.raise(VECTOR_GP, vector * 8 + 2);
   if (!isPresent(high)) cpu.raise(VECTOR_NP, gateError);
-  if (type === GATE_TASK) cpu.unimplemented('task gate');
+  if (type === GATE_TASK) {
+    cpu.restarts = !external && vector !== VECTOR_DB && vector !== VECTOR_DF;
+    switchTask(cpu, readTaskGate(cpu, { low }, ext), 'interrupt', ext, errorCode);
+    return;
+  }
   const is32 = (type & 8) !== 0;
   const selector = low >>> 16;
   const target = is32 ? (high & 0xffff0000) | (low & 0xffff) : low & 0xffff;
@@ -87,6 +92,11 @@ export function deliver(cpu: Cpu, vector: number, errorCode: number, external: b
   const code = readDescriptor(cpu, selector, VECTOR_GP, ext);
   if (!isCode(code.high) || dplOf(code.high) > cpu.cpl) cpu.raise(VECTOR_GP, (selector & 0xfffc) | ext);
   if (!isPresent(code.high)) cpu.raise(VECTOR_NP, (selector & 0xfffc) | ext);
+  // Out of virtual-8086 mode only ring 0 is reached.
+  const fromVirtual = (cpu.systemFlags & FLAG_VM) !== 0;
+  if (fromVirtual && (isConforming(code.high) || dplOf(code.high) !== 0)) {
+    cpu.raise(VECTOR_GP, (selector & 0xfffc) | ext);
+  }
   if (target >>> 0 > limitOf(code.low, code.high) >>> 0) cpu.raise(VECTOR_GP, ext);
 
   const returnFlags = cpu.getEflags() | (resumes(cpu, vector, external, software) ? FLAG_RF : 0);
@@ -113,10 +123,11 @@ function resumes(cpu: Cpu, vector: number, external: boolean, software: boolean)
 function deliverReal(cpu: Cpu, vector: number): void {
   if (vector * 4 + 3 > cpu.idtLimit) cpu.raise(VECTOR_GP);
   const entry = cpu.readSystem32((cpu.idtBase + vector * 4) | 0);
-  const { eip } = cpu;
-  cpu.push16(cpu.getEflags());
-  cpu.push16(cpu.segSelector[SEG_CS]!);
-  cpu.push16(eip);
+  const stack: StackPointer = currentStack(cpu);
+  pushTo(cpu, stack, cpu.getEflags(), false);
+  pushTo(cpu, stack, cpu.segSelector[SEG_CS]!, false);
+  pushTo(cpu, stack, cpu.eip, false);
+  cpu.regs[4] = (cpu.regs[4]! & ~stack.mask) | stack.sp;
   cpu.setEflags(0, FLAG_IF | FLAG_TF | FLAG_AC);
   setRealSegment(cpu, SEG_CS, entry >>> 16);
   cpu.eip = entry & 0xffff;
@@ -142,6 +153,19 @@ function pushTo(cpu: Cpu, stack: StackPointer, value: number, is32: boolean): vo
   stack.sp = sp;
 }
 
+/** The stack in force. */
+function currentStack(cpu: Cpu): StackPointer {
+  const expandsDown = (cpu.segAttributes[SEG_SS]! & 4) !== 0;
+  return {
+    base: cpu.segBase[SEG_SS]!,
+    mask: cpu.stackMask(),
+    sp: cpu.regs[4]! & cpu.stackMask(),
+    limit: expandsDown ? 0xffffffff : cpu.segLimit[SEG_SS]! >>> 0,
+    user: cpu.cpl === 3 ? ACCESS_USER : 0,
+    faultError: 0,
+  };
+}
+
 function enterSameRing(
   cpu: Cpu,
   selector: number,
@@ -151,15 +175,7 @@ function enterSameRing(
   returnFlags: number,
   is32: boolean,
 ): void {
-  const expandsDown = (cpu.segAttributes[SEG_SS]! & 4) !== 0;
-  const stack: StackPointer = {
-    base: cpu.segBase[SEG_SS]!,
-    mask: cpu.stackMask(),
-    sp: cpu.regs[4]! & cpu.stackMask(),
-    limit: expandsDown ? 0xffffffff : cpu.segLimit[SEG_SS]! >>> 0,
-    user: cpu.cpl === 3 ? ACCESS_USER : 0,
-    faultError: 0,
-  };
+  const stack = currentStack(cpu);
   pushTo(cpu, stack, returnFlags, is32);
   pushTo(cpu, stack, cpu.segSelector[SEG_CS]!, is32);
   pushTo(cpu, stack, cpu.eip, is32);
@@ -205,6 +221,7 @@ function enterInnerRing(
     user: 0,
     faultError: (inner.selector & 0xfffc) | ext,
   };
+  for (const dataSelector of virtualSegments(cpu)) pushTo(cpu, stack, dataSelector, is32);
   pushTo(cpu, stack, cpu.segSelector[SEG_SS]!, is32);
   pushTo(cpu, stack, cpu.regs[4]!, is32);
   pushTo(cpu, stack, returnFlags, is32);
@@ -212,6 +229,7 @@ function enterInnerRing(
   pushTo(cpu, stack, cpu.eip, is32);
   if (errorCode !== NO_ERROR_CODE) pushTo(cpu, stack, errorCode, is32);
   const ssHigh = markAccessed(cpu, ss);
+  leaveVirtual(cpu);
   setCode(cpu, selector, ring, code);
   setSegment(cpu, SEG_SS, inner.selector, ss.low, ssHigh);
   cpu.regs[4] = (inner.esp & ~mask) | stack.sp;
@@ -221,17 +239,23 @@ function enterInnerRing(
 /** IRET and IRETD. */
 export function interruptReturn(cpu: Cpu, is32: boolean): void {
   if (!isProtected(cpu)) {
-    if ((cpu.systemFlags & FLAG_VM) !== 0) cpu.unimplemented('IRET in virtual-8086 mode');
+    requireVirtualIopl(cpu);
     returnReal(cpu, is32);
     return;
   }
-  if ((cpu.systemFlags & FLAG_NT) !== 0) cpu.unimplemented('IRET to a nested task (hardware task switch)');
+  if ((cpu.systemFlags & FLAG_NT) !== 0) {
+    returnToTask(cpu);
+    return;
+  }
   const size = is32 ? 4 : 2;
   // Read from the top down, which shows in the address of a page fault.
   const image = cpu.peekStack(2 * size, size);
   const selector = cpu.peekStack(size, size) & 0xffff;
   const eip = cpu.peekStack(0, size);
-  if (is32 && (image & FLAG_VM) !== 0 && cpu.cpl === 0) cpu.unimplemented('IRET to virtual-8086 mode');
+  if (is32 && (image & FLAG_VM) !== 0 && cpu.cpl === 0) {
+    returnToVirtual(cpu, eip, selector, image);
+    return;
+  }
   const rpl = selector & 3;
   const error = selector & 0xfffc;
   if (error === 0) cpu.raise(VECTOR_GP, 0);
@@ -261,10 +285,13 @@ function returnReal(cpu: Cpu, is32: boolean): void {
   const eip = cpu.peekStack(0, size);
   const selector = cpu.peekStack(size, size) & 0xffff;
   const image = cpu.peekStack(2 * size, size);
+  if (eip >>> 0 > cpu.segLimit[SEG_CS]! >>> 0) cpu.raise(VECTOR_GP, 0);
   cpu.addStack(3 * size);
   setRealSegment(cpu, SEG_CS, selector);
   cpu.eip = is32 ? eip : eip & 0xffff;
-  const mask = FLAGS_FREE | FLAG_IF | FLAG_IOPL;
+  if (is32 && (image & FLAG_RF) !== 0) cpu.resumeAt = cpu.instructions;
+  // In virtual-8086 mode IOPL stays.
+  const mask = FLAGS_FREE | FLAG_IF | (cpu.cpl === 0 ? FLAG_IOPL : 0);
   cpu.setEflags(image, is32 ? mask : mask & 0xffff);
 }
 

@@ -130,7 +130,10 @@ export function setRealSegment(cpu: CpuCore, seg: number, selector: number): voi
   cpu.segSelector[seg] = selector & 0xffff;
   cpu.segBase[seg] = (selector & 0xffff) << 4;
   // Limit and rights survive in real mode ("unreal mode"); after reset they are 64 KiB, writable.
-  if (cpu.segAttributes[seg] === 0) {
+  if ((cpu.systemFlags & FLAG_VM) !== 0) {
+    cpu.segAttributes[seg] = ATTR_PRESENT | ATTR_DPL | ATTR_CODE_OR_DATA | ATTR_WRITABLE | ATTR_ACCESSED;
+    cpu.segLimit[seg] = 0xffff;
+  } else if (cpu.segAttributes[seg] === 0) {
     cpu.segAttributes[seg] = ATTR_PRESENT | ATTR_CODE_OR_DATA | ATTR_WRITABLE | ATTR_ACCESSED;
     cpu.segLimit[seg] = 0xffff;
   }

@@ -264,10 +264,12 @@ const FLAT_LOW = 0x0000ffff;
 
 /** CPUID of the emulated processor: family 6, what a kernel of the i686 era needs, and no floating-point unit. */
 const FEATURES_EDX =
+  (1 << 2) | // DE: breakpoints on ports
   (1 << 3) | // PSE
   (1 << 4) | // TSC
   (1 << 5) | // MSR
   (1 << 8) | // CMPXCHG8B
+  (1 << 11) | // SEP: SYSENTER
   (1 << 13) | // PGE
   (1 << 15); // CMOV
 

@@ -14,6 +14,9 @@ const EXEMPT: Readonly<Record<string, string>> = {
   RDTSC: 'reads a clock',
   VMCALL: 'answered by the hypervisor below, if there is one',
   VMMCALL: 'answered by the hypervisor below, if there is one',
+  RDPMC: 'our CPU has no counters, and the kernel may allow it to user mode',
+  SYSENTER: 'calls the kernel of the machine that runs it',
+  SYSEXIT: 'undefined in the compatibility mode of some processors',
   INT1: 'hypervisors intercept debug exceptions, and report another EIP for this one',
   ESC: 'our CPU has no floating-point unit',
 };

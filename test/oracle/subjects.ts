@@ -3,6 +3,7 @@
  */
 import { FLAG_AF, FLAG_CF, FLAGS_ARITHMETIC } from '../../src/machine/flags.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
+import { alignmentCases, rowOfCase } from './alignment.ts';
 import { tolerate, undefinedFlags } from './compare.ts';
 import { exemption } from './exempt.ts';
 import { casesOf, ROW_GROUPS, rowKey } from './generate.ts';
@@ -47,6 +48,14 @@ export const SUBJECTS: Readonly<Record<string, readonly Subject[]>> = {
       rows.filter((row) => exemption(row) === null).map(rowSubject),
     ]),
   ),
+  alignment: [
+    {
+      key: 'alignment checks',
+      cases: alignmentCases,
+      undefinedFlags: (c) => undefinedFlags(rowOfCase(c), c),
+      tolerate: (c, expected, seen) => tolerate(rowOfCase(c), c, expected, seen),
+    },
+  ],
   others: [
     otherSubject('undefined opcodes', undefinedOpcodes),
     otherSubject('prefixes', prefixHeaps, FLAGS_ARITHMETIC & ~FLAG_CF),

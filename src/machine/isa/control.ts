@@ -40,6 +40,8 @@ import {
   TYPE_TSS16,
   TYPE_TSS32,
 } from '../segments.ts';
+import { readTask, readTaskGate, switchTask, type TaskCause } from '../task-switch.ts';
+import { requireVirtualIopl } from '../virtual8086.ts';
 import { readPart, readRm } from './forms.ts';
 import { type Row, row } from './row.ts';
 
@@ -136,7 +138,10 @@ const int1: Handler = (c, i) => {
     c.suppressTrap();
   }
 };
-const intN: Handler = (c, i) => softwareInterrupt(c, i, i.imm & 0xff);
+const intN: Handler = (c, i) => {
+  requireVirtualIopl(c);
+  softwareInterrupt(c, i, i.imm & 0xff);
+};
 const int3: Handler = (c, i) => softwareInterrupt(c, i, VECTOR_BP);
 const into: Handler = (c, i) => {
   if (getOF(c) !== 0) softwareInterrupt(c, i, VECTOR_OF);
@@ -171,8 +176,8 @@ interface Gate {
   readonly parameters: number;
 }
 
-/** Checks and reads a call gate; anything else that is not code is refused by name. */
-function readGate(c: Cpu, selector: number, descriptor: Descriptor): Gate {
+/** Checks and reads a call gate. A TSS or task gate switches the task, and null says that this is done. */
+function readGate(c: Cpu, selector: number, descriptor: Descriptor, cause: TaskCause): Gate | null {
   const { low, high } = descriptor;
   const error = selector & 0xfffc;
   const type = systemType(high);
@@ -182,7 +187,11 @@ function readGate(c: Cpu, selector: number, descriptor: Descriptor): Gate {
   if (!isGate && !isTask) c.raise(VECTOR_GP, error);
   if (dplOf(high) < Math.max(c.cpl, selector & 3)) c.raise(VECTOR_GP, error);
   if (!isPresent(high)) c.raise(VECTOR_NP, error);
-  if (isTask) c.unimplemented('hardware task switch');
+  if (isTask) {
+    const task = type === TYPE_TASK_GATE ? readTaskGate(c, descriptor, 0) : readTask(c, selector, VECTOR_GP, 0);
+    switchTask(c, task, cause);
+    return null;
+  }
   const is32 = type === TYPE_CALL_GATE32;
   return {
     selector: low >>> 16,
@@ -217,6 +226,7 @@ const jumpFar: Handler = (c, i) => {
   const { selector, offset } = farPointer(c, i);
   const target = near(i, offset);
   if (!isProtected(c)) {
+    checkTarget(c, target);
     setRealSegment(c, SEG_CS, selector);
     c.eip = target;
     return;
@@ -227,7 +237,8 @@ const jumpFar: Handler = (c, i) => {
     c.eip = target;
     return;
   }
-  const gate = readGate(c, selector, descriptor);
+  const gate = readGate(c, selector, descriptor, 'jump');
+  if (gate === null) return;
   const code = readGateTarget(c, gate);
   if (!isConforming(code.high) && dplOf(code.high) !== c.cpl) c.raise(VECTOR_GP, gate.selector & 0xfffc);
   setCode(c, gate.selector, c.cpl, code);
@@ -255,6 +266,7 @@ const callFar: Handler = (c, i) => {
   const { selector, offset } = farPointer(c, i);
   const target = near(i, offset);
   if (!isProtected(c)) {
+    checkTarget(c, target);
     pushFrame(c, i.width === 32);
     setRealSegment(c, SEG_CS, selector);
     c.eip = target;
@@ -266,7 +278,8 @@ const callFar: Handler = (c, i) => {
     c.eip = target;
     return;
   }
-  const gate = readGate(c, selector, descriptor);
+  const gate = readGate(c, selector, descriptor, 'call');
+  if (gate === null) return;
   const code = readGateTarget(c, gate);
   if (!isConforming(code.high) && dplOf(code.high) < c.cpl) callInnerRing(c, gate, code);
   else callCode(c, gate.is32, gate.selector, code);
@@ -309,6 +322,7 @@ function returnFar(c: Cpu, i: Insn, release: number): void {
   const selector = c.peekStack(size, size) & 0xffff;
   const eip = c.peekStack(0, size);
   if (!isProtected(c)) {
+    checkTarget(c, near(i, eip));
     c.addStack(2 * size + release);
     setRealSegment(c, SEG_CS, selector);
     c.eip = near(i, eip);

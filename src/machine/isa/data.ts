@@ -265,7 +265,7 @@ const popSeg =
 /** MOV to SS and POP SS: neither an interrupt nor a debug trap comes before the next instruction, which loads ESP. */
 function loadedStack(c: Cpu): void {
   c.beginInterruptShadow();
-  c.suppressTrap();
+  c.beginDebugShadow();
 }
 
 const movFromSeg: Handler = (c, i) => {

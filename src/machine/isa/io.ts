@@ -72,7 +72,9 @@ export function finishStringIo(c: Cpu, i: Insn, value: number): void {
   } else advance(c, i, 6, by);
   if (i.rep === 0) return;
   advance(c, i, 1, -1);
-  if ((c.regs[1]! & i.addressMask) !== 0) c.eip = (c.eip - i.length) | 0;
+  if ((c.regs[1]! & i.addressMask) === 0) return;
+  c.eip = (c.eip - i.length) | 0;
+  c.continueRepeat();
 }
 
 export const ioRows: readonly Row[] = [

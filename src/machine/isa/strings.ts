@@ -4,6 +4,7 @@
  * Long forward MOVS and STOS inside one page are done in bulk with the same count and cost.
  * Source: SDM vol 2, MOVS, STOS, CMPS, SCAS, LODS, REP.
  */
+import { SPECIAL_DATA_BREAKPOINT } from '../breakpoints.ts';
 import type { Cpu } from '../cpu.ts';
 import { FLAG_DF } from '../flags.ts';
 import { type Handler, type Insn, SEG_ES } from '../insn.ts';
@@ -88,6 +89,7 @@ const inPage = (lin: number, size: number): number => (0x1000 - (lin & 0xfff)) /
  */
 function bulk(c: Cpu, i: Insn, wanted: number, copies: boolean): number {
   const size = i.width >> 3;
+  if ((c.special & SPECIAL_DATA_BREAKPOINT) !== 0) return 0;
   if (i.width === 16 || i.addressMask !== -1 || (c.systemFlags & FLAG_DF) !== 0) return 0;
   // Only where offsets are linear addresses and no limit ends inside the page.
   if ((c.segFlat & (0x100 << SEG_ES)) === 0 || (copies && (c.segFlat & i.flatRead) === 0)) return 0;
@@ -132,6 +134,7 @@ function repeat(body: Handler, wantedZero: 0 | 1 | null, bulkKind: BulkKind): Ha
       if (wantedZero !== null && (c.flagRes === 0 ? 1 : 0) !== wantedZero) return;
       if (c.left <= 0) {
         c.eip = (c.eip - i.length) | 0;
+        c.continueRepeat();
         return;
       }
       c.left -= i.cycles;

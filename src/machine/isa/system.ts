@@ -5,8 +5,9 @@
  * ones quietly read or keep the real machine's state.
  * Source: SDM vol 2, operation section of each instruction; SDM vol 3, 2.5 to 2.8.
  */
+import { DR6_ACCESS, DR7_GENERAL_DETECT, followDebugRegisters } from '../breakpoints.ts';
 import type { Cpu } from '../cpu.ts';
-import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_GP, VECTOR_NM, VECTOR_UD } from '../exits.ts';
+import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_DB, VECTOR_GP, VECTOR_NM, VECTOR_UD } from '../exits.ts';
 import { FLAG_DF, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, FLAG_ZF } from '../flags.ts';
 import type { Handler, Insn } from '../insn.ts';
 import { FLAGS_FREE } from '../interrupts.ts';
@@ -43,6 +44,7 @@ import {
   systemType,
   updateFlat,
 } from '../segments.ts';
+import { requireVirtualIopl } from '../virtual8086.ts';
 import { readReg, writeReg, writeRm } from './forms.ts';
 import {
   INTERCEPT_CPUID,
@@ -60,6 +62,7 @@ import {
   type Row,
   row,
 } from './row.ts';
+import { MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP, sysenterRows } from './sysenter.ts';
 
 // ---------------------------------------------------------------- flags
 
@@ -83,15 +86,17 @@ const stc: Handler = (c) => c.setEflags(1, 1);
 const cmc: Handler = (c) => c.setEflags(~c.getEflags(), 1);
 
 const pushf: Handler = (c, i) => {
+  requireVirtualIopl(c);
   if (i.width === 32) c.push32(c.getEflags() & ~(FLAG_RF | FLAG_VM));
   else c.push16(c.getEflags());
 };
 /** POPF drops IF when CPL > IOPL and IOPL when CPL > 0, without a fault: the hole of the textbook example. */
 const popf: Handler = (c, i) => {
+  requireVirtualIopl(c);
   const image = i.width === 32 ? c.pop32() : c.pop16();
   let mask = FLAGS_FREE;
-  if (!isProtected(c) || c.cpl <= (c.systemFlags & FLAG_IOPL) >> 12) mask |= FLAG_IF;
-  if (!isProtected(c) || c.cpl === 0) mask |= FLAG_IOPL;
+  if (c.cpl <= (c.systemFlags & FLAG_IOPL) >> 12) mask |= FLAG_IF;
+  if (c.cpl === 0) mask |= FLAG_IOPL;
   if (i.width === 16) mask &= 0xffff;
   c.systemFlags &= ~FLAG_RF;
   c.setEflags(image, mask);
@@ -215,6 +220,7 @@ export function writeCr0(c: Cpu, value: number): void {
   if ((next & CR0_NW) !== 0 && (next & CR0_CD) === 0) c.raise(VECTOR_GP, 0);
   const changed = next ^ c.cr0;
   c.cr0 = next;
+  c.updateSpecial();
   if ((changed & (CR0_PG | CR0_WP | CR0_PE)) !== 0) c.flushTlb(true);
   if ((changed & CR0_PE) !== 0) {
     for (let seg = 0; seg < 6; seg++) updateFlat(c, seg);
@@ -231,6 +237,7 @@ export function writeCr4(c: Cpu, value: number): void {
   if ((value & ~CR4_DEFINED) !== 0) c.raise(VECTOR_GP, 0);
   const changed = value ^ c.cr4;
   c.cr4 = value;
+  if ((changed & CR4_DE) !== 0) followDebugRegisters(c);
   if ((changed & (CR4_PSE | CR4_PGE)) !== 0) c.flushTlb(true);
 }
 
@@ -249,22 +256,32 @@ const movFromCr: Handler = (c, i) => {
   else if (i.b === 4) c.regs[i.a] = c.cr4;
   else c.raise(VECTOR_UD);
 };
-/** DR4 and DR5 are aliases while CR4.DE is clear (SDM vol 3, 17.2.2). Breakpoints are not modelled: docs/decisions.md. */
+/** DR4 and DR5 are aliases while CR4.DE is clear (SDM vol 3, 17.2.2). */
 const debugIndex = (c: Cpu, n: number): number => {
   if (n !== 4 && n !== 5) return n;
   if ((c.cr4 & CR4_DE) !== 0) c.raise(VECTOR_UD);
   return n + 2;
 };
-const DR7_ENABLE = 0xff;
-const DR7_GENERAL_DETECT = 0x2000;
+/** Bits of DR6 and DR7 that hold what is written; the others are fixed. */
+const DR6_DEFINED = 0xe00f;
+const DR7_DEFINED = 0xffff23ff | 0;
+
+/** With DR7.GD set every use of a debug register is a debug fault (SDM vol 3, 17.2.4). */
+function checkDebugAccess(c: Cpu): void {
+  if ((c.debug[7]! & DR7_GENERAL_DETECT) === 0) return;
+  c.noteDebug(DR6_ACCESS);
+  c.raise(VECTOR_DB);
+}
 const movToDr: Handler = (c, i) => {
   const n = debugIndex(c, i.a);
-  const enabled = DR7_ENABLE | DR7_GENERAL_DETECT;
-  if (n === 7 && (c.regs[i.b]! & enabled) !== 0) c.unimplemented('hardware breakpoints (MOV to DR7)');
-  c.debug[n] = c.regs[i.b]!;
+  checkDebugAccess(c);
+  const value = c.regs[i.b]!;
+  c.debug[n] = n === 6 ? value & DR6_DEFINED : n === 7 ? value & DR7_DEFINED : value;
+  if (n !== 6) followDebugRegisters(c);
 };
 const movFromDr: Handler = (c, i) => {
   const n = debugIndex(c, i.b);
+  checkDebugAccess(c);
   c.regs[i.a] = n === 6 ? (c.debug[6]! | 0xffff0ff0) & ~0x1000 : n === 7 ? c.debug[7]! | 0x400 : c.debug[n]!;
 };
 const smsw: Handler = (c, i) => {
@@ -302,8 +319,8 @@ const rdtsc: Handler = (c) => {
 };
 
 const MSR_TSC = 0x10;
-/** MSRs that hold what was written: APIC base, microcode, SYSENTER triple, misc enable, MTRR and PAT. */
-const PLAIN_MSRS = new Set([0x1b, 0x8b, 0x174, 0x175, 0x176, 0x1a0, 0x277, 0x2ff]);
+/** MSRs that hold what was written: APIC base, microcode, SYSENTER triple. What CPUID does not announce is not there. */
+const PLAIN_MSRS = new Set([0x1b, 0x8b, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP]);
 
 const rdmsr: Handler = (c) => {
   const msr = c.regs[1]! >>> 0;
@@ -325,6 +342,8 @@ const wrmsr: Handler = (c) => {
   if (!PLAIN_MSRS.has(msr)) c.raise(VECTOR_GP, 0);
   c.msrs.set(msr, [c.regs[0]!, c.regs[2]!]);
 };
+/** This CPU has no performance counters, so no number names one (SDM vol 2, RDPMC). */
+const rdpmc: Handler = (c) => c.raise(VECTOR_GP, 0);
 
 const hlt: Handler = (c) => c.requestStop(EXIT_HALT);
 /** VMCALL and VMMCALL: undefined on the bare machine; a hypercall where the VMM intercepts it. */
@@ -391,6 +410,7 @@ export const systemRows: readonly Row[] = [
   row('0F 31', 'RDTSC', '', 'rdtsc', () => rdtsc, { intercept: INTERCEPT_RDTSC }),
   row('0F 30', 'WRMSR', '', 'msr', () => wrmsr, { rule: 'ring0', intercept: INTERCEPT_MSR }),
   row('0F 32', 'RDMSR', '', 'msr', () => rdmsr, { rule: 'ring0', intercept: INTERCEPT_MSR }),
+  row('0F 33', 'RDPMC', '', 'msr', () => rdpmc),
   row('F3 90', 'PAUSE', '', 'simple', () => nothing, { intercept: INTERCEPT_PAUSE }),
   row('0F 01 C1', 'VMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
   row('0F 01 D9', 'VMMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
@@ -400,6 +420,7 @@ export const systemRows: readonly Row[] = [
   ),
   row('0F 0B', 'UD2', '', 'simple', () => undefinedOpcode),
   row('0F B9', 'UD1', 'Gv,Ev', 'simple', () => undefinedOpcode),
+  ...sysenterRows,
 ];
 
 /**
@@ -408,8 +429,12 @@ export const systemRows: readonly Row[] = [
  */
 export const guarded: Handler = (c, i) => {
   const { rule, intercept } = i.row;
-  if (rule === 'ring0' && c.cpl !== 0) c.raise(VECTOR_GP, 0);
-  if (rule === 'iopl' && isProtected(c) && c.cpl > (c.systemFlags & FLAG_IOPL) >> 12) c.raise(VECTOR_GP, 0);
+  if (rule === 'ring0' && c.cpl !== 0) {
+    // Outside protected mode these two are undefined, which comes before the check of privilege.
+    if (i.exec === lldt || i.exec === ltr) requireProtected(c);
+    c.raise(VECTOR_GP, 0);
+  }
+  if (rule === 'iopl' && c.cpl > (c.systemFlags & FLAG_IOPL) >> 12) c.raise(VECTOR_GP, 0);
   if ((c.intercepts & intercept) !== 0) {
     c.stopBefore(i, EXIT_INTERCEPT);
     return;

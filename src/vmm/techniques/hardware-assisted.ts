@@ -16,6 +16,7 @@ import {
   EXIT_INTERRUPT_WINDOW,
   EXIT_IO,
   EXIT_NESTED_FAULT,
+  EXIT_TASK_SWITCH,
   EXIT_TRIPLE_FAULT,
   escalates,
   NO_ERROR_CODE,
@@ -44,6 +45,7 @@ import { shadowFrames } from '../table-frames.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
 import { type ExecutedVcpu, hex32 } from '../vcpu.ts';
 import { bootCpu } from '../vm.ts';
+import { type TaskEvent, TaskSwitcher } from './task-switcher.ts';
 
 /** Exit reason and VMM path of each intercepted instruction, by its INTERCEPT_* bit. */
 const INTERCEPTS: Readonly<Record<number, readonly [VmxExitReason, VmmOperation]>> = {
@@ -74,6 +76,8 @@ class HardwareExecutor implements Executor {
   private lastMmu: Mmu | null = null;
   /** A frame of all ones, shown where nothing answers. */
   private readonly openBusMfn: number;
+  /** Made when the guest first switches tasks. */
+  private tasks: TaskSwitcher | null = null;
 
   constructor(vcpu: ExecutedVcpu) {
     const { vm } = vcpu;
@@ -85,6 +89,7 @@ class HardwareExecutor implements Executor {
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
     this.cpu.intercepts = COMMON_INTERCEPTS;
+    this.cpu.interceptTaskSwitch = true;
     if (vm.spec.paging === 'shadow') {
       this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.cpu, {
         owner: vm.vmmOwner,
@@ -104,7 +109,7 @@ class HardwareExecutor implements Executor {
   }
 
   get instructions(): number {
-    return this.cpu.instructions;
+    return this.cpu.instructions + (this.tasks?.retired ?? 0);
   }
 
   dispatched(mmu: Mmu): void {
@@ -148,6 +153,11 @@ class HardwareExecutor implements Executor {
         return 'resume';
       case EXIT_HALT:
         return vcpu.halted(cpu);
+      case EXIT_TASK_SWITCH: {
+        const during = cpu.exitDuring;
+        const event = { vector: during, errorCode: cpu.faultError, lin: cpu.cr2, external: false };
+        return this.switchTask(during < 0 ? null : event);
+      }
       default:
         if (exit === EXIT_TRIPLE_FAULT) this.leave('triple-fault');
         return vcpu.crashed(exit, cpu);
@@ -311,6 +321,18 @@ class HardwareExecutor implements Executor {
     writes.length = 0;
   }
 
+  /** The guest switches tasks, by the instruction at EIP or to deliver an event: the VMM does it. */
+  private switchTask(event: TaskEvent | null): Disposition {
+    const { cpu, vcpu } = this;
+    this.leave('task-switch', 'emulate');
+    this.tasks ??= new TaskSwitcher(vcpu.vm);
+    const exit = this.tasks.run(cpu, event);
+    this.dropOverrides();
+    if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, cpu);
+    if (this.shadow !== null) this.switchRoot();
+    return 'resume';
+  }
+
   /** Injects an event at entry. Faults of shadow or nested tables on the way are repaired, and delivery starts again. */
   private deliver(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
     const { cpu, vcpu } = this;
@@ -321,6 +343,7 @@ class HardwareExecutor implements Executor {
       const exit = cpu.inject(event.vector, event.errorCode, event.lin, event.external);
       vcpu.spendGuest();
       if (exit === EXIT_BUDGET) break;
+      if (exit === EXIT_TASK_SWITCH) return this.switchTask(event);
       if (exit === EXIT_NESTED_FAULT) this.fillNested();
       else if (exit === EXIT_EXCEPTION) {
         const faultLin = cpu.exitLin;

@@ -15,7 +15,8 @@
  */
 import { assert, UserError } from '../../core/errors.ts';
 import type { Lin } from '../../core/units.ts';
-import { Cpu, DR6_SINGLE_STEP } from '../../machine/cpu.ts';
+import { DR6_BREAKPOINTS, DR6_SINGLE_STEP, followDebugRegisters } from '../../machine/breakpoints.ts';
+import { Cpu } from '../../machine/cpu.ts';
 import { newCpuState, restoreCpu, saveCpu } from '../../machine/cpu-state.ts';
 import {
   EXIT_BUDGET,
@@ -55,6 +56,9 @@ import { VMM_BASE, VmmRegion } from './vmm-region.ts';
 const LINEAR_LIMIT = VMM_BASE - 1;
 /** What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. */
 const VMM_CR0 = CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+
+/** What the real CPU can report in DR6: breakpoints and single steps. */
+const DR6_CAUSES = DR6_BREAKPOINTS | DR6_SINGLE_STEP;
 
 /** Path of the VMM that emulates an instruction, by its cost class; others take only decode and emulate. */
 const OPERATIONS: Readonly<Record<string, VmmOperation>> = {
@@ -272,18 +276,20 @@ class TrapExecutor implements Executor {
       if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
     }
     this.inShadow = virtual.interruptsEnabled() && !virtual.interruptible();
-    if (virtual.takePendingTrap()) {
-      virtual.debug[6]! |= DR6_SINGLE_STEP;
+    const trap = virtual.takePendingTrap();
+    if (trap !== 0) {
+      virtual.noteDebug(trap);
       return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
     }
     this.finish();
     return result;
   }
 
-  /** A single step of the guest's ended on the real CPU. */
+  /** A single step of the guest's ended on the real CPU, or it hit a breakpoint there. */
   private reflectStep(): Disposition {
     this.trap('debug');
-    this.virtual.debug[6]! |= DR6_SINGLE_STEP;
+    this.virtual.noteDebug(this.cpu.debug[6]! & DR6_CAUSES);
+    this.cpu.debug[6] = 0;
     return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
   }
 
@@ -393,6 +399,8 @@ class TrapExecutor implements Executor {
     cpu.eip = virtual.eip;
     cpu.setEflags((virtual.getEflags() & ~FLAG_IOPL) | FLAG_IF, -1);
     cpu.cr2 = virtual.cr2;
+    this.loadDebugRegisters();
+    if (virtual.resumeAt === virtual.instructions) cpu.resumeAt = cpu.instructions;
     const ring = this.realRing(virtual.cpl);
     this.region.showUserCode(ring === 3);
     cpu.setCpl(ring);
@@ -402,6 +410,15 @@ class TrapExecutor implements Executor {
     }
     this.loadedAt = cpu.instructions;
     this.isLoaded = true;
+  }
+
+  /** The guest's breakpoints work on the real CPU: linear addresses are the same there. */
+  private loadDebugRegisters(): void {
+    const { cpu, virtual } = this;
+    const same = virtual.debug.every((value, n) => n === 6 || value === cpu.debug[n]);
+    if (same) return;
+    for (let n = 0; n < 8; n++) if (n !== 6) cpu.debug[n] = virtual.debug[n]!;
+    followDebugRegisters(cpu);
   }
 
   /** Notes what a real segment register holds that the guest's view agrees with. */
@@ -433,7 +450,9 @@ class TrapExecutor implements Executor {
     if (!this.isLoaded) return;
     this.isLoaded = false;
     const { cpu, virtual } = this;
-    if (cpu.instructions !== this.loadedAt) virtual.resumeAt = -1;
+    if (cpu.instructions !== this.loadedAt) {
+      virtual.resumeAt = cpu.resumeAt === cpu.instructions ? virtual.instructions : -1;
+    }
     for (let r = 0; r < 8; r++) virtual.regs[r] = cpu.regs[r]!;
     virtual.eip = cpu.eip;
     virtual.setEflags(cpu.getEflags(), ~(FLAG_IF | FLAG_IOPL | FLAG_VM));
@@ -487,6 +506,7 @@ class TrapExecutor implements Executor {
     this.openMmu.flushAll();
     virtual.dropCode();
     virtual.step();
+    virtual.takePendingTrap();
     virtual.undoLog = null;
     virtual.tracedWrites.length = 0;
     const expected = newCpuState();
