@@ -10,6 +10,7 @@
 import type { Cycles, Lin } from '../core/units.ts';
 import { type CodeCache, NO_CODE } from './code-cache.ts';
 import { EXIT_NESTED_FAULT, EXIT_UNIMPLEMENTED, NO_ERROR_CODE, VECTOR_GP, VECTOR_PF } from './exits.ts';
+import { Fpu } from './fpu/fpu.ts';
 import type { Insn } from './insn.ts';
 import { FRAME_TRACED, type MachineMemory } from './memory.ts';
 import type { Mmu } from './mmu.ts';
@@ -81,6 +82,8 @@ export class CpuCore implements PagingRegisters {
   readonly debug = new Int32Array(8);
   readonly msrs = new Map<number, readonly [low: number, high: number]>();
   cpuid: CpuidLeaves = {};
+  /** A VMM lets the two views of one guest CPU share it. */
+  fpu = new Fpu();
 
   // The world around.
   /** Byte offset of the CPU's block in machine memory: the registers, then what compiled code keeps there. */

@@ -3,6 +3,7 @@
  * Invariant: holds every register that instructions can observe, and nothing of the simulator's own.
  */
 import type { Cpu } from './cpu.ts';
+import { FPU_STATE_WORDS } from './fpu/fpu.ts';
 import { updateFlat } from './segments.ts';
 
 /** Registers of one CPU at one moment. Plain data: structuredClone copies it. */
@@ -13,6 +14,8 @@ export interface CpuState {
   readonly segLimit: Int32Array;
   readonly segAttributes: Int32Array;
   readonly debug: Int32Array;
+  /** What Fpu.saveTo() writes. */
+  readonly fpu: Int32Array;
   eip: number;
   eflags: number;
   cpl: number;
@@ -38,6 +41,7 @@ export function newCpuState(): CpuState {
     segLimit: new Int32Array(8),
     segAttributes: new Int32Array(8),
     debug: new Int32Array(8),
+    fpu: new Int32Array(FPU_STATE_WORDS),
     eip: 0,
     eflags: 0,
     cpl: 0,
@@ -57,6 +61,7 @@ export function saveCpu(cpu: Cpu, state: CpuState): void {
   for (let r = 0; r < 8; r++) state.regs[r] = cpu.regs[r]!;
   for (const name of ARRAYS) state[name].set(cpu[name]);
   for (const name of SCALARS) state[name] = cpu[name];
+  cpu.fpu.saveTo(state.fpu);
   state.eip = cpu.eip;
   state.eflags = cpu.getEflags();
 }
@@ -66,6 +71,7 @@ export function restoreCpu(cpu: Cpu, state: CpuState): void {
   cpu.regs.set(state.regs);
   for (const name of ARRAYS) cpu[name].set(state[name]);
   for (const name of SCALARS) cpu[name] = state[name];
+  cpu.fpu.restoreFrom(state.fpu);
   cpu.eip = state.eip;
   cpu.setEflags(state.eflags, -1);
   cpu.setCpl(state.cpl);

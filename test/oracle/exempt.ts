@@ -15,7 +15,6 @@ const EXEMPT: Readonly<Record<string, string>> = {
   VMCALL: 'answered by the hypervisor below, if there is one',
   VMMCALL: 'answered by the hypervisor below, if there is one',
   INT1: 'hypervisors intercept debug exceptions, and report another EIP for this one',
-  ESC: 'our CPU has no floating-point unit',
 };
 
 /** Why a row has no vectors, or null. */

@@ -8,7 +8,9 @@ import { exemption } from './exempt.ts';
 import { casesOf, ROW_GROUPS, rowKey } from './generate.ts';
 import type { Case, Outcome } from './layout.ts';
 import { prefixHeaps, undefinedOpcodes } from './others.ts';
+import { x87Rows } from '../../src/machine/isa/x87.ts';
 import { streamsOf } from './streams.ts';
+import { x87Cases } from './x87-cases.ts';
 
 /** Seed of the stored vectors. */
 export const SEED = 1;
@@ -47,6 +49,12 @@ export const SUBJECTS: Readonly<Record<string, readonly Subject[]>> = {
       rows.filter((row) => exemption(row) === null).map(rowSubject),
     ]),
   ),
+  x87: x87Rows.map((row) => ({
+    key: rowKey(row),
+    cases: (seed, times) => x87Cases(row, seed, times),
+    undefinedFlags: () => 0,
+    tolerate: (_c, _expected, seen) => seen,
+  })),
   others: [
     otherSubject('undefined opcodes', undefinedOpcodes),
     otherSubject('prefixes', prefixHeaps, FLAGS_ARITHMETIC & ~FLAG_CF),
