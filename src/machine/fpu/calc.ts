@@ -55,7 +55,7 @@ export class Calc {
   readonly a = new Extended();
   readonly b = new Extended();
   readonly r = new Extended();
-  /** Quotient bits of the last remainder(). */
+  /** Quotient bits of the last remainder(), or -1 if there were no operands to divide. */
   quotient = 0;
 
   get rounding(): number {
@@ -163,6 +163,7 @@ export class Calc {
     this.ex |= OE;
     if ((this.control & OE) === 0) {
       if (wraps) r.exp -= EXPONENT_WRAP;
+      else this.ex &= ~C1;
       return;
     }
     const { rounding } = this;
@@ -180,8 +181,9 @@ export class Calc {
 
   // ---------------------------------------------------------------- operands that are no numbers
 
+  /** An invalid operation; that one of its operands is a denormal is no longer reported. */
   invalid(): void {
-    this.ex |= IE;
+    this.ex = (this.ex & ~DE) | IE;
     this.r.setIndefinite();
   }
 
@@ -336,7 +338,8 @@ export class Calc {
     else if (b.kind === ZERO) {
       if (a.kind === ZERO) this.invalid();
       else {
-        this.ex |= ZE;
+        // Of a denormal divided by zero only the zero is reported.
+        this.ex = (this.ex & ~DE) | ZE;
         r.setInfinity(sign);
       }
     } else if (a.kind === ZERO) r.setZero(sign);
@@ -464,12 +467,13 @@ export class Calc {
    */
   remainder(nearest: boolean): boolean {
     const { a, b, r } = this;
-    this.quotient = 0;
+    this.quotient = -1;
     if (this.binaryNan()) return true;
     if (a.kind === INFINITE || b.kind === ZERO) {
       this.invalid();
       return true;
     }
+    this.quotient = 0;
     const apart = a.exp - b.exp;
     if (a.kind === ZERO || b.kind === INFINITE || apart < (nearest ? -1 : 0)) {
       r.copy(a);

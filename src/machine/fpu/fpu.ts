@@ -5,7 +5,7 @@
  * set exactly while an unmasked exception flag is set; everything is plain data, see saveTo().
  * Source: SDM vol 1, 8.1 and 8.5 to 8.7.
  */
-import { BEFORE, C1, Calc, IE, OE, SF, UE } from './calc.ts';
+import { BEFORE, C1, Calc, IE, OE, SF, UE, ZE } from './calc.ts';
 import { EXP_MAX, type Extended } from './number.ts';
 
 /** Error summary and busy: bits of the status word that follow from the flags and masks. */
@@ -160,6 +160,11 @@ export class Fpu {
   /** The result may be written to a register: no unmasked exception was found before it was computed. */
   get mayWrite(): boolean {
     return (this.calc.ex & ~this.calc.control & BEFORE) === 0;
+  }
+
+  /** The same for a load: a denormal is loaded even if its exception is not masked, and reported. */
+  get mayPush(): boolean {
+    return (this.calc.ex & ~this.calc.control & (IE | ZE)) === 0;
   }
 
   /** The result may be written to memory. */

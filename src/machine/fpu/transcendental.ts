@@ -161,7 +161,7 @@ function arctangent(z: bigint, point: number): bigint {
   const wide = BigInt(point);
   const one = 1n << wide;
   // Above tan(pi/8) the series is slow: the angle is pi/4 less that of (1 - z) / (1 + z).
-  if (z * 32n > one * 13n) return (PI >> 2n) - arctangent(((one - z) << wide) / (one + z), point);
+  if (z * 64n > one * 27n) return (PI >> 2n) - arctangent(((one - z) << wide) / (one + z), point);
   const value = arcSeries(z, wide, true);
   return value === z ? value - 1n : value;
 }
@@ -197,7 +197,7 @@ export function angle(calc: Calc): void {
 
 /** arctangent of a z below 1/2, whatever `point`. */
 function slimArctangent(z: bigint, point: number): bigint {
-  if (z * 32n > (13n << BigInt(point))) return arctangent(z >> BigInt(point - POINT), POINT) << BigInt(point - POINT);
+  if (z * 64n > (27n << BigInt(point))) return arctangent(z >> BigInt(point - POINT), POINT) << BigInt(point - POINT);
   const value = arcSeries(z, BigInt(point), true);
   return value === z ? value - 1n : value;
 }
@@ -272,7 +272,11 @@ export function tangent(calc: Calc): void {
   if (calc.unaryNan()) return;
   if (a.kind === INFINITE) calc.invalid();
   else if (a.kind === ZERO) r.copy(a);
-  else {
+  else if (a.exp < BIAS - 70) {
+    // A hair above its argument.
+    r.setBig(a.sign, a.significand(), a.exp - BIAS - 63, true);
+    calc.round(64);
+  } else {
     const { sin, cos, point } = sineCosine(a);
     conclude(calc, (sin << BigInt(point)) / cos, point);
   }

@@ -9,7 +9,7 @@
  */
 import type { Cpu } from '../cpu.ts';
 import { VECTOR_MF, VECTOR_NM } from '../exits.ts';
-import { FLAG_CF, FLAG_PF, FLAG_ZF, FLAGS_ARITHMETIC, setArithmeticFlags } from '../flags.ts';
+import { FLAG_CF, FLAG_PF, FLAG_ZF, setArithmeticFlags } from '../flags.ts';
 import { BEFORE, C0, C1, C2, C3, type Calc, IE, UNORDERED, ZE } from '../fpu/calc.ts';
 import { environmentOf, type Layout, loadEnvironment } from '../fpu/environment.ts';
 import {
@@ -23,7 +23,7 @@ import {
   toSingle,
 } from '../fpu/formats.ts';
 import type { Fpu } from '../fpu/fpu.ts';
-import { BIAS, EXP_MAX, Extended, FINITE, INFINITE, QUIET, UNSUPPORTED, ZERO } from '../fpu/number.ts';
+import { BIAS, EXP_MAX, Extended, FINITE, INFINITE, UNSUPPORTED, ZERO } from '../fpu/number.ts';
 import {
   angle,
   cosine,
@@ -84,7 +84,7 @@ function finish(f: Fpu, to: number, pops: number): void {
 
 /** Ends an instruction that pushes calc.r, or the answer to a full stack. */
 function finishPush(f: Fpu): void {
-  if (f.mayWrite) {
+  if (f.mayPush) {
     f.rotate(-1);
     f.store(0, f.calc.r);
   }
@@ -225,11 +225,10 @@ function prepared(handler: Handler): Builder {
 
 // ---------------------------------------------------------------- comparisons
 
+/** The outcome of a comparison is there even if it is invalid and that is not masked; only the pops are not. */
 function finishCompare(f: Fpu, codes: number, pops: number): void {
-  if (f.mayWrite) {
-    setCodes(f, codes);
-    for (let n = 0; n < pops; n++) f.pop();
-  }
+  setCodes(f, codes);
+  if (f.mayWrite) for (let n = 0; n < pops; n++) f.pop();
   f.commit();
 }
 
@@ -275,12 +274,10 @@ function compareToFlags(pops: number, quiet: boolean): Builder {
     const f = ready(c);
     note(c, i);
     const codes = compareStack(f, i.b, quiet);
-    if (f.mayWrite) {
-      const flags =
-        ((codes & C0) !== 0 ? FLAG_CF : 0) | ((codes & C2) !== 0 ? FLAG_PF : 0) | ((codes & C3) !== 0 ? FLAG_ZF : 0);
-      setArithmeticFlags(c, (c.getEflags() & ~FLAGS_ARITHMETIC) | flags);
-      for (let n = 0; n < pops; n++) f.pop();
-    }
+    const flags =
+      ((codes & C0) !== 0 ? FLAG_CF : 0) | ((codes & C2) !== 0 ? FLAG_PF : 0) | ((codes & C3) !== 0 ? FLAG_ZF : 0);
+    setArithmeticFlags(c, flags);
+    if (f.mayWrite) for (let n = 0; n < pops; n++) f.pop();
     f.commit();
   });
 }
@@ -347,7 +344,7 @@ function pushBits(f: Fpu, signExp: number, high: number, low: number): void {
 const loadRegister: Handler = (c, i) => {
   const f = ready(c);
   note(c, i);
-  if (f.isEmpty(i.b) && f.isEmpty(7)) {
+  if (f.isEmpty(i.b)) {
     f.stackUnderflow();
     finishPush(f);
     return;
@@ -403,7 +400,7 @@ function storeMemory(convert: Converter, width: StoreWidth, integer: boolean, po
       else if (width === 32) c.write32(c.writeAddress(i, 4), lo);
       else c.write16(c.writeAddress(i, 2), lo & 0xffff);
       if (pops !== 0) f.pop();
-    }
+    } else c.prepareWrite(c.writeAddress(i, width >> 3), width >> 3);
     note(c, i);
     f.commit();
   });
@@ -430,6 +427,7 @@ const storeExtended: Handler = (c, i) => {
   if (f.isEmpty(0)) {
     f.stackUnderflow();
     if (f.mayStore) write80(c, i, 0xffff, 0xc0000000 | 0, 0);
+    else c.prepareWrite(c.writeAddress(i, 10), 10);
   } else write80(c, i, f.signExp[n]!, f.high[n]!, f.low[n]!);
   note(c, i);
   if (f.mayWrite) f.pop();
@@ -459,6 +457,18 @@ function copyRegister(f: Fpu, from: number): void {
 
 // ---------------------------------------------------------------- moves in the stack
 
+/** FSTPNCE: FSTP ST(i) that copies an empty register, as empty, without an exception (AMD's name; not in the SDM). */
+const moveAndPop: Handler = (c, i) => {
+  const f = ready(c);
+  note(c, i);
+  const wasEmpty = f.isEmpty(0);
+  copyRegister(f, 0);
+  f.store(i.b, f.calc.r);
+  if (wasEmpty) f.setEmpty(i.b);
+  f.pop();
+  f.commit();
+};
+
 const fxch: Handler = (c, i) => {
   const f = ready(c);
   note(c, i);
@@ -485,9 +495,12 @@ function conditionalMove(mask: number, negated: boolean): Builder {
   return prepared((c, i) => {
     const f = ready(c);
     note(c, i);
+    // C1 keeps its value, unless a register is empty.
+    const codes = f.status & C1;
     if (f.isEmpty(0) || f.isEmpty(i.b)) f.stackUnderflow();
     else copyRegister(f, ((c.getEflags() & mask) !== 0) !== negated ? i.b : 0);
     finish(f, 0, 0);
+    if (f.calc.ex === 0) f.status |= codes;
   });
 }
 
@@ -512,6 +525,7 @@ function free(pops: number): Builder {
     note(c, i);
     f.setEmpty(i.b);
     if (pops !== 0) f.pop();
+    f.status &= ~C1;
   });
 }
 
@@ -538,9 +552,11 @@ const fxtract: Handler = (c, i) => {
   note(c, i);
   const { calc } = f;
   const { a, b, r } = calc;
-  if (f.isEmpty(0)) f.stackUnderflow();
-  else if (!f.isEmpty(7)) f.stackOverflow();
-  else {
+  if (f.isEmpty(0) || !f.isEmpty(7)) {
+    if (f.isEmpty(0)) f.stackUnderflow();
+    else f.stackOverflow();
+    b.copy(r);
+  } else {
     f.load(0, a);
     if (calc.unaryNan()) b.copy(r);
     else if (a.kind === ZERO) {
@@ -560,12 +576,10 @@ const fxtract: Handler = (c, i) => {
   finishTwo(f);
 };
 
-/** Puts b into ST(0) and pushes r; after an invalid operation both are the indefinite NaN. */
+/** Puts b into ST(0) and pushes r. */
 function finishTwo(f: Fpu): void {
   const { calc } = f;
-  if ((calc.ex & IE) !== 0 && calc.r.kind !== QUIET) calc.r.setIndefinite();
   if (f.mayWrite) {
-    if ((calc.ex & IE) !== 0 && calc.b.kind !== QUIET) calc.b.setIndefinite();
     f.store(0, calc.b);
     f.rotate(-1);
     f.store(0, calc.r);
@@ -634,7 +648,7 @@ function remainder(nearest: boolean): Handler {
     note(c, i);
     const { calc } = f;
     let complete = true;
-    calc.quotient = 0;
+    calc.quotient = -1;
     if (f.isEmpty(0) || f.isEmpty(1)) f.stackUnderflow();
     else {
       f.load(0, calc.a);
@@ -642,8 +656,11 @@ function remainder(nearest: boolean): Handler {
       complete = calc.remainder(nearest);
     }
     finish(f, 0, 0);
-    if ((calc.ex & ~calc.control & BEFORE) !== 0) return;
     const q = calc.quotient;
+    if (q < 0 || (calc.ex & ~calc.control & BEFORE) !== 0) {
+      f.status &= ~C2;
+      return;
+    }
     setCodes(f, (complete ? 0 : C2) | ((q & 4) !== 0 ? C0 : 0) | ((q & 2) !== 0 ? C3 : 0) | ((q & 1) !== 0 ? C1 : 0));
   };
 }
@@ -865,7 +882,8 @@ export const x87Rows: readonly Row[] = [
   plain('DF /7', 'FISTP', 'Mq', storeMemory(integerOf(64), 64, true, 1)),
   row('DF /6', 'FBSTP', 'Mt', 'float-function', storeMemory(toDecimal, 80, true, 1)),
   plain('DD D0+i', 'FST', 'STi', storeRegister(0)),
-  ...['DD D8', 'D9 D8', 'DF D0', 'DF D8'].map((at) => plain(`${at}+i`, 'FSTP', 'STi', storeRegister(1))),
+  ...['DD D8', 'DF D0', 'DF D8'].map((at) => plain(`${at}+i`, 'FSTP', 'STi', storeRegister(1))),
+  plain('D9 D8+i', 'FSTPNCE', 'STi', prepared(moveAndPop)),
   // Move.
   ...['D9 C8', 'DD C8', 'DF C8'].map((at) => plain(`${at}+i`, 'FXCH', 'STi', prepared(fxch))),
   ...moves.map(([at, name, mask, negated]) => plain(`${at}+i`, name, 'ST0,STi', conditionalMove(mask, negated))),
