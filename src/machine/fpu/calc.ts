@@ -163,7 +163,7 @@ export class Calc {
     this.ex |= OE;
     if ((this.control & OE) === 0) {
       if (wraps) r.exp -= EXPONENT_WRAP;
-      else this.ex &= ~C1;
+      else this.ex &= ~(C1 | PE);
       return;
     }
     const { rounding } = this;
@@ -458,7 +458,14 @@ export class Calc {
     r.copy(a);
     if (a.kind !== FINITE) return;
     r.exp += truncated(b);
-    this.round(64);
+    // Beyond what even the wrapped exponent reaches (SDM vol 1, 8.5.4 and 8.5.5: FSCALE alone can do that).
+    if ((this.control & UE) === 0 && r.exp + EXPONENT_WRAP < 1) {
+      this.ex |= UE | PE;
+      r.setZero(r.sign);
+    } else if ((this.control & OE) === 0 && r.exp - EXPONENT_WRAP >= EXP_MAX) {
+      this.ex |= OE | PE | C1;
+      r.setInfinity(r.sign);
+    } else this.round(64);
   }
 
   /**

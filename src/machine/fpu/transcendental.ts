@@ -6,7 +6,7 @@
  * allow that. The argument of FSIN, FCOS, FSINCOS and FPTAN is reduced by the 66-bit pi of real units.
  * Source: SDM vol 1, 8.3.8 to 8.3.10; SDM vol 2, tables of FYL2X, FYL2XP1, FPATAN, F2XM1.
  */
-import { type Calc, PE, ZE } from './calc.ts';
+import { type Calc, DE, PE, ZE } from './calc.ts';
 import { BIAS, type Extended, FINITE, INFINITE, ZERO } from './number.ts';
 
 /** Fraction bits of the working precision. */
@@ -108,7 +108,7 @@ export function yLog2x(calc: Calc): void {
   if (a.kind === ZERO) {
     if (b.kind === ZERO) calc.invalid();
     else {
-      if (b.kind === FINITE) calc.ex |= ZE;
+      if (b.kind === FINITE) calc.ex = (calc.ex & ~DE) | ZE;
       r.setInfinity(b.sign ^ 1);
     }
     return;
@@ -126,7 +126,11 @@ export function yLog2x(calc: Calc): void {
     if (b.kind === ZERO) calc.invalid();
     else r.setInfinity(b.sign);
   } else if (b.kind === ZERO || isOne) r.setZero(b.sign ^ below);
-  else timesLogarithm(calc, logarithm(a), -POINT, a.significand() !== 1n << 63n);
+  else {
+    timesLogarithm(calc, logarithm(a), -POINT, a.significand() !== 1n << 63n);
+    // Real units report even an exact product as inexact.
+    calc.ex |= PE;
+  }
 }
 
 /** r = b x log2(1 + a). */
@@ -184,11 +188,11 @@ export function angle(calc: Calc): void {
     const [small, large] = steep ? [a, b] : [b, a];
     const tiny = large.exp - small.exp;
     // In a quadrant or octant that adds a part of pi, the fixed point of pi is enough.
-    const point = steep || west ? POINT : POINT + tiny;
+    const point = steep || west || tiny < 2 ? POINT : POINT + tiny;
     const shift = BigInt(Math.max(point - tiny, 0));
     let z = (small.significand() << shift) / large.significand();
     if (z === 0n) z = 1n;
-    const value = point === POINT || tiny < 2 ? arctangent(z, POINT) : slimArctangent(z, point);
+    const value = point === POINT ? arctangent(z, POINT) : slimArctangent(z, point);
     if (steep) finish(west ? (PI >> 1n) + value : (PI >> 1n) - value);
     else if (west) finish(PI - value);
     else conclude(calc, b.sign === 1 ? -value : value, point);

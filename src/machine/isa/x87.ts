@@ -457,14 +457,14 @@ function copyRegister(f: Fpu, from: number): void {
 
 // ---------------------------------------------------------------- moves in the stack
 
-/** FSTPNCE: FSTP ST(i) that copies an empty register, as empty, without an exception (AMD's name; not in the SDM). */
+/** FSTPNCE: FSTP ST(i) that only pops an empty register, without an exception (AMD's name; not in the SDM). */
 const moveAndPop: Handler = (c, i) => {
   const f = ready(c);
   note(c, i);
-  const wasEmpty = f.isEmpty(0);
-  copyRegister(f, 0);
-  f.store(i.b, f.calc.r);
-  if (wasEmpty) f.setEmpty(i.b);
+  if (!f.isEmpty(0)) {
+    copyRegister(f, 0);
+    f.store(i.b, f.calc.r);
+  }
   f.pop();
   f.commit();
 };
