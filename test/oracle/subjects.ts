@@ -3,12 +3,12 @@
  */
 import { FLAG_AF, FLAG_CF, FLAGS_ARITHMETIC } from '../../src/machine/flags.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
+import { x87Rows } from '../../src/machine/isa/x87.ts';
 import { tolerate, undefinedFlags } from './compare.ts';
 import { exemption } from './exempt.ts';
 import { casesOf, ROW_GROUPS, rowKey } from './generate.ts';
 import type { Case, Outcome } from './layout.ts';
 import { prefixHeaps, undefinedOpcodes } from './others.ts';
-import { x87Rows } from '../../src/machine/isa/x87.ts';
 import { streamsOf } from './streams.ts';
 import { x87Cases } from './x87-cases.ts';
 import { tolerateX87 } from './x87-compare.ts';

@@ -155,7 +155,7 @@ function decimalIn(rng: RandomStream): number[] {
 
 function imageBytes(rng: RandomStream, is32: boolean): number[] {
   const { words, registers } = imageOf(rng, 4);
-  const environment = words.flatMap((word, n) => littleEndian(is32 ? word : n === 6 ? word : word, is32 ? 4 : 2));
+  const environment = words.flatMap((word) => littleEndian(word, is32 ? 4 : 2));
   return [...environment, ...registers.flat()];
 }
 
@@ -170,7 +170,11 @@ function operandBytes(d: Draft, row: Row): number[] {
     case 'Md': {
       const sign = rng.below(2) << 31;
       const near = (0x3f800000 - (4 << 23) + rng.below(8 << 23)) | sign;
-      const single = rng.chance(1, 2) ? SINGLES[rng.below(SINGLES.length)]! | sign : rng.chance(1, 2) ? near : rng.uint32();
+      const single = rng.chance(1, 2)
+        ? SINGLES[rng.below(SINGLES.length)]! | sign
+        : rng.chance(1, 2)
+          ? near
+          : rng.uint32();
       return littleEndian(isInteger ? valueIn(rng, 32) : single, 4);
     }
     case 'Mq': {
@@ -223,7 +227,9 @@ function imageOf(rng: RandomStream, depth: number): { words: number[]; registers
     else if (rng.chance(1, 4)) tags |= rng.below(3) << (2 * physical);
   }
   const words = [control, status, tags, rng.uint32(), rng.uint32(), rng.uint32(), rng.uint32() & 0xffff];
-  const registers = Array.from({ length: 8 }, (_, n) => (n < depth ? bytesOfFloat(floatIn(rng)) : bytesOfFloat([0, 0, 0])));
+  const registers = Array.from({ length: 8 }, (_, n) =>
+    n < depth ? bytesOfFloat(floatIn(rng)) : bytesOfFloat([0, 0, 0]),
+  );
   return { words, registers };
 }
 
@@ -288,8 +294,11 @@ function caseOf(rng: RandomStream, row: Row, n: number): Case {
   const hasWidth = ['Me', 'Mf'].includes(row.operands[0] ?? '');
   d.setWidth(hasWidth ? (n % 2 === 0 ? 32 : 16) : d.code32 ? 32 : 16);
   const { words, registers } = imageOf(rng, 3);
-  do adjust(d, row, registers);
-  while (isUndefined(row, registers) && (registers[0] = bytesOfFloat(floatIn(rng))) !== undefined);
+  adjust(d, row, registers);
+  while (isUndefined(row, registers)) {
+    registers[0] = bytesOfFloat(floatIn(rng));
+    adjust(d, row, registers);
+  }
 
   const parts = row.opcode.split(' ');
   d.opcode = [Number.parseInt(parts[0]!, 16)];
@@ -298,14 +307,13 @@ function caseOf(rng: RandomStream, row: Row, n: number): Case {
     if (d.sometimes(8)) d.flipAddressSize();
     const bytes = operandBytes(d, row);
     const lin = d.memoryOperand(Number(parts[1]![1]), bytes.length);
-    bytes.forEach((byte, at) => d.store(lin + at, 1, byte));
+    for (const [at, byte] of bytes.entries()) d.store(lin + at, 1, byte);
   } else if (parts.length > 1) {
     const index = parts[1]!.endsWith('+i') ? (rng.chance(2, 3) ? rng.below(3) : rng.below(8)) : 0;
     d.modrm = [Number.parseInt(parts[1]!, 16) + index];
   }
-  [...words.flatMap((word) => littleEndian(word, 4)), ...registers.flat()].forEach((byte, at) =>
-    d.store(IMAGE_AT + at, 1, byte),
-  );
+  const image = [...words.flatMap((word) => littleEndian(word, 4)), ...registers.flat()];
+  for (const [at, byte] of image.entries()) d.store(IMAGE_AT + at, 1, byte);
   return surround(d);
 }
 
@@ -321,7 +329,8 @@ function surround(d: Draft): Case {
 
 function countOf(row: Row): number {
   if (row.mnemonic === 'FNOP' || row.operands[0] === 'Me' || row.operands[0] === 'Mf') return COUNT_PLAIN;
-  if (row.operands[0]?.[0] === 'M') return /^FI?(ADD|SUBR?|MUL|DIVR?)$/.test(row.mnemonic) ? COUNT_ARITHMETIC : COUNT_MEMORY;
+  if (row.operands[0]?.[0] === 'M')
+    return /^FI?(ADD|SUBR?|MUL|DIVR?)$/.test(row.mnemonic) ? COUNT_ARITHMETIC : COUNT_MEMORY;
   return /^F(ADD|SUBR?|MUL|DIVR?|SQRT|PREM1?|SCALE|RNDINT)P?$/.test(row.mnemonic) ? COUNT_ARITHMETIC : COUNT_REGISTER;
 }
 
@@ -330,5 +339,3 @@ export function x87Cases(row: Row, seed: number, times: number): Case[] {
   const rng = new Streams(seed).stream(`${row.opcode} ${row.mnemonic} ${row.operands.join(',')}`);
   return Array.from({ length: countOf(row) * times }, (_, n) => caseOf(rng, row, n));
 }
-
-

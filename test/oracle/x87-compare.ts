@@ -19,7 +19,7 @@ const TRANSCENDENTAL = /^(F2XM1|FYL2X|FYL2XP1|FPATAN|FPTAN|FSINCOS|FSIN|FCOS)$/;
 function memoryOf(c: Case, outcome: Outcome): Map<number, number> {
   const memory = new Map<number, number>();
   for (const patch of [...c.patches, ...outcome.changes]) {
-    patch.bytes.forEach((byte, n) => memory.set(patch.at + n, byte));
+    for (const [n, byte] of patch.bytes.entries()) memory.set(patch.at + n, byte);
   }
   return memory;
 }
@@ -31,7 +31,7 @@ function ordinal(memory: ReadonlyMap<number, number>, at: number): bigint {
   const significand = value & ((1n << 63n) - 1n);
   const exponent = (value >> 64n) & 0x7fffn;
   const magnitude = (exponent << 63n) | significand;
-  return (value >> 79n) === 1n ? -magnitude : magnitude;
+  return value >> 79n === 1n ? -magnitude : magnitude;
 }
 
 /** Copies from `expected` what may differ; true if nothing else does. */

@@ -319,7 +319,7 @@ export class Calc {
       r.sign = sign;
       r.hi = (multiplyHigh(a.hi, b.hi) + Math.floor(middle / 4294967296)) | 0;
       r.lo = middle | 0;
-      r.ext = (low | 0) | (Math.imul(a.lo, b.lo) !== 0 ? 1 : 0);
+      r.ext = low | 0 | (Math.imul(a.lo, b.lo) !== 0 ? 1 : 0);
       r.exp = a.exp + b.exp - BIAS + 1;
       r.normalize();
       this.round(this.precision);

@@ -4,7 +4,7 @@
  * formats above 32 bits) and `r.lo` (lower or only word), and notes exceptions in `ex`; it writes no memory.
  * Source: SDM vol 1, 4.2 (formats), 4.8.3.7 (integer indefinite), 8.1.2 and table 4-4 (packed decimal indefinite).
  */
-import { type Calc, IE, PE, C1 } from './calc.ts';
+import { C1, type Calc, IE, PE } from './calc.ts';
 import { BIAS, EXP_MAX, type Extended, FINITE, INFINITE, QUIET, SIGNALLING, ZERO } from './number.ts';
 
 const SINGLE_BIAS = 127;

@@ -47,7 +47,7 @@ export class Extended {
       }
     } else if (hi >= 0) this.kind = UNSUPPORTED;
     else if (this.exp !== EXP_MAX) this.kind = FINITE;
-    else if ((hi << 1) === 0 && lo === 0) this.kind = INFINITE;
+    else if (hi << 1 === 0 && lo === 0) this.kind = INFINITE;
     else this.kind = (hi & 0x40000000) !== 0 ? QUIET : SIGNALLING;
   }
 

@@ -31,7 +31,8 @@ function arcSeries(z: bigint, point: bigint, alternates: boolean): bigint {
 const GUARD = 32n;
 const LN2 = (2n * arcSeries((ONE << GUARD) / 3n, WIDE + GUARD, false)) >> GUARD;
 const PI =
-  (16n * arcSeries((ONE << GUARD) / 5n, WIDE + GUARD, true) - 4n * arcSeries((ONE << GUARD) / 239n, WIDE + GUARD, true)) >>
+  (16n * arcSeries((ONE << GUARD) / 5n, WIDE + GUARD, true) -
+    4n * arcSeries((ONE << GUARD) / 239n, WIDE + GUARD, true)) >>
   GUARD;
 /** Half of pi as units of the time hold it: pi to 66 bits, the last two of which are 0. */
 const REDUCTION_BITS = 66;
@@ -156,7 +157,7 @@ export function yLog2xPlus1(calc: Calc): void {
     const magnitude = fixed(a, point);
     const x = a.sign === 1 ? -magnitude : magnitude;
     const s = (x << wide) / ((2n << wide) + x);
-    timesLogarithm(calc, (2n * arcSeries(s, wide, false) << WIDE) / LN2, -point, true);
+    timesLogarithm(calc, ((2n * arcSeries(s, wide, false)) << WIDE) / LN2, -point, true);
   }
 }
 
@@ -201,7 +202,7 @@ export function angle(calc: Calc): void {
 
 /** arctangent of a z below 1/2, whatever `point`. */
 function slimArctangent(z: bigint, point: number): bigint {
-  if (z * 64n > (27n << BigInt(point))) return arctangent(z >> BigInt(point - POINT), POINT) << BigInt(point - POINT);
+  if (z * 64n > 27n << BigInt(point)) return arctangent(z >> BigInt(point - POINT), POINT) << BigInt(point - POINT);
   const value = arcSeries(z, BigInt(point), true);
   return value === z ? value - 1n : value;
 }

@@ -24,16 +24,7 @@ import {
 } from '../fpu/formats.ts';
 import type { Fpu } from '../fpu/fpu.ts';
 import { BIAS, EXP_MAX, Extended, FINITE, INFINITE, UNSUPPORTED, ZERO } from '../fpu/number.ts';
-import {
-  angle,
-  cosine,
-  exponential,
-  outOfRange,
-  sine,
-  tangent,
-  yLog2x,
-  yLog2xPlus1,
-} from '../fpu/transcendental.ts';
+import { angle, cosine, exponential, outOfRange, sine, tangent, yLog2x, yLog2xPlus1 } from '../fpu/transcendental.ts';
 import { type Handler, type Insn, SEG_CS } from '../insn.ts';
 import { CR0_EM, CR0_MP, CR0_NE, CR0_TS } from '../paging.ts';
 import { isProtected } from '../segments.ts';
@@ -887,18 +878,37 @@ export const x87Rows: readonly Row[] = [
   // Move.
   ...['D9 C8', 'DD C8', 'DF C8'].map((at) => plain(`${at}+i`, 'FXCH', 'STi', prepared(fxch))),
   ...moves.map(([at, name, mask, negated]) => plain(`${at}+i`, name, 'ST0,STi', conditionalMove(mask, negated))),
-  single('D9 E0', 'FCHS', signOnly((sign) => sign ^ 1)),
-  single('D9 E1', 'FABS', signOnly(() => 0)),
+  single(
+    'D9 E0',
+    'FCHS',
+    signOnly((sign) => sign ^ 1),
+  ),
+  single(
+    'D9 E1',
+    'FABS',
+    signOnly(() => 0),
+  ),
   plain('DD C0+i', 'FFREE', 'STi', free(0)),
   plain('DF C0+i', 'FFREEP', 'STi', free(1)),
   single('D9 F6', 'FDECSTP', rotate(-1)),
   single('D9 F7', 'FINCSTP', rotate(1)),
   single('D9 D0', 'FNOP', fnop),
   // Functions.
-  plain('D9 FC', 'FRNDINT', '', unary((k) => k.roundToInteger())),
+  plain(
+    'D9 FC',
+    'FRNDINT',
+    '',
+    unary((k) => k.roundToInteger()),
+  ),
   single('D9 FD', 'FSCALE', fscale),
   single('D9 F4', 'FXTRACT', fxtract),
-  row('D9 FA', 'FSQRT', '', 'float-divide', unary((k) => k.squareRoot())),
+  row(
+    'D9 FA',
+    'FSQRT',
+    '',
+    'float-divide',
+    unary((k) => k.squareRoot()),
+  ),
   divides('D9 F8', 'FPREM', remainder(false)),
   divides('D9 F5', 'FPREM1', remainder(true)),
   function1('D9 F0', 'F2XM1', exponential),
