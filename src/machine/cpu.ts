@@ -166,7 +166,7 @@ export class Cpu extends CpuCore {
       this.left += this.stolen;
       this.stolen = 0;
     }
-    return this.finish();
+    return this.stopCode;
   }
 
   /** Executes exactly one instruction (one iteration of a REP) with intercepts and observation off. */
@@ -184,7 +184,7 @@ export class Cpu extends CpuCore {
     this.observeSensitive = observeSensitive;
     this.interruptPending = interruptPending;
     this.trapPending = traced && this.count !== 0 && this.stopCode === 0 && this.untrappedAt !== this.instructions;
-    return this.finish();
+    return this.stopCode;
   }
 
   private begin(budget: Cycles): void {
@@ -196,10 +196,6 @@ export class Cpu extends CpuCore {
     this.stolen = 0;
     this.stopCode = 0;
     this.exitIsSoftware = false;
-  }
-
-  private finish(): number {
-    return this.stopCode;
   }
 
   /** Runs until the budget is used up or somebody breaks the loop. */
@@ -436,7 +432,7 @@ export class Cpu extends CpuCore {
         this.deliverFault();
       }
     }
-    return this.finish();
+    return this.stopCode;
   }
 
   // ------------------------------------------------------------------ instruction fetch
@@ -532,6 +528,6 @@ export class Cpu extends CpuCore {
       this.unretire(insn);
       this.unwound();
     }
-    return this.finish();
+    return this.stopCode;
   }
 }
