@@ -166,7 +166,7 @@ export class Cpu extends CpuCore {
       this.left += this.stolen;
       this.stolen = 0;
     }
-    return this.stopCode;
+    return this.finish();
   }
 
   /** Executes exactly one instruction (one iteration of a REP) with intercepts and observation off. */
@@ -184,7 +184,7 @@ export class Cpu extends CpuCore {
     this.observeSensitive = observeSensitive;
     this.interruptPending = interruptPending;
     this.trapPending = traced && this.count !== 0 && this.stopCode === 0 && this.untrappedAt !== this.instructions;
-    return this.stopCode;
+    return this.finish();
   }
 
   private begin(budget: Cycles): void {
@@ -196,6 +196,10 @@ export class Cpu extends CpuCore {
     this.stolen = 0;
     this.stopCode = 0;
     this.exitIsSoftware = false;
+  }
+
+  private finish(): number {
+    return this.stopCode;
   }
 
   /** Runs until the budget is used up or somebody breaks the loop. */
@@ -432,7 +436,7 @@ export class Cpu extends CpuCore {
         this.deliverFault();
       }
     }
-    return this.stopCode;
+    return this.finish();
   }
 
   // ------------------------------------------------------------------ instruction fetch
@@ -528,6 +532,6 @@ export class Cpu extends CpuCore {
       this.unretire(insn);
       this.unwound();
     }
-    return this.stopCode;
+    return this.finish();
   }
 }
