@@ -103,16 +103,21 @@ export const readDecimal: Reader = (c, i, x) => {
   loadDecimal(x, c.read16((lin + 8) | 0), high, low);
 };
 
+/** In one page, the first word faults for all; across two, both are checked before anything is written. */
+function prepareSplit(c: Cpu, lin: number, count: number): void {
+  if ((lin & 0xfff) + count > 0x1000) c.prepareWrite(lin, count);
+}
+
 export function write64(c: Cpu, i: Insn, high: number, low: number): void {
   const lin = c.writeAddress(i, 8);
-  c.prepareWrite(lin, 8);
+  prepareSplit(c, lin, 8);
   c.write32(lin, low);
   c.write32((lin + 4) | 0, high);
 }
 
 export function write80(c: Cpu, i: Insn, top: number, high: number, low: number): void {
   const lin = c.writeAddress(i, 10);
-  c.prepareWrite(lin, 10);
+  prepareSplit(c, lin, 10);
   c.write32(lin, low);
   c.write32((lin + 4) | 0, high);
   c.write16((lin + 8) | 0, top);
