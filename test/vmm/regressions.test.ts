@@ -22,6 +22,7 @@ const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: strin
   ['endbr', 'completed', 'K'],
   ['ferr', 'unimplemented', ''],
   ['fpu', 'completed', '314159265EDMN\n'],
+  ['fpuloop', 'completed', '104807282\n'],
   ['gdtgone', 'triple-fault', ''],
   ['gdtodd', 'completed', 'K\n'],
   ['jumpabs', 'triple-fault', ''],
