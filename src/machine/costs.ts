@@ -32,6 +32,10 @@ export const COST_CLASSES = [
   'msr',
   'io', // in, out to a device on the bus, on the bare machine
   'halt',
+  'float', // floating-point load, store, add, multiply, compare
+  'float-divide', // divide, square root, remainder
+  'float-function', // transcendental functions and packed decimal
+  'float-state', // environment and full state of the unit
 ] as const;
 
 export type CostClass = (typeof COST_CLASSES)[number];

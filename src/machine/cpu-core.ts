@@ -20,6 +20,7 @@ import {
   VECTOR_PF,
 } from './exits.ts';
 import { FLAG_AC, FLAG_TF, FLAG_VM } from './flags.ts';
+import { Fpu } from './fpu/fpu.ts';
 import type { Insn } from './insn.ts';
 import { FRAME_TRACED, type MachineMemory } from './memory.ts';
 import type { Mmu } from './mmu.ts';
@@ -108,6 +109,8 @@ export abstract class CpuCore implements PagingRegisters {
   pendingDebug = 0;
   readonly msrs = new Map<number, readonly [low: number, high: number]>();
   cpuid: CpuidLeaves = {};
+  /** A VMM lets the two views of one guest CPU share it. */
+  fpu = new Fpu();
 
   // The world around.
   /** Byte offset of the CPU's block in machine memory: the registers, then what compiled code keeps there. */
@@ -349,7 +352,9 @@ export abstract class CpuCore implements PagingRegisters {
 
   private checkAlignment(lin: Lin, count: number, access: number): void {
     if ((this.special & SPECIAL_ALIGNMENT) === 0 || (access & ACCESS_USER) === 0) return;
-    if ((lin & (count - 1)) !== 0) this.raise(VECTOR_AC, 0);
+    // An 80-bit number is aligned to 8 bytes; other sizes that are no power of two have parts with checks of their own.
+    const unit = count === 10 ? 8 : count;
+    if ((unit & (unit - 1)) === 0 && (lin & (unit - 1)) !== 0) this.raise(VECTOR_AC, 0);
   }
 
   private get userAccess(): number {
@@ -430,9 +435,9 @@ export abstract class CpuCore implements PagingRegisters {
   }
 
   /** Raises whatever a write of `count` bytes would raise, and writes nothing. */
-  prepareWrite(lin: Lin, count: 1 | 2 | 4 | 6 | 8): void {
+  prepareWrite(lin: Lin, count: number): void {
     const access = ACCESS_WRITE | this.userAccess;
-    if (this.special !== 0 && count !== 6) this.checkAlignment(lin, count, access);
+    if (this.special !== 0) this.checkAlignment(lin, count, access);
     this.translate(lin, access);
     const lastPage = (lin + count - 1) & ~0xfff;
     if (lastPage !== (lin & ~0xfff)) this.translate(lastPage, access);

@@ -4,6 +4,7 @@
  */
 import { followDebugRegisters } from './breakpoints.ts';
 import type { Cpu } from './cpu.ts';
+import { FPU_STATE_WORDS } from './fpu/fpu.ts';
 import { updateFlat } from './segments.ts';
 
 /** Registers of one CPU at one moment. Plain data: structuredClone copies it. */
@@ -14,6 +15,8 @@ export interface CpuState {
   readonly segLimit: Int32Array;
   readonly segAttributes: Int32Array;
   readonly debug: Int32Array;
+  /** What Fpu.saveTo() writes. */
+  readonly fpu: Int32Array;
   eip: number;
   eflags: number;
   cpl: number;
@@ -39,6 +42,7 @@ export function newCpuState(): CpuState {
     segLimit: new Int32Array(8),
     segAttributes: new Int32Array(8),
     debug: new Int32Array(8),
+    fpu: new Int32Array(FPU_STATE_WORDS),
     eip: 0,
     eflags: 0,
     cpl: 0,
@@ -58,6 +62,7 @@ export function saveCpu(cpu: Cpu, state: CpuState): void {
   for (let r = 0; r < 8; r++) state.regs[r] = cpu.regs[r]!;
   for (const name of ARRAYS) state[name].set(cpu[name]);
   for (const name of SCALARS) state[name] = cpu[name];
+  cpu.fpu.saveTo(state.fpu);
   state.eip = cpu.eip;
   state.eflags = cpu.getEflags();
 }
@@ -67,6 +72,7 @@ export function restoreCpu(cpu: Cpu, state: CpuState): void {
   cpu.regs.set(state.regs);
   for (const name of ARRAYS) cpu[name].set(state[name]);
   for (const name of SCALARS) cpu[name] = state[name];
+  cpu.fpu.restoreFrom(state.fpu);
   cpu.eip = state.eip;
   cpu.setEflags(state.eflags, -1);
   cpu.setCpl(state.cpl);

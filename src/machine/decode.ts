@@ -188,7 +188,7 @@ function readOperand(
     case 'C':
     case 'D':
     case 'S':
-      if (!/^(CL|CS|DX|DS|SS)$/.test(notation)) assign((insn.modrm >> 3) & 7);
+      if (!/^(CL|CS|DX|DS|SS|ST.)$/.test(notation)) assign((insn.modrm >> 3) & 7);
       return;
     case 'I':
       readImmediate(reader, insn, notation, first);

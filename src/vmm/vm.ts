@@ -262,8 +262,9 @@ const CODE_HIGH = 0x00cf9b00;
 const DATA_HIGH = 0x00cf9300;
 const FLAT_LOW = 0x0000ffff;
 
-/** CPUID of the emulated processor: family 6, what a kernel of the i686 era needs, and no floating-point unit. */
+/** CPUID of the emulated processor: family 6, what a kernel of the i686 era needs. */
 const FEATURES_EDX =
+  (1 << 0) | // FPU
   (1 << 2) | // DE: breakpoints on ports
   (1 << 3) | // PSE
   (1 << 4) | // TSC

@@ -3,8 +3,8 @@
  * counts that only an emulated CPU has.
  */
 import { describe, expect, test } from 'vitest';
-import { EXIT_IO, EXIT_UNIMPLEMENTED } from '../../src/machine/exits.ts';
-import { CR0_EM, CR0_TS, CR4_TSD } from '../../src/machine/paging.ts';
+import { EXIT_IO } from '../../src/machine/exits.ts';
+import { CR0_EM, CR0_MP, CR0_TS, CR4_TSD } from '../../src/machine/paging.ts';
 import { bytesOf } from '../oracle/compare.ts';
 import { littleEndian } from '../oracle/draft.ts';
 import { type Case, CODE_AT, DATA_AT, type Outcome, SEL_CODE, SEL_DATA } from '../oracle/layout.ts';
@@ -100,19 +100,20 @@ describe('floating point', () => {
     expect(run(user, [0xd8, 0xc1])).toMatchObject({ vector: 7, eip: CODE_AT });
   });
 
-  test('the probe of kernels finds nothing', () => {
-    // FNINIT; FNSTSW AX; FNSTCW [mem]
-    const outcome = run(new UserCpu(), [0xdb, 0xe3, 0xdf, 0xe0, 0xd9, 0x3d, ...at(DATA_AT)]);
-    expect(outcome).toMatchObject({ vector: 13, eip: CODE_AT + 10, changes: [] });
-    expect(outcome.regs[0]).toBe(0x5a5a5a5a);
+  test('WAIT is #NM with both MP and TS', () => {
+    const user = new UserCpu();
+    user.cpu.cr0 |= CR0_TS;
+    expect(run(user, [0x9b])).toMatchObject({ vector: 7, eip: CODE_AT });
+    user.cpu.cr0 &= ~CR0_MP;
+    expect(run(user, [0x9b])).toMatchObject({ vector: 13, eip: CODE_AT + 1 });
   });
 
-  test('anything else ends the machine by name', () => {
-    const user = new UserCpu();
-    user.load(caseOf([0xd8, 0xc1]));
-    expect(user.cpu.run(100)).toBe(EXIT_UNIMPLEMENTED);
-    expect(user.cpu.exitText).toContain('D8 c1');
-    expect(user.cpu.eip).toBe(CODE_AT);
+  test('the probe of kernels finds a unit', () => {
+    // FNINIT; FNSTSW AX; FNSTCW [mem]
+    const outcome = run(new UserCpu(), [0xdb, 0xe3, 0xdf, 0xe0, 0xd9, 0x3d, ...at(DATA_AT)]);
+    expect(outcome).toMatchObject({ vector: 13, eip: CODE_AT + 10 });
+    expect(outcome.changes).toEqual([{ at: DATA_AT, bytes: Uint8Array.of(0x7f, 0x03) }]);
+    expect(outcome.regs[0]).toBe(0x5a5a0000);
   });
 });
 

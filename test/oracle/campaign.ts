@@ -33,13 +33,30 @@ const { values } = parseArgs({
 });
 const groups = values.groups.split(',');
 
+/**
+ * Outcomes that this CPU gives twice: a change of process in the middle of a case loses the x87 unit's pointers to its
+ * last instruction on some CPUs.
+ */
+function steady(native: NativeCpu, cases: readonly Case[]): Outcome[] {
+  const outcomes = native.run(cases);
+  const again = native.run(cases);
+  cases.forEach((c, n) => {
+    let candidate = again[n]!;
+    while (differences(outcomes[n]!, candidate, 0).length > 0) {
+      outcomes[n] = candidate;
+      [candidate] = native.run([c]) as [Outcome];
+    }
+  });
+  return outcomes;
+}
+
 /** Stores what this CPU does as the expected outcomes. */
 function writeAll(native: NativeCpu): void {
   let [cases, bytes] = [0, 0];
   for (const group of groups) {
     const rows = SUBJECTS[group]!.map((subject) => {
       const inputs = subject.cases(SEED, 1);
-      return { key: subject.key, cases: inputs, outcomes: native.run(inputs) };
+      return { key: subject.key, cases: inputs, outcomes: steady(native, inputs) };
     });
     bytes += writeVectors(group, native.name, SEED, rows);
     cases += rows.reduce((sum, row) => sum + row.cases.length, 0);
@@ -59,7 +76,7 @@ function checkStored(native: NativeCpu): void {
       }
       const cases = subject.cases(stored!.head.seed, 1);
       const expected = decodeOutcomes(cases, row.data);
-      const count = countDifferent(subject, cases, expected, native.run(cases));
+      const count = countDifferent(subject, cases, expected, steady(native, cases));
       if (count > 0) say(`${subject.key}: this CPU differs from ${stored!.head.cpu} in ${count} cases`);
     }
   }
@@ -81,7 +98,7 @@ function fuzz(native: NativeCpu, seed: number, times: number): number {
   for (const group of groups) {
     for (const subject of SUBJECTS[group]!) {
       const inputs = subject.cases(seed, times);
-      const outcomes = native.run(inputs);
+      const outcomes = steady(native, inputs);
       inputs.forEach((c, n) => {
         const expected = outcomes[n]!;
         const seen = subject.tolerate(c, expected, emulated.run(c));

@@ -18,7 +18,6 @@ const EXEMPT: Readonly<Record<string, string>> = {
   SYSENTER: 'calls the kernel of the machine that runs it',
   SYSEXIT: 'undefined in the compatibility mode of some processors',
   INT1: 'hypervisors intercept debug exceptions, and report another EIP for this one',
-  ESC: 'our CPU has no floating-point unit',
 };
 
 /** Why a row has no vectors, or null. */

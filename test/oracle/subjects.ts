@@ -3,6 +3,7 @@
  */
 import { FLAG_AF, FLAG_CF, FLAGS_ARITHMETIC } from '../../src/machine/flags.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
+import { x87Rows } from '../../src/machine/isa/x87.ts';
 import { alignmentCases, rowOfCase } from './alignment.ts';
 import { tolerate, undefinedFlags } from './compare.ts';
 import { exemption } from './exempt.ts';
@@ -10,6 +11,8 @@ import { casesOf, ROW_GROUPS, rowKey } from './generate.ts';
 import type { Case, Outcome } from './layout.ts';
 import { prefixHeaps, undefinedOpcodes } from './others.ts';
 import { streamsOf } from './streams.ts';
+import { x87Cases } from './x87-cases.ts';
+import { tolerateX87 } from './x87-compare.ts';
 
 /** Seed of the stored vectors. */
 export const SEED = 1;
@@ -56,6 +59,12 @@ export const SUBJECTS: Readonly<Record<string, readonly Subject[]>> = {
       tolerate: (c, expected, seen) => tolerate(rowOfCase(c), c, expected, seen),
     },
   ],
+  x87: x87Rows.map((row) => ({
+    key: rowKey(row),
+    cases: (seed, times) => x87Cases(row, seed, times),
+    undefinedFlags: () => 0,
+    tolerate: (c, expected, seen) => tolerateX87(row, c, expected, seen),
+  })),
   others: [
     otherSubject('undefined opcodes', undefinedOpcodes),
     otherSubject('prefixes', prefixHeaps, FLAGS_ARITHMETIC & ~FLAG_CF),

@@ -21,7 +21,10 @@ export type PrivilegeRule = 'ring0' | 'iopl';
 export type Builder = (insn: Insn) => Handler;
 
 export interface Row {
-  /** Opcode bytes in hex, '0F' escapes included, and '/n' for a ModRM.reg extension. '+r' or '+cc' spans 8 or 16 codes. */
+  /**
+   * Opcode bytes in hex, '0F' escapes included, and '/n' for a ModRM.reg extension. '+r' or '+cc' spans 8 or 16 codes.
+   * Without the slash it is a whole ModRM byte, of a register form; '+i' then spans 8 of them.
+   */
   readonly opcode: string;
   readonly mnemonic: string;
   /** Operands in appendix A notation, comma separated: 'Ev,Gv'. */

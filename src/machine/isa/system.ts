@@ -1,13 +1,13 @@
 /**
  * System instructions: flags with privilege, descriptor tables, control and debug registers, TLB, time stamp, MSRs,
- * HLT, and what answers in place of the absent floating-point unit.
+ * and HLT.
  * Their class column is what every virtualization technique goes by: privileged ones trap when deprivileged, sensitive
  * ones quietly read or keep the real machine's state.
  * Source: SDM vol 2, operation section of each instruction; SDM vol 3, 2.5 to 2.8.
  */
 import { DR6_ACCESS, DR7_GENERAL_DETECT, followDebugRegisters } from '../breakpoints.ts';
 import type { Cpu } from '../cpu.ts';
-import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_DB, VECTOR_GP, VECTOR_NM, VECTOR_UD } from '../exits.ts';
+import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_DB, VECTOR_GP, VECTOR_UD } from '../exits.ts';
 import { FLAG_DF, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, FLAG_ZF } from '../flags.ts';
 import type { Handler, Insn } from '../insn.ts';
 import { FLAGS_FREE } from '../interrupts.ts';
@@ -349,23 +349,6 @@ const hlt: Handler = (c) => c.requestStop(EXIT_HALT);
 /** VMCALL and VMMCALL: undefined on the bare machine; a hypercall where the VMM intercepts it. */
 const hypercall: Handler = (c) => c.raise(VECTOR_UD);
 
-// ---------------------------------------------------------------- the absent floating-point unit
-
-/**
- * No coprocessor answers. The usual probe (FNINIT, FNSTSW, FNSTCW) stores nothing, as on a 386 without a 387;
- * anything else ends the VM by name. With CR0.EM or TS set the guest gets #NM and may emulate.
- */
-const escapeToFpu: Handler = (c, i) => {
-  if ((c.cr0 & (CR0_EM | CR0_TS)) !== 0) c.raise(VECTOR_NM);
-  const opcode = i.row.opcode;
-  const probes = i.isMemory
-    ? (opcode === 'D9' || opcode === 'DD') && ((i.modrm >> 3) & 7) === 7
-    : (opcode === 'DB' && (i.modrm === 0xe2 || i.modrm === 0xe3)) || (opcode === 'DF' && i.modrm === 0xe0);
-  if (!probes) c.unimplemented(`floating-point instruction ${opcode} ${i.modrm.toString(16).padStart(2, '0')}`);
-};
-const wait: Handler = (c) => {
-  if ((c.cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS)) c.raise(VECTOR_NM);
-};
 const undefinedOpcode: Handler = (c) => c.raise(VECTOR_UD);
 const nothing: Handler = () => {};
 
@@ -414,10 +397,6 @@ export const systemRows: readonly Row[] = [
   row('F3 90', 'PAUSE', '', 'simple', () => nothing, { intercept: INTERCEPT_PAUSE }),
   row('0F 01 C1', 'VMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
   row('0F 01 D9', 'VMMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
-  row('9B', 'WAIT', '', 'simple', () => wait),
-  ...[0, 1, 2, 3, 4, 5, 6, 7].map((n) =>
-    row(`D${(8 + n).toString(16).toUpperCase()}`, 'ESC', 'E', 'simple', () => escapeToFpu),
-  ),
   row('0F 0B', 'UD2', '', 'simple', () => undefinedOpcode),
   row('0F B9', 'UD1', 'Gv,Ev', 'simple', () => undefinedOpcode),
   ...sysenterRows,

@@ -11,6 +11,7 @@ import { ioRows } from './io.ts';
 import type { Row } from './row.ts';
 import { stringRows } from './strings.ts';
 import { systemRows } from './system.ts';
+import { x87Rows } from './x87.ts';
 
 /** All rows, in the order of the files. */
 export const ISA: readonly Row[] = [
@@ -21,6 +22,7 @@ export const ISA: readonly Row[] = [
   ...stringRows,
   ...ioRows,
   ...systemRows,
+  ...x87Rows,
 ];
 
 /** What one opcode means: a row, or a choice by ModRM. */
@@ -28,7 +30,7 @@ export interface OpcodeEntry {
   row: Row | null;
   /** By ModRM.reg, for '/n' rows. */
   byReg: (Row | null)[] | null;
-  /** By whole ModRM byte, for register forms that have a meaning of their own ('0F 01 C1'). */
+  /** By whole ModRM byte, for register forms that have a meaning of their own ('0F 01 C1', 'D8 C0+i'). */
   byModrm: Map<number, Row> | null;
   /** With an F3 prefix. */
   withRep: Row | null;
@@ -73,7 +75,11 @@ function place(maps: OpcodeMaps, item: Row): void {
       entry.byReg[reg] = item;
     } else {
       entry.byModrm ??= new Map();
-      entry.byModrm.set(Number.parseInt(suffix, 16), item);
+      const modrm = Number.parseInt(suffix, 16);
+      for (let i = 0; i < (suffix.endsWith('+i') ? 8 : 1); i++) {
+        assert(!entry.byModrm.has(modrm + i), `opcode ${item.opcode} is claimed twice`);
+        entry.byModrm.set(modrm + i, item);
+      }
     }
   }
 }

@@ -39,6 +39,10 @@ export const broadwell = definePreset({
     msr: from(100, 'our choice: serializing microcode'),
     io: from(2190, 'our choice: the legacy bus is as fast as in 2005: 3200 cycles at 3.8 GHz are 0.842 us'),
     halt: from(100, 'our choice: enter and leave the halted state'),
+    float: from(3, 'our choice: latency of FADD'),
+    'float-divide': from(12, 'our choice: between FDIV and FSQRT, latencies 10 to 23'),
+    'float-function': from(100, 'our choice: FSIN and relatives take 50 to 200'),
+    'float-state': from(150, 'our choice: FNSAVE and FRSTOR in microcode'),
   },
   walkReferenceCycles: from(12, 'our choice: the walker reads the L2 cache, latency 12'),
   itlb: {

@@ -44,6 +44,10 @@ export const pentium4_672 = definePreset({
     msr: from(300, 'our choice: serializing microcode on NetBurst'),
     io: from(3200, AA06_FIGURE_4 + ': IN from port 0x80 takes 3209, a bus cycle of 0.84 us'),
     halt: from(100, 'our choice: enter and leave the halted state'),
+    float: from(6, 'our choice: latency of FADD on NetBurst; FMUL takes 8'),
+    'float-divide': from(44, 'our choice: latency of FDIV and FSQRT in full precision on NetBurst'),
+    'float-function': from(200, 'our choice: FSIN and relatives take 150 to 250 on NetBurst'),
+    'float-state': from(350, 'our choice: FNSAVE and FRSTOR in microcode on NetBurst'),
   },
   walkReferenceCycles: from(28, 'our choice: the walker reads the L2 cache, latency 28 on Prescott'),
   itlb: {

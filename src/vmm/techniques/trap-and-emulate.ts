@@ -27,12 +27,13 @@ import {
   EXIT_UNIMPLEMENTED,
   NO_ERROR_CODE,
   VECTOR_DB,
+  VECTOR_NM,
   VECTOR_PF,
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import type { Insn } from '../../machine/insn.ts';
 import type { Mmu } from '../../machine/mmu.ts';
-import { CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
+import { CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
 import {
   ATTR_CODE,
   ATTR_CODE_OR_DATA,
@@ -54,7 +55,10 @@ import { VMM_BASE, VmmRegion } from './vmm-region.ts';
 
 /** Highest linear address that guest segments reach. */
 const LINEAR_LIMIT = VMM_BASE - 1;
-/** What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. */
+/**
+ * What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. The first trap gives
+ * the guest the unit, unless the guest itself has closed it (EM, TS).
+ */
 const VMM_CR0 = CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
 
 /** What the real CPU can report in DR6: breakpoints and single steps. */
@@ -88,6 +92,7 @@ const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
   12: 'stack-fault',
   13: 'general-protection',
   14: 'page-fault',
+  16: 'floating-point-error',
   17: 'alignment-check',
 };
 
@@ -123,6 +128,7 @@ class TrapExecutor implements Executor {
     bootCpu(this.virtual, vm.boot);
     this.cpu = new Cpu(machine.memory, machine.mmus[0]!, machine.codeCache);
     this.cpu.cpuid = this.virtual.cpuid;
+    this.cpu.fpu = this.virtual.fpu;
     this.region = new VmmRegion(machine.memory, vm.physmap, vm.vmmOwner, vm.spec.name);
     this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.virtual, {
       owner: vm.vmmOwner,
@@ -192,6 +198,9 @@ class TrapExecutor implements Executor {
     this.unload();
     if (cpu.exitVector === VECTOR_DB && !cpu.exitIsSoftware) return this.reflectStep();
     this.trap(this.reasonOf(cpu.exitInsn));
+    if (cpu.exitVector === VECTOR_NM && !cpu.exitIsSoftware && (this.virtual.cr0 & (CR0_EM | CR0_TS)) === 0) {
+      return this.grantFpu();
+    }
     return this.emulate(cpu.exitInsn);
   }
 
@@ -283,6 +292,14 @@ class TrapExecutor implements Executor {
     }
     this.finish();
     return result;
+  }
+
+  /** The guest uses the floating-point unit for the first time since it opened it. */
+  private grantFpu(): Disposition {
+    this.vcpu.vmm('emulate');
+    this.cpu.cr0 &= ~CR0_TS;
+    this.load();
+    return 'resume';
   }
 
   /** A single step of the guest's ended on the real CPU, or it hit a breakpoint there. */
@@ -401,6 +418,7 @@ class TrapExecutor implements Executor {
     cpu.cr2 = virtual.cr2;
     this.loadDebugRegisters();
     if (virtual.resumeAt === virtual.instructions) cpu.resumeAt = cpu.instructions;
+    if ((virtual.cr0 & (CR0_EM | CR0_TS)) !== 0) cpu.cr0 |= CR0_TS;
     const ring = this.realRing(virtual.cpl);
     this.region.showUserCode(ring === 3);
     cpu.setCpl(ring);

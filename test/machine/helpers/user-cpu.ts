@@ -13,6 +13,8 @@ import { MachineMemory } from '../../../src/machine/memory.ts';
 import { Mmu } from '../../../src/machine/mmu.ts';
 import {
   CR0_AM,
+  CR0_MP,
+  CR0_NE,
   CR0_PE,
   CR0_PG,
   CR0_WP,
@@ -118,7 +120,7 @@ export class UserCpu {
     this.writeKernel();
     this.memory.bytes.set(this.image, this.dataAt);
     this.memory.bytes.fill(HLT, this.codeAt, this.codeAt + CODE_BYTES);
-    this.cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP | CR0_AM;
+    this.cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP | CR0_AM | CR0_MP | CR0_NE;
     this.cpu.cr3 = PAGE_DIRECTORY;
     if (options.intercepts === true) this.cpu.interceptExceptions = -1;
   }
