@@ -369,7 +369,7 @@ export class IdeChannel implements PortDevice {
   private fail(error: number): void {
     this.endTransfer();
     this.drive.error = error;
-    this.drive.status = READY | ERR;
+    this.drive.status = DRDY | ERR;
     this.interruptNow();
   }
 

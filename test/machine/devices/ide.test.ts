@@ -8,7 +8,7 @@ const [DATA, ERROR, COUNT, LOW, MID, HIGH, DEVICE, STATUS] = [0x1f0, 0x1f1, 0x1f
 const FEATURES = ERROR;
 const COMMAND = STATUS;
 const CONTROL = 0x3f6;
-const [READY, BUSY, DATA_REQUEST, FAILED] = [0x50, 0x80, 0x58, 0x51];
+const [READY, BUSY, DATA_REQUEST, FAILED] = [0x50, 0x80, 0x58, 0x41];
 
 function newIde(master: MemoryDisk | null = new MemoryDisk(5000), slave: MemoryDisk | null = null) {
   const clock = new FakeClock();
