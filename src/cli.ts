@@ -126,10 +126,11 @@ Ends when the guest writes port 0xF4, halts for good, or crashes. The exit code 
 Images are told apart by their content; --format forces one. Multiboot kernels start as GRUB starts them, a bzImage by
 the 32-bit boot protocol of Linux, a flat image in flat 32-bit protected mode, a boot sector in real mode at 0:7C00.
 
-Input: standard input goes to COM1 if it is a file or a pipe; it is read to its end first. A plain text is typed when
-the guest listens. A text whose first line begins with @ says when:
-  @1.5s ls -l\\n            at 1.5 s of the guest's time (also ms, us)
-  @"login: " root\\n        once the guest has printed that
+Input: standard input goes to COM1 if it is a file or a pipe; it is read to its end first. (A pipe that is silent for
+two seconds is left alone, unless --input - asks for it.) A plain text is typed when the guest listens. A text whose
+first line begins with @ says when, line by line:
+  @1.5s ls -l\\n           at 1.5 s of the guest's time (also ms, us)
+  @"login: " root\\n       once the guest has printed that
 With --input tty keys go to the guest as they come, and the run cannot be repeated exactly.
 
 --log-port 0x190 prints "port 0x190: 0x05" to stderr for each write, --log-port 0x190:char passes the bytes to stdout.

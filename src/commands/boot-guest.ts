@@ -3,7 +3,7 @@
  * Invariants: every file is read or opened before the guest starts, so a run depends on nothing that happens meanwhile
  * (but for `--input tty`); a mistake says which option it is in, and what is allowed.
  */
-import { createReadStream, fstatSync } from 'node:fs';
+import { fstatSync } from 'node:fs';
 import { UserError } from '../core/errors.ts';
 import { DiskFile } from '../guest/disk-file.ts';
 import { readBytes } from '../guest/image.ts';
@@ -32,8 +32,8 @@ export type GuestParts = Pick<VmSpec, 'load' | 'disks' | 'serialInput' | 'keyboa
 const DISKS_MAX = 4;
 const PORT_MAX = 0xffff;
 const ADDRESS_MAX = 0xffff_ffff;
-/** After this time without an end of standard input, a note says what is awaited. */
-const STDIN_PATIENCE_MS = 1000;
+/** How long a silent pipe is waited for. */
+const STDIN_PATIENCE_MS = 2000;
 
 /** Reads and opens everything that the options name. @param putByte takes bytes for stdout */
 export async function guestParts(options: GuestOptions, putByte: (byte: number) => void): Promise<GuestParts> {
@@ -125,33 +125,42 @@ function portLogsOf(entries: readonly string[], putByte: (byte: number) => void)
 
 async function serialInputOf(option: string | undefined): Promise<{ readonly serialInput?: InputStep[] }> {
   if (option === 'none' || option === 'tty') return {};
-  const isStdin = option === '-' || option === undefined;
-  if (!isStdin) return { serialInput: parseInput(option, readBytes(option)) };
+  if (option !== undefined && option !== '-') return { serialInput: parseInput(option, readBytes(option)) };
   if (option === undefined && !hasInput()) return {};
-  const bytes = await readStdin();
+  const bytes = await readStdin(option === '-');
   return bytes.length === 0 ? {} : { serialInput: parseInput('standard input', bytes) };
 }
 
-/** Standard input is a file or a pipe: not a terminal, and not closed. */
+/** Standard input is a file or a pipe of a shell. A socket is how other programs start this one: not meant for the guest. */
 function hasInput(): boolean {
   try {
     const stat = fstatSync(0);
-    return stat.isFile() || stat.isFIFO() || stat.isSocket();
+    return stat.isFile() || stat.isFIFO();
   } catch {
     return false;
   }
 }
 
-/** All of standard input: it is read to its end before the guest starts. */
-async function readStdin(): Promise<Uint8Array> {
-  const patience = setTimeout(() => {
-    note('waiting for the end of standard input, which the guest gets on COM1 (--input none: without input)');
-  }, STDIN_PATIENCE_MS);
-  try {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of createReadStream('', { fd: 0, autoClose: false })) chunks.push(chunk as Uint8Array);
-    return new Uint8Array(Buffer.concat(chunks));
-  } finally {
-    clearTimeout(patience);
-  }
+/** All of standard input. Unless it was asked for, a pipe that stays silent does not keep the guest from starting. */
+function readStdin(isWanted: boolean): Promise<Uint8Array> {
+  const { stdin } = process;
+  const chunks: Buffer[] = [];
+  return new Promise((resolve, reject) => {
+    const done = (): void => {
+      clearTimeout(patience);
+      stdin.removeAllListeners();
+      stdin.destroy();
+      resolve(new Uint8Array(Buffer.concat(chunks)));
+    };
+    const patience = setTimeout(() => {
+      if (isWanted || chunks.length > 0) note('waiting for the end of standard input, which the guest gets on COM1');
+      else {
+        note('standard input is a silent pipe: the guest starts without input (--input - waits for it)');
+        done();
+      }
+    }, STDIN_PATIENCE_MS);
+    stdin.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stdin.on('end', done);
+    stdin.on('error', (error) => reject(new UserError(`standard input: cannot be read: ${error.message}`)));
+  });
 }

@@ -82,7 +82,12 @@ export function createPc(options: PcOptions): Pc {
   const pit = attach(new Pit(PC_PIT, clock, pic.line(IRQ_TIMER)));
   attach(new Port61(pit));
   const uart = attach(new Uart16550(COM1, pic.line(IRQ_COM1), options.serial ?? ignore));
-  const cmosSpec = { memoryBytes: options.memoryBytes, epochSeconds: options.epochSeconds ?? EPOCH_2026 };
+  const bootsFromDisk = (options.disks?.[0] ?? null) !== null;
+  const cmosSpec = {
+    memoryBytes: options.memoryBytes,
+    epochSeconds: options.epochSeconds ?? EPOCH_2026,
+    bootsFromDisk,
+  };
   const cmos = attach(new Cmos(cmosSpec, clock, pic.line(IRQ_RTC)));
   const i8042 = attach(new I8042(() => options.onReset?.('i8042'), pic.line(IRQ_KEYBOARD), pic.line(IRQ_MOUSE)));
   const port92 = attach(new Port92(() => options.onReset?.('port92')));

@@ -1,7 +1,7 @@
 /**
  * What an IDE drive says of itself: the 512 bytes of IDENTIFY DEVICE, and the geometry that a disk's size gives.
  * Invariant: cylinders * heads * sectors of the default geometry never exceed the disk.
- * Source: ATA/ATAPI-5 (T13/1321D), 8.12 "IDENTIFY DEVICE" and annex B; the drive has PIO mode 4 and no DMA.
+ * Source: ATA/ATAPI-5 (T13/1321D), 8.12 "IDENTIFY DEVICE" and annex B; words 4 and 5 from ATA-1; the drive has PIO mode 4 and no DMA.
  */
 import { SECTOR_BYTES } from './block-store.ts';
 
@@ -39,6 +39,9 @@ export function fillIdentify(
   word(0, 0x0040); // fixed drive
   word(1, native.cylinders);
   word(3, native.heads);
+  // Bytes of a track and of a sector: retired since ATA-2, but there are BIOSes that read the sector size here.
+  word(4, native.sectorsPerTrack * SECTOR_BYTES);
+  word(5, SECTOR_BYTES);
   word(6, native.sectorsPerTrack);
   text(view, 10, 20, serial);
   text(view, 23, 8, '1');

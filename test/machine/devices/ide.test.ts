@@ -159,6 +159,7 @@ describe('identity', () => {
     command(0xec, 0, 0);
     expect(read(STATUS)).toBe(DATA_REQUEST);
     const id = words(256);
+    expect(id[5]).toBe(512);
     expect([id[1], id[3], id[6], id[60], id[61], (id[49]! >> 8) & 3]).toEqual([20, 16, 63, 20_160, 0, 2]);
     expect(String.fromCharCode(id[27]! >> 8, id[27]! & 0xff, id[28]! >> 8)).toBe('HVS');
     expect(read(STATUS)).toBe(READY);
