@@ -82,8 +82,18 @@ function addExperiments(root: Command): void {
 function addBoot(root: Command): void {
   root
     .command('boot')
-    .description('boot a multiboot kernel; its console goes to stdout')
-    .argument('<guest>', 'name of a guest (hvsim list guests), or path of a multiboot ELF file')
+    .description('boot a kernel, a boot sector or a ROM; its console goes to stdout')
+    .argument('[guest]', 'name of a guest (hvsim list guests), or path of an image; not needed with --bios')
+    .option('--format <name>', 'auto, multiboot, linux (bzImage), flat, boot-sector or rom', 'auto')
+    .option('--load <address>', 'where a flat image goes (default: 0x100000)')
+    .option('--entry <address>', 'where a flat image starts (default: its first byte)')
+    .option('--bios <file>', 'ROM that ends at 4 GiB and at 1 MiB; starts at the reset vector in real mode')
+    .option('--initrd <files>', 'boot modules, or the initial RAM disk: FILE[ TEXT][,FILE[ TEXT]]')
+    .option('--disk <file>', 'disk image, also index=N,file=FILE; may be repeated', collect, [])
+    .option('--disk-write', 'write to the disk images (default: writes stay in memory)')
+    .option('--input <file>', 'what is typed at COM1: a file, - (standard input), none, or tty (see below)')
+    .option('--keys <file>', 'the same for the PS/2 keyboard')
+    .option('--log-port <port>', 'print what the guest writes to a port; may be repeated', collect, [])
     .option('-t, --technique <name>', 'native, trap-and-emulate or hardware-assisted', 'native')
     .option('-p, --paging <name>', 'auto, shadow or nested', 'auto')
     .option('-m, --memory <size>', 'memory of the guest', '64MiB')
@@ -116,9 +126,25 @@ const BOOT_EXAMPLES = `
 Ends when the guest writes port 0xF4, halts for good, or crashes. The exit code is that of QEMU's isa-debug-exit,
 ((value << 1) | 1) & 255, when the guest wrote the port; 0 when it halted; 1 when it crashed or time ran out.
 
+Images are told apart by their content; --format forces one. Multiboot kernels start as GRUB starts them, a bzImage by
+the 32-bit boot protocol of Linux, a flat image in flat 32-bit protected mode, a boot sector in real mode at 0:7C00.
+
+Input: standard input goes to COM1 if it is a file or a pipe; it is read to its end first. (A pipe that is silent for
+two seconds is left alone, unless --input - asks for it.) A plain text is typed when the guest listens. A text whose
+first line begins with @ says when, line by line:
+  @1.5s ls -l\\n           at 1.5 s of the guest's time (also ms, us)
+  @"login: " root\\n       once the guest has printed that
+With --input tty keys go to the guest as they come, and the run cannot be repeated exactly.
+
+--log-port 0x190 prints "port 0x190: 0x05" to stderr for each write, --log-port 0x190:char passes the bytes to stdout.
+
 Examples:
   hvsim boot nano --append "sieve n=10000 rounds=4"
-  hvsim boot my-kernel.elf --technique hardware-assisted --paging nested --memory 128MiB`;
+  hvsim boot my-kernel.elf --technique hardware-assisted --paging nested --memory 128MiB
+  hvsim boot vmlinuz --initrd initrd.gz --append "console=ttyS0" --memory 256MiB --input script.txt
+  hvsim boot kernel.elf --disk system.img --disk index=1,file=data.img
+  hvsim boot --bios test.rom --log-port 0x190
+  hvsim boot program.bin --format flat --load 0x200000`;
 
 function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];

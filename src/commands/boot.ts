@@ -1,10 +1,11 @@
 /**
- * hvsim boot: one multiboot kernel on one vCPU, as `qemu -kernel` does it. Its console goes to stdout byte for byte, a
+ * hvsim boot: one guest on one vCPU, as `qemu -kernel` and `qemu -bios` do it. Its console goes to stdout byte for byte, a
  * short ledger to stderr at the end.
  * Invariant: wall time is measured for the ledger only; it never enters the simulation.
  */
 import { writeSync } from 'node:fs';
 import { UserError } from '../core/errors.ts';
+import type { RunOutcome } from '../host/dispatch.ts';
 import { buildWorld, finishWorld, type World } from '../lab/build.ts';
 import { GUESTS, PRESETS, TECHNIQUES } from '../lab/catalog.ts';
 import { isGuestPath } from '../lab/checks.ts';
@@ -15,9 +16,11 @@ import { didYouMean } from '../lab/suggest.ts';
 import { formatQuantity, parseQuantity, type QuantityKind } from '../lab/units.ts';
 import { amount, grouped, percent, short, time } from '../report/format.ts';
 import type { EngineName } from '../vmm/machine.ts';
+import { type GuestOptions, guestParts } from './boot-guest.ts';
+import { runWithTerminal } from './boot-tty.ts';
 import { note } from './terminal.ts';
 
-export interface BootOptions {
+export interface BootOptions extends GuestOptions {
   readonly technique: string;
   readonly paging: string;
   readonly memory: string;
@@ -32,18 +35,25 @@ export interface BootOptions {
 const MIB = 1024 * 1024;
 /** Frames for the tables of the VMM, beside the guest's memory. */
 const VMM_BYTES = 64 * MIB;
+/** The same for a ROM. */
+const ROM_BYTES_MAX = 16 * MIB;
 const CONSOLE_CHUNK = 4096;
 const NEWLINE = 10;
 /** How often a running guest is looked at. */
 const SLICE_NS = 1_000_000;
 
 /** Answers the exit code of the process: QEMU's isa-debug-exit for a guest that wrote port 0xF4. */
-export function bootCommand(guest: string, options: BootOptions): number {
+export async function bootCommand(named: string | undefined, options: BootOptions): Promise<number> {
+  const guest = guestOf(named, options);
   const run = planOf(guest, options);
+  const instructionsMax = countOf('--max-instructions', options.maxInstructions);
   const output = new ConsoleOutput();
-  const world = buildWorld(run, { engine: options.engine, onConsole: (byte) => output.put(byte) });
+  const onConsole = (byte: number): void => output.put(byte);
+  const world = buildWorld(run, { engine: options.engine, onConsole, guest: await guestParts(options, onConsole) });
   const started = process.hrtime.bigint();
-  runGuest(world, countOf('--max-instructions', options.maxInstructions));
+  const slice = sliceOf(world, instructionsMax);
+  if (options.input === 'tty') await runWithTerminal(world, slice);
+  else while (slice() === 'limit');
   const outcome = finishWorld(world);
   const wallSeconds = Number(process.hrtime.bigint() - started) / 1e9;
   output.flush();
@@ -56,16 +66,33 @@ export function bootCommand(guest: string, options: BootOptions): number {
   return exitCodeOf(vm);
 }
 
-/** Runs until the guest ends or is seen to be stuck for good, or a bound is reached. */
-function runGuest(world: World, instructionsMax: number): void {
+/** The image: the guest that is named, or the ROM. */
+function guestOf(named: string | undefined, { bios }: BootOptions): string {
+  if (named !== undefined && bios !== undefined) {
+    throw new UserError(
+      `--bios: found ${bios} beside the guest ${named}, expected one of them: a ROM loads its own guest`,
+    );
+  }
+  const guest = named ?? bios;
+  if (guest === undefined)
+    throw new UserError('boot: no guest, expected a guest (hvsim list guests), a file, or --bios FILE');
+  return guest;
+}
+
+/** Runs 1 ms of simulated time a call, until the guest ends or is seen to be stuck for good, or a bound is reached. */
+function sliceOf(world: World, instructionsMax: number): () => RunOutcome | 'over' {
   const { vm, vcpus } = world.vms[0]!;
   const { vcpu } = vcpus[0]!;
-  for (let limit = 0; vm.outcome === null && limit < world.run.durationNs; ) {
+  let limit = 0;
+  return () => {
+    if (vm.outcome !== null || limit >= world.run.durationNs) return 'over';
     limit = Math.min(limit + SLICE_NS, world.run.durationNs);
-    if (world.dispatcher.runUntil(limit) !== 'limit') return;
+    const outcome = world.dispatcher.runUntil(limit);
+    if (outcome !== 'limit') return outcome;
     if (vcpu.spinsForever()) vm.end('halted', 'loops on one instruction with interrupts off');
     if (vcpu.instructions >= instructionsMax) vm.end('time-limit', `after ${vcpu.instructions} instructions`);
-  }
+    return outcome;
+  };
 }
 
 function countOf(option: string, text: string): number {
@@ -100,7 +127,7 @@ function planOf(guest: string, options: BootOptions): ResolvedRun {
       preset: preset.id,
       frequencyHz: preset.frequencyHz,
       pcpus: 1,
-      memoryBytes: memoryBytes + VMM_BYTES,
+      memoryBytes: memoryBytes + VMM_BYTES + (options.bios === undefined ? 0 : ROM_BYTES_MAX),
       quantumNs: 20_000,
       scheduler: { policy: 'round-robin', params: {} },
     },
@@ -108,7 +135,10 @@ function planOf(guest: string, options: BootOptions): ResolvedRun {
       {
         name: 'guest',
         guest,
-        imageFile: GUESTS.some(({ name }) => name === guest) || !isGuestPath(guest) ? null : guest,
+        imageFile:
+          GUESTS.some(({ name }) => name === guest) || (options.bios === undefined && !isGuestPath(guest))
+            ? null
+            : guest,
         workload: options.append,
         technique: technique.name,
         paging: options.paging === 'auto' ? (pagings[0] ?? 'native') : options.paging,

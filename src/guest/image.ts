@@ -8,10 +8,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { hasElfMagic } from './elf.ts';
+import { isBootSector } from './flat.ts';
+import { hasLinuxHeader } from './linux.ts';
 import { findMultibootHeader } from './multiboot-header.ts';
 
 /** What a file can be started as. `elf` has no Multiboot header, so nothing here can start it. */
-export type GuestImageKind = 'multiboot-elf' | 'multiboot-flat' | 'elf' | 'unknown';
+export type GuestImageKind = 'multiboot-elf' | 'multiboot-flat' | 'linux' | 'boot-sector' | 'elf' | 'unknown';
 
 export interface GuestImage {
   /** Short name in results: of the catalogue, or the file's base name. */
@@ -51,5 +53,7 @@ export function readBytes(path: string): Uint8Array {
 function kindOf(bytes: Uint8Array): GuestImageKind {
   const header = findMultibootHeader(bytes);
   if (header !== null) return header.addresses === null ? 'multiboot-elf' : 'multiboot-flat';
+  if (hasLinuxHeader(bytes)) return 'linux';
+  if (isBootSector(bytes)) return 'boot-sector';
   return hasElfMagic(bytes) ? 'elf' : 'unknown';
 }

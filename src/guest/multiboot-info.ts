@@ -1,7 +1,8 @@
 /**
  * The Multiboot information structure: what the boot loader tells the kernel, as bytes in low memory.
- * Layout, from INFO_ADDRESS up: the structure (88 bytes), the memory map, the module table, the strings.
- * Invariants: everything lies in [INFO_ADDRESS, INFO_LIMIT), which no kernel image may occupy; strings end in NUL;
+ * Layout, from its address up: the structure (88 bytes), the memory map, the module table, the strings.
+ * Invariants: everything lies in INFO_BYTES_MAX bytes from one of INFO_ADDRESSES, where no kernel image is; strings
+ * end in NUL;
  * `flags` has a bit set exactly for the fields that are filled in.
  * Source: Multiboot Specification 0.6.96, section 3.3 "Boot information format"; the memory map is the one of a PC
  * without PCI (as read on QEMU 7.2, -machine isapc).
@@ -9,9 +10,12 @@
 import { UserError } from '../core/errors.ts';
 import type { Bytes, Gpa } from '../core/units.ts';
 
-/** Below the place where kernels put start code for other CPUs (0x7000, 0x8000) and boot sectors nothing is used. */
-export const INFO_ADDRESS: Gpa = 0x9000;
-export const INFO_LIMIT: Gpa = 0x1_0000;
+/**
+ * Places for the information, in the order tried: the first is above those where kernels put start code for other CPUs
+ * (0x7000, 0x8000) and below those of most images; the second is for images that lie in conventional memory.
+ */
+export const INFO_ADDRESSES: readonly Gpa[] = [0x9000, 0x9_0000];
+export const INFO_BYTES_MAX: Bytes = 0x7000;
 
 /** Where conventional memory ends: one KiB below 640 KiB, kept for the BIOS as on every PC. */
 export const LOW_MEMORY_END: Gpa = 0x9_fc00;
@@ -68,25 +72,26 @@ export function memoryMap(memoryBytes: Bytes): MemoryRange[] {
   return map;
 }
 
-/** The bytes to put at INFO_ADDRESS. EBX points there. */
-export function buildInformation(file: string, info: BootInformation): Uint8Array {
+/** The bytes to put at `base`. EBX points there. */
+export function buildInformation(file: string, base: Gpa, info: BootInformation): Uint8Array {
   const map = memoryMap(info.memoryBytes);
-  const mapAt = INFO_ADDRESS + STRUCTURE_BYTES;
+  const mapAt = base + STRUCTURE_BYTES;
   const modulesAt = mapAt + map.length * MAP_ENTRY_BYTES;
   const strings = new StringArea(modulesAt + info.modules.length * MODULE_ENTRY_BYTES);
   const commandLineAt = strings.add(file, info.commandLine);
   const loaderNameAt = strings.add(file, info.loaderName);
   const moduleLinesAt = info.modules.map((module) => strings.add(file, module.commandLine));
-  if (strings.end > INFO_LIMIT) {
-    const available = INFO_LIMIT - INFO_ADDRESS;
-    const needed = strings.end - INFO_ADDRESS;
-    throw new UserError(`${file}: command lines and module table need ${needed} bytes, ${available} are available`);
+  const needed = strings.end - base;
+  if (needed > INFO_BYTES_MAX) {
+    throw new UserError(
+      `${file}: command lines and module table need ${needed} bytes, ${INFO_BYTES_MAX} are available`,
+    );
   }
 
-  const bytes = new Uint8Array(strings.end - INFO_ADDRESS);
+  const bytes = new Uint8Array(needed);
   const view = new DataView(bytes.buffer);
-  const put = (address: Gpa, value: number) => view.setUint32(address - INFO_ADDRESS, value, true);
-  const field = (offset: number, value: number) => put(INFO_ADDRESS + offset, value);
+  const put = (address: Gpa, value: number) => view.setUint32(address - base, value, true);
+  const field = (offset: number, value: number) => put(base + offset, value);
   const hasModules = info.modules.length > 0;
   const flags = FLAG_MEMORY | FLAG_COMMAND_LINE | FLAG_MEMORY_MAP | FLAG_LOADER_NAME | (hasModules ? FLAG_MODULES : 0);
   field(0, flags);
@@ -107,7 +112,7 @@ export function buildInformation(file: string, info: BootInformation): Uint8Arra
     put(at + 4, module.end);
     put(at + 8, moduleLinesAt[index]!);
   });
-  strings.copyTo(bytes);
+  strings.copyTo(bytes, base);
   return bytes;
 }
 
@@ -140,7 +145,7 @@ class StringArea {
     return at;
   }
 
-  copyTo(target: Uint8Array): void {
-    for (const part of this.parts) target.set(part.bytes, part.at - INFO_ADDRESS);
+  copyTo(target: Uint8Array, base: Gpa): void {
+    for (const part of this.parts) target.set(part.bytes, part.at - base);
   }
 }

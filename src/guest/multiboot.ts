@@ -2,7 +2,7 @@
  * Multiboot 1 loader: puts a kernel, its modules and the boot information into a PC's memory, and says how the CPU
  * starts.
  * Layout: the kernel where its segments say; each module at the next page boundary after the kernel or the module
- * before it, from 1 MiB on; the boot information at INFO_ADDRESS (multiboot-info.ts).
+ * before it, from 1 MiB on; the boot information at the first of INFO_ADDRESSES (multiboot-info.ts) that is free.
  * Invariants: nothing is written before everything is known to fit; only memory that the memory map calls available
  * is written; no two of kernel, modules and boot information share a byte.
  * Source: Multiboot Specification 0.6.96; the command line starts with the kernel's file name as on QEMU -kernel.
@@ -16,7 +16,8 @@ import { checkFlags, findMultibootHeader, type MultibootAddresses, type Multiboo
 import {
   buildInformation,
   HIGH_MEMORY_START,
-  INFO_ADDRESS,
+  INFO_ADDRESSES,
+  INFO_BYTES_MAX,
   LOW_MEMORY_END,
   type PlacedModule,
 } from './multiboot-info.ts';
@@ -114,7 +115,8 @@ export function loadMultiboot(
   }));
   const append = options.append ?? '';
   const commandLine = append === '' ? basename(image.path) : `${basename(image.path)} ${append}`;
-  const information = buildInformation(file, {
+  const informationAt = placeInformation(kernel.pieces);
+  const information = buildInformation(file, informationAt, {
     memoryBytes: memory.sizeBytes,
     commandLine,
     loaderName: LOADER_NAME,
@@ -123,7 +125,7 @@ export function loadMultiboot(
   const pieces = [
     ...kernel.pieces,
     ...modulePieces.map(({ piece }) => piece),
-    { what: 'boot information', at: INFO_ADDRESS, bytes: information, memoryBytes: information.length },
+    { what: 'boot information', at: informationAt, bytes: information, memoryBytes: information.length },
   ];
   checkPlaces(file, pieces, memory.sizeBytes);
   for (const piece of pieces) {
@@ -131,15 +133,15 @@ export function loadMultiboot(
     const rest = piece.memoryBytes - piece.bytes.length;
     if (rest > 0) memory.fill(piece.at + piece.bytes.length, rest, 0);
   }
-  return { registers: bootRegisters(kernel.entry), commandLine, kernelStart, kernelEnd, modules };
+  return { registers: bootRegisters(kernel.entry, informationAt), commandLine, kernelStart, kernelEnd, modules };
 }
 
 /** The CPU as a Multiboot loader leaves it, with the kernel at `entry`. */
-export function bootRegisters(entry: Gpa): BootRegisters {
+export function bootRegisters(entry: Gpa, informationAt: Gpa): BootRegisters {
   return {
     eip: entry,
     eax: BOOT_MAGIC,
-    ebx: INFO_ADDRESS,
+    ebx: informationAt,
     code: { selector: 0x08, base: 0, limit: 0xffff_ffff },
     data: { selector: 0x10, base: 0, limit: 0xffff_ffff },
     cr0: CR0_PE_ET,
@@ -184,6 +186,13 @@ function flatKernel(image: GuestImage, headerOffset: number, a: MultibootAddress
   const bytes = image.bytes.subarray(fileOffset, fileOffset + loadEnd - a.loadAddress);
   const piece = { what: 'kernel', at: a.loadAddress, bytes, memoryBytes: end - a.loadAddress };
   return { entry: a.entryAddress, pieces: [piece] };
+}
+
+/** Somewhere that the kernel is not. */
+function placeInformation(kernel: readonly Piece[]): Gpa {
+  const isFree = (at: Gpa) =>
+    kernel.every((piece) => piece.at >= at + INFO_BYTES_MAX || piece.at + piece.memoryBytes <= at);
+  return INFO_ADDRESSES.find(isFree) ?? INFO_ADDRESSES[0]!;
 }
 
 function placeModules(kernelEnd: Gpa, modules: readonly BootModule[]): { module: BootModule; piece: Piece }[] {

@@ -21,7 +21,7 @@ import { findPreset } from '../vmm/presets/index.ts';
 import type { PagingName, TechniqueName } from '../vmm/technique.ts';
 import { findTechnique } from '../vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../vmm/vcpu.ts';
-import { ExecutedVm } from '../vmm/vm.ts';
+import { ExecutedVm, type VmSpec } from '../vmm/vm.ts';
 import { collect } from './collect.ts';
 import type { ResolvedRun, ResolvedVm } from './plan.ts';
 import type { RunRecord } from './rows.ts';
@@ -46,6 +46,8 @@ export interface BuildOptions {
   readonly onConsole?: (byte: number) => void;
   /** Who executes guest code; changes no result. The compiler unless told. */
   readonly engine?: EngineName;
+  /** More about the first VM than a scenario can say: how it is loaded, its disks, what is typed. */
+  readonly guest?: Pick<VmSpec, 'load' | 'disks' | 'serialInput' | 'keyboardInput' | 'portLogs'>;
 }
 
 /** Carries out one run. */
@@ -93,6 +95,7 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     technique: plan.technique as TechniqueName,
     paging: plan.paging as PagingName,
     taggedTlb: plan.taggedTlb,
+    ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
   });
   const hostVm = dispatcher.addVm({ name: plan.name, weight: plan.weight, capPercent: plan.capPercent });

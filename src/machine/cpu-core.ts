@@ -22,7 +22,7 @@ import {
 import { FLAG_AC, FLAG_TF, FLAG_VM } from './flags.ts';
 import { Fpu } from './fpu/fpu.ts';
 import type { Insn } from './insn.ts';
-import { FRAME_TRACED, type MachineMemory } from './memory.ts';
+import { FRAME_ROM, FRAME_TRACED, type MachineMemory } from './memory.ts';
 import type { Mmu } from './mmu.ts';
 import {
   ACCESS_FETCH,
@@ -361,12 +361,14 @@ export abstract class CpuCore implements PagingRegisters {
     return this.cpl === 3 ? ACCESS_USER : 0;
   }
 
-  /** Must be called before bytes of a frame with FRAME_* flags change; harmless for others. */
-  private beforeWrite(at: number, count: number): void {
+  /** Must be called before bytes of a frame with FRAME_* flags change; harmless for others. False: they do not change. */
+  private beforeWrite(at: number, count: number): boolean {
     const mfn = Math.floor(at / 4096);
-    if (this.memory.frameFlags[mfn] === 0) return;
+    if (this.memory.frameFlags[mfn] === 0) return true;
+    if ((this.memory.frameFlags[mfn]! & FRAME_ROM) !== 0) return false;
     this.codeCache.written(mfn, at & 0xfff, count);
     if ((this.memory.frameFlags[mfn]! & FRAME_TRACED) !== 0) this.tracedWrites.push(at, count);
+    return true;
   }
 
   // ------------------------------------------------------------------ memory access by linear address
@@ -471,11 +473,11 @@ export abstract class CpuCore implements PagingRegisters {
   writeSlow(lin: Lin, value: number, count: 1 | 2 | 4, user: number): void {
     const access = ACCESS_WRITE | user;
     if (this.special !== 0) this.inspect(lin, count, access);
-    const at = this.translate(lin, access);
+    let at = this.translate(lin, access);
     const inFirst = Math.min(count, 0x1000 - (lin & 0xfff));
-    const secondAt = inFirst < count ? this.translate((lin + inFirst) | 0, access) : -1;
-    if (at >= 0) this.beforeWrite(at, inFirst);
-    if (secondAt >= 0) this.beforeWrite(secondAt, count - inFirst);
+    let secondAt = inFirst < count ? this.translate((lin + inFirst) | 0, access) : -1;
+    if (at >= 0 && !this.beforeWrite(at, inFirst)) at = -1;
+    if (secondAt >= 0 && !this.beforeWrite(secondAt, count - inFirst)) secondAt = -1;
     if (this.undoLog !== null) {
       for (let i = 0; i < count; i++) {
         const byteAt = i < inFirst ? at + i : secondAt + i - inFirst;

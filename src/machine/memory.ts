@@ -29,6 +29,8 @@ export const OWNER_TABLES = -2;
 export const FRAME_CODE = 1;
 /** A VMM traces writes to this frame (it holds a guest page table or descriptor table). */
 export const FRAME_TRACED = 2;
+/** Read-only memory: writes through the bus are ignored. */
+export const FRAME_ROM = 4;
 
 export class MachineMemory {
   readonly frames: number;

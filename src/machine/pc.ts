@@ -6,11 +6,13 @@
  */
 import type { Bytes } from '../core/units.ts';
 import { PortBus } from './bus.ts';
+import type { BlockStore } from './devices/block-store.ts';
 import { Cmos, EPOCH_2026 } from './devices/cmos.ts';
 import { Debugcon } from './devices/debugcon.ts';
 import type { DeviceClock } from './devices/device.ts';
 import { ExitPort } from './devices/exit-port.ts';
 import { I8042 } from './devices/i8042.ts';
+import { IDE_PRIMARY, IDE_SECONDARY, IdeChannel } from './devices/ide.ts';
 import { Pic } from './devices/pic.ts';
 import { PC_PIT, Pit } from './devices/pit.ts';
 import { Port61 } from './devices/port61.ts';
@@ -21,8 +23,13 @@ import { COM1, Uart16550 } from './devices/uart16550.ts';
 import { VgaText } from './devices/vga-text.ts';
 
 const IRQ_TIMER = 0;
+const IRQ_KEYBOARD = 1;
 const IRQ_COM1 = 4;
 const IRQ_RTC = 8;
+const IRQ_MOUSE = 12;
+const IRQ_IDE = [14, 15] as const;
+/** Disks of one IDE channel. */
+const CHANNEL_DISKS = 2;
 
 export interface PcOptions {
   readonly clock: DeviceClock;
@@ -38,6 +45,11 @@ export interface PcOptions {
   readonly onProgress?: (units: number) => void;
   /** The guest asked for a reset through the named device. */
   readonly onReset?: (device: string) => void;
+  /**
+   * Disks by index: 0 and 1 are master and slave of the primary IDE channel, 2 and 3 of the secondary; null is a gap.
+   * A channel without disks is not there.
+   */
+  readonly disks?: readonly (BlockStore | null)[];
   /** Start of the real-time clock in seconds from 2000-01-01 00:00:00; 2026-01-01 unless told. */
   readonly epochSeconds?: number;
 }
@@ -52,6 +64,7 @@ export interface Pc {
   readonly vga: VgaText;
   readonly post: PostPort;
   readonly port92: Port92;
+  readonly ide: readonly IdeChannel[];
   readonly progress: Progress;
   /** Power-on: every device anew, then what a BIOS sets up. */
   reset(): void;
@@ -69,14 +82,24 @@ export function createPc(options: PcOptions): Pc {
   const pit = attach(new Pit(PC_PIT, clock, pic.line(IRQ_TIMER)));
   attach(new Port61(pit));
   const uart = attach(new Uart16550(COM1, pic.line(IRQ_COM1), options.serial ?? ignore));
-  const cmosSpec = { memoryBytes: options.memoryBytes, epochSeconds: options.epochSeconds ?? EPOCH_2026 };
+  const bootsFromDisk = (options.disks?.[0] ?? null) !== null;
+  const cmosSpec = {
+    memoryBytes: options.memoryBytes,
+    epochSeconds: options.epochSeconds ?? EPOCH_2026,
+    bootsFromDisk,
+  };
   const cmos = attach(new Cmos(cmosSpec, clock, pic.line(IRQ_RTC)));
-  const i8042 = attach(new I8042(() => options.onReset?.('i8042')));
+  const i8042 = attach(new I8042(() => options.onReset?.('i8042'), pic.line(IRQ_KEYBOARD), pic.line(IRQ_MOUSE)));
   const port92 = attach(new Port92(() => options.onReset?.('port92')));
   const vga = attach(new VgaText(clock));
   const post = attach(new PostPort());
   attach(new Debugcon(options.console ?? ignore));
   attach(new ExitPort(options.onExit ?? ignore));
+  const ide = [IDE_PRIMARY, IDE_SECONDARY].flatMap((spec, channel) => {
+    const disks = (options.disks ?? []).slice(CHANNEL_DISKS * channel, CHANNEL_DISKS * (channel + 1));
+    if (disks.every((disk) => disk === null)) return [];
+    return [attach(new IdeChannel(spec, clock, pic.line(IRQ_IDE[channel]!), disks))];
+  });
   const progress = attach(new Progress(options.onProgress ?? ignore));
 
   const reset = () => {
@@ -85,7 +108,7 @@ export function createPc(options: PcOptions): Pc {
     for (const [port, value] of BIOS_WRITES) bus.deviceAt(port)?.writePort(port, 1, value);
   };
   reset();
-  return { bus, pic, pit, uart, cmos, i8042, vga, post, port92, progress, reset };
+  return { bus, pic, pit, uart, cmos, i8042, vga, post, port92, ide, progress, reset };
 }
 
 /**

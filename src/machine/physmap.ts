@@ -1,14 +1,18 @@
 /**
  * Guest-physical memory of one VM (or of the bare machine): which machine frame backs each guest frame.
  * Ballooning, sharing, swapping and migration change this map and nothing else.
- * Invariant: an entry is a machine frame number, or ABSENT (nothing answers at that address).
+ * Invariants: an entry is a machine frame number, or ABSENT (nothing answers at that address); a ROM's frames have
+ * FRAME_ROM, may answer at two places, and never change.
  */
 import { assert } from '../core/errors.ts';
 import { type Bytes, type Gfn, type Gpa, type Mfn, PAGE_BYTES, PAGE_SHIFT } from '../core/units.ts';
-import type { MachineMemory } from './memory.ts';
+import { FRAME_ROM, type MachineMemory } from './memory.ts';
 
 /** No RAM and no device behind this guest frame: reads give all ones, writes are ignored (open bus). */
 export const ABSENT = -1;
+
+/** Guest frames of the 32-bit address space. */
+const GFN_END = 2 ** 20;
 
 export class PhysMap {
   readonly memory: MachineMemory;
@@ -16,6 +20,9 @@ export class PhysMap {
   readonly mfnOf: Int32Array;
   /** Guest RAM size: guest frames 0 .. ramFrames-1 (holes excepted) are RAM. */
   readonly ramFrames: number;
+  /** The ROM that ends at 4 GiB: its first guest frame, and the machine frame of each. */
+  private highFirst: Gfn = GFN_END;
+  private highMfn: readonly Mfn[] = [];
 
   constructor(memory: MachineMemory, ramFrames: number) {
     this.memory = memory;
@@ -25,7 +32,15 @@ export class PhysMap {
 
   /** Machine frame behind a guest frame number (unsigned), or ABSENT. */
   lookup(gfn: Gfn): Mfn {
-    return gfn < this.mfnOf.length ? this.mfnOf[gfn]! : ABSENT;
+    if (gfn < this.mfnOf.length) return this.mfnOf[gfn]!;
+    return gfn < this.highFirst ? ABSENT : (this.highMfn[gfn - this.highFirst] ?? ABSENT);
+  }
+
+  /** Shows frames with FRAME_ROM at the top of the 4 GiB, the last of them last. RAM does not reach there. */
+  mapHigh(frames: readonly Mfn[]): void {
+    assert(GFN_END - frames.length >= this.mfnOf.length, 'a ROM below 4 GiB overlaps RAM');
+    this.highFirst = GFN_END - frames.length;
+    this.highMfn = frames;
   }
 
   /** Reads a naturally aligned 32-bit word of guest-physical memory; all ones where nothing answers. */
@@ -34,10 +49,11 @@ export class PhysMap {
     return mfn === ABSENT ? -1 : this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)]!;
   }
 
-  /** Writes a naturally aligned 32-bit word; ignored where nothing answers. Not for frames with FRAME_* flags. */
+  /** Writes a naturally aligned 32-bit word; ignored where nothing answers, and in ROM. Not for frames that hold code. */
   write32(gpa: Gpa, value: number): void {
     const mfn = this.lookup(gpa >>> PAGE_SHIFT);
-    if (mfn !== ABSENT) this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)] = value;
+    if (mfn !== ABSENT && (this.memory.frameFlags[mfn]! & FRAME_ROM) === 0)
+      this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)] = value;
   }
 
   read8(gpa: Gpa): number {

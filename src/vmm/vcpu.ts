@@ -155,7 +155,9 @@ export class ExecutedVcpu implements Runnable {
 
   /** Carries out the port access that `cpu` asked for with EXIT_IO. Returns the value for an IN. */
   accessPort(cpu: Cpu): number {
-    const { bus } = this.vm.pc;
+    const { pc, spec } = this.vm;
+    const { bus } = pc;
+    if (!cpu.ioIsIn) spec.portLogs?.get(cpu.ioPort)?.(cpu.ioBytes, cpu.ioValue);
     if (cpu.ioIsIn) return bus.read(cpu.ioPort, cpu.ioBytes);
     bus.write(cpu.ioPort, cpu.ioBytes, cpu.ioValue);
     return 0;

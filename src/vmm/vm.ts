@@ -9,9 +9,12 @@ import { assert, UserError } from '../core/errors.ts';
 import type { Pcpu } from '../core/runnable.ts';
 import { type Bytes, type Ns, PAGE_BYTES } from '../core/units.ts';
 import type { GuestImage } from '../guest/image.ts';
-import { type BootRegisters, loadMultiboot } from '../guest/multiboot.ts';
+import type { InputStep } from '../guest/input-script.ts';
+import { type LoadOptions, loadGuest } from '../guest/load.ts';
+import { CPU_SIGNATURE, type CpuStart, type StartSegment } from '../guest/start.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import type { CpuidLeaves } from '../machine/cpu-core.ts';
+import type { BlockStore } from '../machine/devices/block-store.ts';
 import type { DeviceClock, TimerHandle } from '../machine/devices/device.ts';
 import { VGA_TEXT_BASE, VGA_TEXT_BYTES } from '../machine/devices/vga-text.ts';
 import { createPc, type Pc } from '../machine/pc.ts';
@@ -21,6 +24,7 @@ import { ExitTable } from './exit-table.ts';
 import type { PhysicalMachine } from './machine.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
+import { Typist } from './typist.ts';
 
 /**
  * How a VM ended.
@@ -66,16 +70,28 @@ export interface Divergence {
 export interface VmSpec {
   readonly name: string;
   readonly image: GuestImage;
-  /** Multiboot command line behind the file name. */
+  /** Command line of the kernel; under Multiboot it comes behind the file name. */
   readonly append: string;
+  /** How the image is started, when its content does not tell or is not all. */
+  readonly load?: Omit<LoadOptions, 'append'>;
   readonly memoryBytes: Bytes;
   readonly technique: TechniqueName;
   readonly paging: PagingName;
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
+  /** Disks by index: PcOptions.disks. */
+  readonly disks?: readonly (BlockStore | null)[];
+  /** What somebody types at COM1 and at the keyboard. */
+  readonly serialInput?: readonly InputStep[];
+  readonly keyboardInput?: readonly InputStep[];
+  /** Told of every write of the guest to these ports. */
+  readonly portLogs?: ReadonlyMap<number, PortLog>;
   /** Takes console bytes (port 0xE9 and COM1) as they come, for interactive use. */
   readonly onConsole?: (byte: number) => void;
 }
+
+/** Takes one write of the guest: bytes of the access, and its value. */
+export type PortLog = (bytes: number, value: number) => void;
 
 /** Console output that is kept: a guest that prints without end must not take the host's memory. */
 const CONSOLE_BYTES_MAX = 2 ** 20;
@@ -113,7 +129,7 @@ export class ExecutedVm {
   readonly clock: VmClock;
   readonly physmap: PhysMap;
   readonly pc: Pc;
-  readonly boot: BootRegisters;
+  readonly boot: CpuStart;
   readonly exits = new ExitTable();
   /** The first sensitive instruction of each kind that went wrong, in the order of their execution. */
   readonly divergences: Divergence[] = [];
@@ -129,6 +145,7 @@ export class ExecutedVm {
   /** Console bytes kept, and how many came beyond the bound. */
   private readonly consoleBytes: number[] = [];
   private consoleDropped = 0;
+  private readonly typists: Typist[] = [];
   private gfnOfMfn: Map<number, number> | null = null;
 
   /**
@@ -151,6 +168,7 @@ export class ExecutedVm {
       if (this.consoleBytes.length < CONSOLE_BYTES_MAX) this.consoleBytes.push(byte);
       else this.consoleDropped++;
       spec.onConsole?.(byte);
+      for (const typist of this.typists) typist.printed(byte);
     };
     this.pc = createPc({
       clock: this.clock,
@@ -161,13 +179,18 @@ export class ExecutedVm {
       onProgress: (units) => {
         this.workUnits = units;
       },
+      ...(spec.disks === undefined ? {} : { disks: spec.disks }),
       onReset: (device) => this.end('reset', `the guest asked for a reset through ${device}`),
     });
+    this.seatTypists();
     this.pc.pic.onIntr = (level) => {
       if (level) this.wake();
     };
-    this.physmap.write(BOOT_GDT_AT, BOOT_GDT);
-    this.boot = loadMultiboot(spec.image, this.physmap, { append: spec.append }).registers;
+    this.boot = loadGuest(
+      spec.image,
+      { physmap: this.physmap, memory: machine.memory, owner: this.owner },
+      { ...spec.load, append: spec.append },
+    );
   }
 
   /** Owner id of the guest's frames. */
@@ -186,6 +209,21 @@ export class ExecutedVm {
     this.outcome = { kind, exitCode, detail };
     this.endedAt = this.clock.now();
     this.wake();
+  }
+
+  private seatTypists(): void {
+    const { uart, i8042 } = this.pc;
+    const { serialInput, keyboardInput } = this.spec;
+    if (serialInput !== undefined) {
+      const target = { take: (bytes: Uint8Array) => uart.receive(bytes), isListening: () => uart.isListening() };
+      const typist = new Typist(serialInput, this.clock, target);
+      uart.onListening = () => typist.listening();
+      this.typists.push(typist);
+    }
+    if (keyboardInput === undefined) return;
+    // A keyboard cannot tell whether anybody reads it.
+    const target = { take: (bytes: Uint8Array) => i8042.type(bytes), isListening: () => true };
+    this.typists.push(new Typist(keyboardInput, this.clock, target));
   }
 
   /** Notes that a sensitive instruction went wrong. */
@@ -246,21 +284,10 @@ function allocateRam(machine: PhysicalMachine, spec: VmSpec, owner: number): Phy
   return physmap;
 }
 
-/**
- * The boot loader's own GDT with its flat segments 8 and 16. Multiboot leaves GDTR undefined, but kernels that reload
- * segments before their LGDT work on common loaders, and so they do here.
- */
-const BOOT_GDT_AT = 0x800;
-// biome-ignore format: one descriptor a line
-const BOOT_GDT = new Uint8Array([
-  0, 0, 0, 0, 0, 0, 0, 0,
-  0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0,
-  0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0,
-]);
-
-const CODE_HIGH = 0x00cf9b00;
-const DATA_HIGH = 0x00cf9300;
-const FLAT_LOW = 0x0000ffff;
+const CODE_ACCESS = 0x9b00;
+const DATA_ACCESS = 0x9300;
+const GRANULAR_32 = 0x00c0_0000;
+const BYTES_32 = 0x0040_0000;
 
 /** CPUID of the emulated processor: family 6, what a kernel of the i686 era needs. */
 const FEATURES_EDX =
@@ -276,24 +303,36 @@ const FEATURES_EDX =
 
 export const CPUID_LEAVES: CpuidLeaves = {
   0: [1, 0x756e6547, 0x6c65746e, 0x49656e69], // "GenuineIntel"
-  1: [0x00000633, 0, 0, FEATURES_EDX],
+  1: [CPU_SIGNATURE, 0, 0, FEATURES_EDX],
 };
 
-/** Puts a CPU into the state in which a Multiboot loader starts a kernel. */
-export function bootCpu(cpu: Cpu, boot: BootRegisters): void {
+/** Puts a CPU into the state in which a boot loader, or the reset line, starts it. */
+export function bootCpu(cpu: Cpu, start: CpuStart): void {
   cpu.cpuid = CPUID_LEAVES;
   cpu.regs.fill(0);
-  cpu.regs[0] = boot.eax;
-  cpu.regs[3] = boot.ebx;
-  cpu.eip = boot.eip;
-  cpu.gdtBase = BOOT_GDT_AT;
-  cpu.gdtLimit = BOOT_GDT.length - 1;
-  cpu.cr0 = boot.cr0;
-  cpu.setEflags(boot.eflags, -1);
-  setSegment(cpu, 1, boot.code.selector, FLAT_LOW, CODE_HIGH);
-  for (const seg of [0, 2, 3, 4, 5]) setSegment(cpu, seg, boot.data.selector, FLAT_LOW, DATA_HIGH);
+  cpu.regs[0] = start.eax;
+  cpu.regs[2] = start.edx;
+  cpu.regs[3] = start.ebx;
+  cpu.regs[4] = start.esp;
+  cpu.regs[6] = start.esi;
+  cpu.eip = start.eip | 0;
+  cpu.gdtBase = start.gdt.base;
+  cpu.gdtLimit = start.gdt.limit;
+  cpu.cr0 = start.cr0;
+  cpu.setEflags(start.eflags, -1);
+  startSegment(cpu, 1, start.code, CODE_ACCESS);
+  for (const seg of [0, 2, 3, 4, 5]) startSegment(cpu, seg, start.data, DATA_ACCESS);
   // As after reset (SDM vol 3, table 9-1): an LDT and a TSS at 0 that nobody asked for, but present.
-  setSegment(cpu, SEG_LDTR, 0, FLAT_LOW, 0x00008200);
-  setSegment(cpu, SEG_TR, 0, FLAT_LOW, 0x00008b00);
+  setSegment(cpu, SEG_LDTR, 0, 0xffff, 0x00008200);
+  setSegment(cpu, SEG_TR, 0, 0xffff, 0x00008b00);
   cpu.setCpl(0);
+}
+
+/** Loads a segment register by way of the descriptor that would give it this content. */
+function startSegment(cpu: Cpu, seg: number, segment: StartSegment, access: number): void {
+  const { base, limit, is32 } = segment;
+  const isPages = limit > 0xffff;
+  const low = ((base & 0xffff) << 16) | 0xffff;
+  const size = isPages ? GRANULAR_32 | 0x000f_0000 : is32 ? BYTES_32 : 0;
+  setSegment(cpu, seg, segment.selector, low, (base & 0xff00_0000) | ((base >>> 16) & 0xff) | access | size);
 }

@@ -84,6 +84,30 @@ describe('mistakes', () => {
       ['boot', 'nano', '-t', 'hardware'],
       /^--technique: found "hardware", expected one of native, .* Did you mean "hardware-assisted"\?\n$/,
     ],
+    ['no guest at all', ['boot'], /^boot: no guest, expected a guest \(hvsim list guests\), a file, or --bios FILE\n$/],
+    [
+      'an unknown format',
+      ['boot', 'nano', '--format', 'linx'],
+      /^--format: found "linx", expected .* Did you mean "linux"/,
+    ],
+    [
+      'an address that is none',
+      ['boot', 'nano', '--load', '1M'],
+      /^--load: found "1M", expected a number from 0 to 0xff/,
+    ],
+    [
+      'a port that is none',
+      ['boot', 'nano', '--log-port', '0x10000'],
+      /^--log-port: found "0x10000", expected a number/,
+    ],
+    ['a disk that is missing', ['boot', 'nano', '--disk', 'nothing.img'], /^nothing\.img: cannot be opened: ENOENT/],
+    ['five disks', ['boot', 'nano', '--disk', 'index=4,file=x'], /^--disk: found index 4, allowed: 0 to 3/],
+    [
+      'a ROM beside a guest',
+      ['boot', 'nano', '--bios', 'x'],
+      /^--bios: found x beside the guest nano, expected one of/,
+    ],
+    ['input that is missing', ['boot', 'nano', '--input', 'nothing.txt'], /^nothing\.txt: cannot be read: ENOENT/],
     ['memory without a unit', ['boot', 'nano', '-m', '64'], /^--memory: found "64", expected a size with its unit/],
   ])('%s', async (_name, args, expected) => {
     const { code, stdout, stderr } = await hvsim(...args);

@@ -49,6 +49,12 @@ function load(image: GuestImage, options: MultibootOptions = {}, memoryBytes = 4
 }
 
 describe('a kernel in ELF', () => {
+  test('a kernel in conventional memory has the boot information above it', () => {
+    const { memory, guest } = load(elfImage([{ at: 0x8ff0, bytes: KERNEL, memoryBytes: 0x1000 }], 0x8ff0 + 12));
+    expect(guest.registers.ebx).toBe(0x9_0000);
+    expect(memory.text(memory.word(0x9_0000 + 16))).toBe('demo.elf');
+  });
+
   test('segments are copied, bss is zeroed, the rest is left alone', () => {
     const { memory, guest } = load(elfImage());
     expect(memory.bytes.subarray(MIB, MIB + 64)).toEqual(KERNEL);
@@ -245,9 +251,9 @@ describe('refuses', () => {
       `${path}: segment 0 at 0xb8000-0xb803f lies in memory that a PC reserves, allowed: 0x0-0x9fbff or from 0x100000 on`,
     ],
     [
-      'a kernel over the boot information',
-      () => load(at(0x8ff0)),
-      `${path}: segment 0 at 0x8ff0-0x902f overlaps boot information at 0x9000, allowed: places apart`,
+      'a kernel over both places of the boot information',
+      () => load(elfImage([{ at: 0x8ff0, bytes: KERNEL, memoryBytes: 0x9_0000 }], 0x8ff0 + 12)),
+      `${path}: segment 0 at 0x8ff0-0x98fef overlaps boot information at 0x9000, allowed: places apart`,
     ],
     [
       'a command line that does not fit',

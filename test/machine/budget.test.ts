@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { assert } from '../../src/core/errors.ts';
-import { loadMultiboot } from '../../src/guest/multiboot.ts';
+import { loadGuest } from '../../src/guest/load.ts';
 import { CodeCache } from '../../src/machine/code-cache.ts';
 import { Cpu } from '../../src/machine/cpu.ts';
 import { newCpuState, saveCpu } from '../../src/machine/cpu-state.ts';
@@ -29,7 +29,7 @@ function bareCpu(name: string, append: string): Cpu {
   const codeCache = new CodeCache(memory, timing);
   const mmu = new Mmu(memory, timing, new GuestWalker(physmap), codeCache);
   const cpu = new Cpu(memory, mmu, codeCache);
-  bootCpu(cpu, loadMultiboot(guest(name), physmap, { append }).registers);
+  bootCpu(cpu, loadGuest(guest(name), { physmap, memory, owner: 0 }, { append }));
   return cpu;
 }
 

@@ -44,6 +44,8 @@ export interface CmosSpec {
   readonly memoryBytes: Bytes;
   /** Seconds from 2000-01-01 00:00:00 to the moment when simulated time is 0. */
   readonly epochSeconds: number;
+  /** A BIOS is to start from the first disk; without it, it finds nothing to start. */
+  readonly bootsFromDisk?: boolean;
 }
 
 /** 2026-01-01 00:00:00: 26 years with 7 leap days after 2000-01-01. */
@@ -132,6 +134,8 @@ export class Cmos implements PortDevice {
     word(0x17, Math.min(extendedKib, 0xffff));
     word(0x30, Math.min(extendedKib, 0xffff));
     word(0x34, Math.min(above16MiB, 0xffff)); // memory above 16 MiB in 64 KiB, as PC BIOSes keep it
+    // As Bochs and QEMU tell their BIOS the order of boot devices: 2 is the first hard disk.
+    if (this.spec.bootsFromDisk === true) registers[0x3d] = 0x02;
     return { index: 0, registers, offsetSeconds: this.spec.epochSeconds, flagsSince: this.clock.now() };
   }
 

@@ -3,16 +3,18 @@
  * The line is infinitely fast: a byte written is sent at once, a byte received is there at once, and the
  * character time-out comes after no time. The sender at the other end has flow control, so received bytes wait in
  * `input` while the FIFO is full, and only loopback can overrun.
- * Invariants: the interrupt pin is up iff a source that IER enables is active, OUT2 is set and loopback is off
- * (OUT2 gates the driver on a PC, and loopback forces the OUT2 pin inactive); rx holds at most 16 bytes, or 1
+ * Invariants: the interrupt pin is up iff a source that IER enables is active and loopback is off; rx holds at most 16 bytes, or 1
  * without FIFO.
- * Source: PC16550D data sheet (National Semiconductor), section 8 "Registers"; IBM PC/AT serial adapter for OUT2.
+ * Source: PC16550D data sheet (National Semiconductor), section 8 "Registers".
+ * OUT2 gates the interrupt on an AT's serial adapter; here, as on QEMU, it does not: kernels are in use that leave it low.
  * Not modelled: parity and framing errors, break, word length (all 8 bits pass), DMA mode pins.
  */
 import { type AccessBytes, type IrqLine, openBus, type PortDevice } from './device.ts';
 
 const FIFO_BYTES = 16;
 const TRIGGER_BYTES = [1, 4, 8, 14] as const;
+/** A guest that looks for input this often does nothing else. */
+const IDLE_POLLS_MIN = 16;
 const BASE_BAUD = 115_200; // 1.8432 MHz / 16
 
 // Registers: offset from the base port. Several share one, told apart by direction or DLAB.
@@ -39,7 +41,6 @@ const IIR_FIFOS_ON = 0xc0;
 const FCR_ENABLE = 0x01;
 const FCR_RESET_RX = 0x02;
 const LCR_DLAB = 0x80;
-const MCR_OUT2 = 0x08;
 const MCR_LOOP = 0x10;
 const LSR_DATA = 0x01;
 const LSR_OVERRUN = 0x02;
@@ -76,6 +77,8 @@ export interface UartState {
   rx: number[];
   /** Bytes that the peer still holds back. */
   input: number[];
+  /** Reads of the line status in a row that found nothing received, with nothing sent between them. */
+  idlePolls: number;
 }
 
 function newUartState(): UartState {
@@ -92,6 +95,7 @@ function newUartState(): UartState {
     threPending: false,
     rx: [],
     input: [],
+    idlePolls: 0,
   };
 }
 
@@ -100,6 +104,8 @@ export class Uart16550 implements PortDevice {
   readonly ports;
   readonly spec: UartSpec;
   state = newUartState();
+  /** Told when the guest may have begun to wait for input: see isListening(). */
+  onListening: (() => void) | null = null;
   private readonly irq: IrqLine;
   private readonly onByte: (byte: number) => void;
 
@@ -115,6 +121,11 @@ export class Uart16550 implements PortDevice {
   /** Bits per second that the guest has set; 0 while the divisor is 0. Informative: the line takes no time. */
   get baud(): number {
     return this.state.divisor === 0 ? 0 : Math.floor(BASE_BAUD / this.state.divisor);
+  }
+
+  /** The guest waits for input: its receive interrupt is on, or it polls the line status and does nothing else. */
+  isListening(): boolean {
+    return (this.state.ier & IER_RX) !== 0 || this.state.idlePolls >= IDLE_POLLS_MIN;
   }
 
   /** Bytes arrive from the peer, and wait there while the guest's FIFO is full. */
@@ -156,6 +167,7 @@ export class Uart16550 implements PortDevice {
       case LSR: {
         const value = LSR_EMPTY | (state.rx.length > 0 ? LSR_DATA : 0) | (state.overrun ? LSR_OVERRUN : 0);
         state.overrun = false;
+        this.countPoll(value);
         return value;
       }
       case MSR: {
@@ -223,7 +235,14 @@ export class Uart16550 implements PortDevice {
     if (room > 0 && state.input.length > 0) state.rx.push(...state.input.splice(0, room));
   }
 
+  private countPoll(lineStatus: number): void {
+    const { state } = this;
+    if ((lineStatus & LSR_DATA) !== 0) state.idlePolls = 0;
+    else if (state.idlePolls < IDLE_POLLS_MIN && ++state.idlePolls === IDLE_POLLS_MIN) this.onListening?.();
+  }
+
   private transmit(byte: number): void {
+    this.state.idlePolls = 0;
     this.state.threPending = true; // the write clears the interrupt, and being sent at once sets it again
     if (this.isLoopback()) this.loopBack(byte);
     else this.onByte(byte);
@@ -241,7 +260,9 @@ export class Uart16550 implements PortDevice {
   private writeIer(value: number): void {
     const { state } = this;
     if ((value & ~state.ier & IER_THRE) !== 0) state.threPending = true;
+    const begins = (value & ~state.ier & IER_RX) !== 0;
     state.ier = value;
+    if (begins) this.onListening?.();
   }
 
   /** Bits other than 0 count only if bit 0 is 1; a change of bit 0 clears both FIFOs. */
@@ -287,8 +308,7 @@ export class Uart16550 implements PortDevice {
   }
 
   private update(): void {
-    const isGated = (this.state.mcr & MCR_OUT2) === 0 || this.isLoopback();
-    if (!isGated && this.activeSource() !== IIR_NONE) this.irq.raise();
+    if (!this.isLoopback() && this.activeSource() !== IIR_NONE) this.irq.raise();
     else this.irq.lower();
   }
 }

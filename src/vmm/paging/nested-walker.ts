@@ -7,7 +7,7 @@
  */
 import { assert } from '../../core/errors.ts';
 import type { Gfn, Gpa, Lin, Mfn } from '../../core/units.ts';
-import type { MachineMemory } from '../../machine/memory.ts';
+import { FRAME_ROM, type MachineMemory } from '../../machine/memory.ts';
 import {
   ACCESS_FETCH,
   ACCESS_PRESENT,
@@ -107,7 +107,7 @@ export class NestedWalker implements PageWalker {
     if (marked !== pde && !this.entryWritable) return this.violation(pdeGpa, NESTED_WRITE, true);
     const gpa = ((pde >>> 22) << 22) | (lin & 0x3fffff);
     if (!this.translatePage(gpa, access)) return WALK_NESTED_FAULT;
-    if (marked !== pde) this.memory.words32[pdeAt] = marked;
+    if (marked !== pde) this.mark(pdeAt, marked);
     this.accept(tlbFlags(pde, marked, registers.cr0, registers.cr4));
     if (this.nested.isLargeRun(gpa >>> 12)) this.flags |= TLB_LARGE;
     return WALK_OK;
@@ -127,10 +127,15 @@ export class NestedWalker implements PageWalker {
     if ((pde & PTE_ACCESSED) === 0 && !pdeWritable) return this.violation(pdeGpa, NESTED_WRITE, true);
     if (marked !== pte && !this.entryWritable) return this.violation(pteGpa, NESTED_WRITE, true);
     if (!this.translatePage((pte & ~0xfff) | (lin & 0xfff), access)) return WALK_NESTED_FAULT;
-    if ((pde & PTE_ACCESSED) === 0) this.memory.words32[pdeAt] = pde | PTE_ACCESSED;
-    if (marked !== pte) this.memory.words32[pteAt] = marked;
+    if ((pde & PTE_ACCESSED) === 0) this.mark(pdeAt, pde | PTE_ACCESSED);
+    if (marked !== pte) this.mark(pteAt, marked);
     this.accept(tlbFlags(pde & pte, marked, registers.cr0, registers.cr4));
     return WALK_OK;
+  }
+
+  /** Sets the accessed or dirty bit of a guest entry; one in ROM stays as it is. */
+  private mark(at: number, entry: number): void {
+    if ((this.memory.frameFlags[at >>> 10]! & FRAME_ROM) === 0) this.memory.words32[at] = entry;
   }
 
   /** Finds the machine word of a guest table entry, through the walk cache if there is one. */

@@ -7,10 +7,13 @@ import { describe, expect, test } from 'vitest';
 import type { AccessBytes, PortDevice } from '../../../src/machine/devices/device.ts';
 import { createPc } from '../../../src/machine/pc.ts';
 import { FakeClock } from './fake-clock.ts';
+import { MemoryDisk } from './memory-disk.ts';
 
 function newMachine() {
   const clock = new FakeClock();
-  return { clock, pc: createPc({ clock, memoryBytes: 64 * 2 ** 20 }) };
+  // Nobody is master of the second channel.
+  const disks = [new MemoryDisk(5000), new MemoryDisk(100), null, new MemoryDisk(3)];
+  return { clock, pc: createPc({ clock, memoryBytes: 64 * 2 ** 20, disks }) };
 }
 
 const names = newMachine().pc.bus.devices.map((device) => device.name);
