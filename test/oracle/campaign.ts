@@ -4,7 +4,8 @@
  *   node --import tsx test/oracle/campaign.ts            compares this CPU with the stored vectors, then fuzzes
  *   node --import tsx test/oracle/campaign.ts --write    stores this CPU's outcomes instead
  *   options: --seed n (of the fuzzing, default 2), --times n (how many times the stored number of cases, default 1),
- *            --groups a,b (of subjects.ts; default all)
+ *            --groups a,b (of subjects.ts; default all), --compiled (the emulated CPU executes compiled code; then the
+ *            stored vectors are executed too, and no other CPU is needed)
  *
  * Exit code 1 if the emulated CPU disagrees with this one. A stored vector that this CPU does not reproduce is a remark,
  * not an error: CPUs differ in what the manual leaves open.
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '2' },
     times: { type: 'string', default: '1' },
     groups: { type: 'string', default: Object.keys(SUBJECTS).join(',') },
+    compiled: { type: 'boolean', default: false },
   },
 });
 const groups = values.groups.split(',');
@@ -91,33 +93,67 @@ function countDifferent(
   return cases.filter((c, n) => differences(a[n]!, b[n]!, subject.undefinedFlags(c)).length > 0).length;
 }
 
+/** Compares the emulated CPU with known outcomes and adds up. */
+class Judge {
+  private readonly emulated = new UserCpu({ intercepts: values.compiled, compiler: values.compiled });
+  private cases = 0;
+  private instructions = 0;
+  bad = 0;
+
+  judge(subject: Subject, cases: readonly Case[], outcomes: readonly Outcome[]): void {
+    const { emulated } = this;
+    cases.forEach((c, n) => {
+      const expected = outcomes[n]!;
+      const seen = subject.tolerate(c, expected, values.compiled ? emulated.runCompiled(c) : emulated.run(c));
+      this.instructions += Math.max(emulated.retired, 1);
+      const lines = differences(expected, seen, subject.undefinedFlags(c));
+      if (lines.length > 0 && this.bad++ < SHOWN_MAX)
+        say(`${subject.key}: ${describeCase(c)}\n    ${lines.join('\n    ')}`);
+    });
+    this.cases += cases.length;
+  }
+
+  report(title: string): void {
+    say(`${title}: ${this.cases} cases, ${this.instructions} instructions compared, ${this.bad} disagreements`);
+    if (values.compiled) {
+      const { compiledCases, compiledInstructions } = this.emulated;
+      say(`  ${compiledCases} cases entered compiled code, which retired ${compiledInstructions} instructions itself`);
+    }
+  }
+}
+
+/** The stored outcomes against the emulated CPU. Returns the number of disagreements. */
+function judgeStored(): number {
+  const judge = new Judge();
+  for (const group of groups) {
+    const stored = readVectors(group)!;
+    for (const subject of SUBJECTS[group]!) {
+      const cases = subject.cases(stored.head.seed, 1);
+      judge.judge(subject, cases, decodeOutcomes(cases, stored.rows.get(subject.key)!.data));
+    }
+  }
+  judge.report('stored vectors');
+  return judge.bad;
+}
+
 /** New random cases, this CPU against the emulated one. Returns the number of disagreements. */
 function fuzz(native: NativeCpu, seed: number, times: number): number {
-  const emulated = new UserCpu();
-  let [cases, instructions, bad] = [0, 0, 0];
+  const judge = new Judge();
   for (const group of groups) {
     for (const subject of SUBJECTS[group]!) {
       const inputs = subject.cases(seed, times);
-      const outcomes = steady(native, inputs);
-      inputs.forEach((c, n) => {
-        const expected = outcomes[n]!;
-        const seen = subject.tolerate(c, expected, emulated.run(c));
-        instructions += Math.max(emulated.retired, 1);
-        const lines = differences(expected, seen, subject.undefinedFlags(c));
-        if (lines.length > 0 && bad++ < SHOWN_MAX)
-          say(`${subject.key}: ${describeCase(c)}\n    ${lines.join('\n    ')}`);
-      });
-      cases += inputs.length;
+      judge.judge(subject, inputs, steady(native, inputs));
     }
   }
-  say(`seed ${seed}: ${cases} cases, ${instructions} instructions compared, ${bad} disagreements`);
-  return bad;
+  judge.report(`seed ${seed}`);
+  return judge.bad;
 }
 
 const native = nativeCpu();
+if (values.compiled && judgeStored() > 0) process.exitCode = 1;
 if (typeof native === 'string') say(`skipped: ${native}`);
 else if (values.write) writeAll(native);
 else {
   checkStored(native);
-  process.exitCode = fuzz(native, Number(values.seed), Number(values.times)) === 0 ? 0 : 1;
+  if (fuzz(native, Number(values.seed), Number(values.times)) > 0) process.exitCode = 1;
 }

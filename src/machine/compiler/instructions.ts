@@ -124,6 +124,14 @@ function loadOperands(e: Emitter, i: Insn, first: number, second: number, writes
   body.set(second);
 }
 
+/** Pops nothing; writes the result of a two-operand instruction where its first operand is. */
+function storeFirst(e: Emitter, i: Insn, local: number): void {
+  if (formOf(i) === 'rm') {
+    e.body.get(local);
+    e.setReg(i.width, i.a);
+  } else storeRm(e, i, i.width, local);
+}
+
 /** ADD, SUB, CMP: flags are deferred. */
 function additive(base: number, operator: number, writes: boolean): Translate {
   return (e, i) => {
@@ -137,7 +145,7 @@ function additive(base: number, operator: number, writes: boolean): Translate {
     body.get(second);
     body.op(operator);
     body.set(L_THIRD);
-    storeRm(e, i, i.width, L_THIRD);
+    storeFirst(e, i, L_THIRD);
   };
 }
 
@@ -154,7 +162,7 @@ function logical(operator: number, writes: boolean): Translate {
       body.get(L_VALUE);
       e.setLogicFlags(i.width);
     }
-    if (writes) storeRm(e, i, i.width, L_VALUE);
+    if (writes) storeFirst(e, i, L_VALUE);
   };
 }
 
@@ -195,7 +203,7 @@ function withCarry(isSub: boolean): Translate {
       body.set(L_FIRST);
       e.setExplicit();
     }
-    storeRm(e, i, width, L_THIRD);
+    storeFirst(e, i, L_THIRD);
   };
 }
 

@@ -57,16 +57,19 @@ const BLOCK_INSNS_MAX = 60;
 
 const JUMPS = /^(J(?!MP|CXZ)[A-Z]+)$/;
 
+/** A target that lies in a segment which may not be flat. */
+const isFarAway = (insn: Insn): boolean => insn.isMemory && !usesFlatSegment(insn);
+
 /** What an instruction does to the flow of control; null: runs on. */
 export function endingOf(insn: Insn): Ending | null {
   const { mnemonic, operands } = insn.row;
   const relative = operands[0]?.startsWith('J') === true;
   switch (mnemonic) {
     case 'JMP':
-      if (insn.width !== 32) return 'leave';
+      if (insn.width !== 32 || isFarAway(insn)) return 'leave';
       return relative ? 'jump' : 'indirect';
     case 'CALL':
-      if (insn.width !== 32) return 'leave';
+      if (insn.width !== 32 || isFarAway(insn)) return 'leave';
       return relative ? 'call' : 'indirect';
     case 'RET':
       return insn.width === 32 ? 'indirect' : 'leave';

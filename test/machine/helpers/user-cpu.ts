@@ -6,11 +6,14 @@
  */
 import { assert } from '../../../src/core/errors.ts';
 import { CodeCache } from '../../../src/machine/code-cache.ts';
+import { Compiler } from '../../../src/machine/compiler/compiler.ts';
+import { JUMP_TABLE_BYTES } from '../../../src/machine/compiler/layout.ts';
 import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../../src/machine/costs.ts';
 import { Cpu } from '../../../src/machine/cpu.ts';
+import { CPU_BLOCK_BYTES } from '../../../src/machine/cpu-core.ts';
 import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, NO_ERROR_CODE, VECTOR_PF } from '../../../src/machine/exits.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
-import { Mmu } from '../../../src/machine/mmu.ts';
+import { frontTableBytes, Mmu } from '../../../src/machine/mmu.ts';
 import {
   CR0_AM,
   CR0_MP,
@@ -44,8 +47,10 @@ import {
   type Patch,
   VECTOR_TIMEOUT,
 } from '../../oracle/layout.ts';
+import { Coverage } from './coverage.ts';
 
 const FRAMES = 16;
+const TABLE_FRAMES = Math.ceil((frontTableBytes() + CPU_BLOCK_BYTES + JUMP_TABLE_BYTES) / 4096);
 const PAGE_DIRECTORY = 0x0000;
 const TABLE_DATA = 0x1000;
 const TABLE_CODE = 0x2000;
@@ -88,15 +93,20 @@ export interface UserCpuOptions {
   readonly intercepts?: boolean;
   /** The code area may be written, and appears at CODE_ALIAS as well. */
   readonly writableCode?: boolean;
+  /** There is a compiler: runCompiled() works. */
+  readonly compiler?: boolean;
 }
 
 export class UserCpu {
   readonly cpu: Cpu;
   readonly mmu: Mmu;
-  readonly memory = new MachineMemory(FRAMES);
+  readonly memory = new MachineMemory(FRAMES, TABLE_FRAMES);
   readonly physmap = new PhysMap(this.memory, FRAMES);
   /** Instructions retired by the last case, without the HLT of the kernel. */
   retired = 0;
+  /** Cycles consumed by the last case. */
+  cycles = 0;
+  private readonly coverage: Coverage | null = null;
   private readonly codeCache = new CodeCache(this.memory, FLAT_TIMING);
   private readonly pristine = dataImage();
   /** What the data area holds before the case at hand runs: the image and the patches. */
@@ -123,6 +133,10 @@ export class UserCpu {
     this.cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP | CR0_AM | CR0_MP | CR0_NE;
     this.cpu.cr3 = PAGE_DIRECTORY;
     if (options.intercepts === true) this.cpu.interceptExceptions = -1;
+    if (options.compiler === true) {
+      new Compiler(this.memory, this.codeCache);
+      this.coverage = new Coverage(this.cpu);
+    }
   }
 
   private makeAdjacent(firstGfn: number, count: number): void {
@@ -206,14 +220,26 @@ export class UserCpu {
     return (this.codeAt + lin - CODE_AT) >> 12;
   }
 
+  /** How often compiled code was entered, and the instructions that it retired itself. */
+  get compiledCases(): number {
+    return this.coverage?.entries ?? 0;
+  }
+  get compiledInstructions(): number {
+    return this.coverage?.instructions ?? 0;
+  }
+
   /** Brings CPU and memory to the start of a case. */
   load(c: Case): void {
-    const { cpu } = this;
     this.store(this.codeAt + c.codeAt - CODE_AT, c.code);
     for (const patch of c.patches) {
       this.memory.bytes.set(patch.bytes, this.dataAt + patch.at - DATA_AT);
       this.image.set(patch.bytes, patch.at - DATA_AT);
     }
+    this.loadRegisters(c);
+  }
+
+  private loadRegisters(c: Case): void {
+    const { cpu } = this;
     cpu.setCpl(3);
     cpu.regs.set(c.regs);
     for (let seg = 0; seg < 6; seg++) {
@@ -232,16 +258,50 @@ export class UserCpu {
   /** Runs a case to its exception, `slice` cycles at a time. */
   run(c: Case, slice = CASE_CYCLES_MAX): Outcome {
     this.load(c);
+    const outcome = this.finish(slice);
+    this.unload(c);
+    return outcome;
+  }
+
+  /**
+   * Runs a case twice: by the interpreter, and then by code compiled from what the first run has decoded, if that can
+   * be compiled. Both must retire the same instructions in the same time.
+   */
+  runCompiled(c: Case): Outcome {
+    this.load(c);
+    this.finish(CASE_CYCLES_MAX);
+    const first = [this.retired, this.cycles];
+    this.loadRegisters(c);
+    this.forgive();
+    this.codeCache.compiler!.request(this.cpu);
+    const outcome = this.finish(CASE_CYCLES_MAX);
+    this.unload(c);
+    const text = `${first.join(' instructions, ')} cycles`;
+    assert(text === `${this.retired} instructions, ${this.cycles} cycles`, `the interpreter took ${text}`);
+    return outcome;
+  }
+
+  /** Lets pages be compiled however often the cases before have changed them. */
+  private forgive(): void {
+    for (let at = this.codeAt; at < this.codeAt + CODE_BYTES; at += 4096) {
+      const { compiled } = this.codeCache.page(at >> 12, true);
+      compiled.kills = 0;
+      compiled.banned = false;
+    }
+  }
+
+  private finish(slice: number): Outcome {
     const { cpu } = this;
     const before = cpu.instructions;
-    const end = cpu.cycles + CASE_CYCLES_MAX;
+    const start = cpu.cycles;
+    const walksBefore = cpu.walkCycles;
+    const end = start + CASE_CYCLES_MAX;
     let exit = EXIT_BUDGET;
     while (exit === EXIT_BUDGET && cpu.cycles < end) exit = cpu.run(slice);
     assert(exit === EXIT_HALT || exit === EXIT_BUDGET || exit === EXIT_EXCEPTION, `exit ${exit} ${cpu.exitText}`);
     this.retired = cpu.instructions - before - (exit === EXIT_HALT ? 1 : 0);
-    const outcome = exit === EXIT_HALT ? this.readFrame() : this.readRegisters(exit);
-    this.unload(c);
-    return outcome;
+    this.cycles = cpu.cycles - start - (cpu.walkCycles - walksBefore);
+    return exit === EXIT_HALT ? this.readFrame() : this.readRegisters(exit);
   }
 
   /** Takes the code and the patches of a case out again. */

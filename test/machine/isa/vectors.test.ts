@@ -16,19 +16,23 @@ import { UserCpu } from '../helpers/user-cpu.ts';
 
 const REGENERATE = 'run `node --import tsx test/oracle/campaign.ts --write` on an x86 machine';
 const SHOWN_MAX = 3;
+/** To compile one case takes as long as to interpret ten. */
+const COMPILED_EVERY = 15;
 
 /**
  * In turn: front tables filled by earlier cases, nothing cached, no front tables at all, and exceptions that leave run()
- * instead of being delivered.
+ * instead of being delivered; now and then by compiled code (the campaign has an option that compiles every case).
  */
 class Runner {
   private readonly plain = new UserCpu();
   private readonly frontless = new UserCpu({ front: false });
   private readonly intercepting = new UserCpu({ intercepts: true });
+  private readonly compiling = new UserCpu({ intercepts: true, compiler: true });
   private cases = 0;
 
   run(c: Case): Outcome {
     this.cases++;
+    if (this.cases % COMPILED_EVERY === 0) return this.compiling.runCompiled(c);
     const way = this.cases % 4;
     if (way === 0) return this.frontless.run(c);
     if (way === 1) return this.intercepting.run(c);
