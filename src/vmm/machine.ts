@@ -3,8 +3,7 @@
  * Invariant: a pCPU's TLB contents survive vCPU switches; who must flush is decided by the technique.
  */
 import { CodeCache } from '../machine/code-cache.ts';
-import { Compiler } from '../machine/compiler/compiler.ts';
-import { JUMP_TABLE_BYTES } from '../machine/compiler/layout.ts';
+import { COMPILER_TABLE_BYTES, Compiler } from '../machine/compiler/compiler.ts';
 import { CPU_BLOCK_BYTES } from '../machine/cpu-core.ts';
 import { MachineMemory } from '../machine/memory.ts';
 import { frontTableBytes, Mmu } from '../machine/mmu.ts';
@@ -44,7 +43,7 @@ export class PhysicalMachine {
    */
   constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number, engine: EngineName = 'compiled') {
     this.preset = preset;
-    const tableBytes = pcpus * frontTableBytes() + vcpusMax * VCPU_TABLE_BYTES + JUMP_TABLE_BYTES;
+    const tableBytes = pcpus * frontTableBytes() + vcpusMax * VCPU_TABLE_BYTES + COMPILER_TABLE_BYTES;
     this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1);
     this.codeCache = new CodeCache(this.memory, preset.timing);
     if (engine === 'compiled') new Compiler(this.memory, this.codeCache);

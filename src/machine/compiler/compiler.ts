@@ -15,6 +15,7 @@
  * Modules hold no address of a machine, so machines (and VMs that run the same bytes at the same addresses) share them.
  */
 import { createHash } from 'node:crypto';
+import { PAGE_BYTES } from '../../core/units.ts';
 import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
 import { type Handler, type Insn, SEG_FS, SEG_GS } from '../insn.ts';
@@ -29,7 +30,6 @@ import {
   AT_EIP,
   AT_FIRST,
   AT_FRONT,
-  AT_FUNCTION,
   AT_GDT_BASE,
   AT_GDT_LIMIT,
   AT_GUARDED,
@@ -40,10 +40,13 @@ import {
   AT_SEGMENTS,
   AT_SYSTEM_FLAGS,
   AT_SYSTEM_FRONT,
+  AT_UNIT,
   carriesOf,
   DEFERRED_NONE,
   JUMP_TABLE_BYTES,
   jumpSlot,
+  RECORD_BYTES,
+  RECORD_PAGES,
   resultOf,
 } from './layout.ts';
 import { findRegion, type Region } from './region.ts';
@@ -52,10 +55,13 @@ import { buildModule, I32, type Import, Instance, Module, Table, type WasmTable 
 
 /** Functions that live at once; beyond it everything is forgotten (each module costs the process some 20 kB). */
 const UNITS_MAX = 4096;
+/** Table space that a compiler takes. */
+export const COMPILER_TABLE_BYTES = JUMP_TABLE_BYTES + UNITS_MAX * RECORD_BYTES;
 /** Modules kept for machines to share. */
 const MODULES_MAX = 8192;
-/** A page whose compiled code was dropped this often changes too much to be compiled. */
+/** A page whose compiled code was written this often in a row, each time soon after, is not compiled any more. */
 const KILLS_MAX = 16;
+const YOUNG_INSTRUCTIONS = 1_000_000;
 /** A site that gave up this often gets a function that starts behind it. */
 const SITE_HITS = 64;
 
@@ -69,13 +75,20 @@ class Unit implements CompiledUnit {
   readonly index: number;
   readonly sites: readonly Site[];
   readonly region: Region;
+  /** Instructions that the CPU had retired when it was made. */
+  readonly bornAt: number;
   private readonly compiler: Compiler;
 
-  constructor(compiler: Compiler, index: number, sites: readonly Site[], region: Region) {
+  constructor(compiler: Compiler, index: number, sites: readonly Site[], region: Region, bornAt: number) {
     this.compiler = compiler;
     this.index = index;
     this.sites = sites;
     this.region = region;
+    this.bornAt = bornAt;
+  }
+
+  insnOf(site: Site): Insn {
+    return this.region.blocks[site.block]!.insns[site.position]!;
   }
 
   overlaps(page: CodePage, offset: number, count: number): boolean {
@@ -88,7 +101,7 @@ class Unit implements CompiledUnit {
   }
 
   kill(): void {
-    if (!this.dead) this.compiler.drop(this);
+    if (!this.dead) this.compiler.drop(this, this.compiler.now());
   }
 }
 
@@ -99,10 +112,21 @@ export interface CompiledEntry {
   readonly number: number;
 }
 
+/** A function of one machine, and what its users need to know. Shared by all frames that hold the same code. */
+interface SharedCode {
+  /** Where it is in the machine's function table. */
+  readonly slot: number;
+  readonly sites: readonly Site[];
+  readonly pages: readonly number[];
+}
+
+const digest = (data: Uint8Array): string => createHash('sha1').update(data).digest('base64');
+
 const modules = new Map<string, object>();
 
+/** The module of these bytes; machines in one process share it. */
 function moduleOf(bytes: Uint8Array): object {
-  const key = createHash('sha1').update(bytes).digest('base64');
+  const key = digest(bytes);
   let module = modules.get(key);
   if (module === undefined) {
     if (modules.size >= MODULES_MAX) modules.clear();
@@ -113,6 +137,7 @@ function moduleOf(bytes: Uint8Array): object {
 }
 
 const REGION_TYPE = 0;
+const GLOBAL_SLOT = 1;
 const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
@@ -124,7 +149,9 @@ export class Compiler {
   private readonly words: Int32Array;
   private readonly table: WasmTable;
   private readonly jumpTableAt: number;
+  private readonly recordsAt: number;
   private readonly runtime: Runtime;
+  private readonly codes = new Map<string, SharedCode>();
   private readonly units: (Unit | null)[] = [];
   private free: number[] = [];
   /** The CPU that is executing compiled code. */
@@ -135,13 +162,17 @@ export class Compiler {
     this.memory = memory;
     this.words = memory.words32;
     this.jumpTableAt = memory.reserveTable(JUMP_TABLE_BYTES);
+    this.recordsAt = memory.reserveTable(UNITS_MAX * RECORD_BYTES);
     this.table = new Table({ element: 'anyfunc', initial: UNITS_MAX, maximum: UNITS_MAX });
     this.clearJumps();
     this.runtime = buildRuntime({
       memory: memory.wasm,
       table: this.table,
       jumpTableAt: this.jumpTableAt,
+      recordsAt: this.recordsAt,
       slow: (site) => this.slow(site),
+      fill: this.fill,
+      interpret: this.interpret,
     });
     codeCache.compiler = this;
   }
@@ -157,38 +188,21 @@ export class Compiler {
     if (insn === undefined || insn.entry?.eip === eip) return;
     const region = findRegion(cpu, eip);
     if (region === null) return;
-    if (this.free.length === 0 && this.units.length === UNITS_MAX) this.reset();
-    this.install(region, cpu.cpl === 3);
+    const full = this.free.length === 0 && this.units.length === UNITS_MAX;
+    if (full || this.codes.size === UNITS_MAX) this.reset();
+    this.install(region, cpu.cpl === 3, cpu.instructions);
   }
 
-  private install(region: Region, isUser: boolean): void {
-    const { body, sites, pages } = emitRegion(region, isUser);
-    const imports: Import[] = [
-      { kind: 'function', name: 'fill', type: 1 },
-      { kind: 'function', name: 'interpret', type: 2 },
-      { kind: 'function', name: 'carries', type: 1 },
-      { kind: 'function', name: 'result', type: 1 },
-      { kind: 'memory', name: 'memory', pages: 1 },
-      { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
-      ...pages.map((_, n): Import => ({ kind: 'global', name: `p${n}` })),
-    ];
-    const bytes = buildModule(TYPES, imports, [{ name: 'region', type: REGION_TYPE, locals: LOCALS, body }]);
-    const values: Record<string, unknown> = {
-      fill: this.fill,
-      interpret: this.interpret,
-      carries: this.runtime.carries,
-      result: this.runtime.result,
-      memory: this.memory.wasm,
-      [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
-    };
-    pages.forEach((page, n) => {
-      values[`p${n}`] = region.pages.get(page)!.compiled.id;
-    });
-    const instance = new Instance(moduleOf(bytes), { m: values });
+  private install(region: Region, isUser: boolean, bornAt: number): void {
+    const { slot, sites, pages } = this.codeOf(region, isUser);
     const index = this.free.pop() ?? this.units.length;
-    const unit = new Unit(this, index, sites, region);
+    const unit = new Unit(this, index, sites, region, bornAt);
     this.units[index] = unit;
-    this.table.set(index, instance.exports['region']);
+    const record = (this.recordsAt + index * RECORD_BYTES) >> 2;
+    this.words[record] = slot;
+    pages.forEach((page, n) => {
+      this.words[record + (RECORD_PAGES >> 2) + n] = region.pages.get(page)!.compiled.id;
+    });
     for (const page of new Set(region.pages.values())) page.compiled.units.push(unit);
     region.entries.forEach((block, number) => {
       const insn = block.insns[0]!;
@@ -198,6 +212,69 @@ export class Compiler {
       }
       this.setJump(block.start, region.pages.get(block.start >>> 12)!.compiled.id, index, number);
     });
+  }
+
+  /** The function for a region: one that was made from the same bytes at the same addresses, or a new one. */
+  private codeOf(region: Region, isUser: boolean): SharedCode {
+    const key = this.contentOf(region);
+    let code = this.codes.get(key);
+    if (code === undefined) {
+      code = this.compile(region, isUser);
+      this.codes.set(key, code);
+    }
+    return code;
+  }
+
+  /** Names everything that the function of a region depends on: where its blocks are, which are entries, their bytes. */
+  private contentOf(region: Region): string {
+    const { blocks, entries, pages } = region;
+    const numbers = [blocks.length, ...entries.map(({ node }) => node)];
+    let length = 0;
+    for (const { start, end } of blocks) {
+      numbers.push(start, end);
+      length += end - start;
+    }
+    const words = Int32Array.from(numbers);
+    const all = new Uint8Array(words.byteLength + length);
+    all.set(new Uint8Array(words.buffer));
+    let at = words.byteLength;
+    for (const { start, end } of blocks) {
+      const from = pages.get(start >>> 12)!.mfn * PAGE_BYTES + (start & 0xfff);
+      all.set(this.memory.bytes.subarray(from, from + (end - start)), at);
+      at += end - start;
+    }
+    return digest(all);
+  }
+
+  private compile(region: Region, isUser: boolean): SharedCode {
+    const { body, sites, pages } = emitRegion(region, isUser);
+    const imports: Import[] = [
+      { kind: 'function', name: 'fill', type: 1 },
+      { kind: 'function', name: 'interpret', type: 2 },
+      { kind: 'function', name: 'carries', type: 1 },
+      { kind: 'function', name: 'result', type: 1 },
+      { kind: 'memory', name: 'memory', pages: 1 },
+      { kind: 'table', name: 'table' },
+      { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
+      { kind: 'global', name: `g${GLOBAL_SLOT}` },
+    ];
+    const functions = [{ name: null, type: REGION_TYPE, locals: LOCALS, body }];
+    const bytes = buildModule(TYPES, imports, functions, GLOBAL_SLOT);
+    const { fill, interpret, carries, result } = this.runtime;
+    const slot = this.codes.size;
+    new Instance(moduleOf(bytes), {
+      m: {
+        fill,
+        interpret,
+        carries,
+        result,
+        memory: this.memory.wasm,
+        table: this.table,
+        [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
+        [`g${GLOBAL_SLOT}`]: slot,
+      },
+    });
+    return { slot, sites, pages };
   }
 
   private setJump(eip: number, page: number, index: number, number: number): void {
@@ -214,8 +291,9 @@ export class Compiler {
   }
 
   /** Forgets a unit. It may be executing: then it returns at its next call. */
-  drop(unit: Unit): void {
+  drop(unit: Unit, now = Number.POSITIVE_INFINITY): void {
     unit.dead = true;
+    const young = now - unit.bornAt < YOUNG_INSTRUCTIONS;
     for (const block of unit.region.entries) {
       const insn = block.insns[0]!;
       if (insn.entry?.unit === unit) {
@@ -226,11 +304,11 @@ export class Compiler {
       if (this.words[at] === block.start && this.words[at + 2] === unit.index) this.words[at + 1] = 0;
     }
     for (const page of new Set(unit.region.pages.values())) {
-      const { units } = page.compiled;
-      units.splice(units.indexOf(unit), 1);
-      if (++page.compiled.kills >= KILLS_MAX) page.compiled.banned = true;
+      const { compiled } = page;
+      compiled.units.splice(compiled.units.indexOf(unit), 1);
+      compiled.kills = young ? compiled.kills + 1 : 0;
+      if (compiled.kills >= KILLS_MAX) compiled.banned = true;
     }
-    this.table.set(unit.index, null);
     this.units[unit.index] = null;
     this.free.push(unit.index);
   }
@@ -240,7 +318,14 @@ export class Compiler {
     for (const unit of this.units) if (unit !== null) this.drop(unit);
     this.units.length = 0;
     this.free = [];
+    for (let slot = 0; slot < this.codes.size; slot++) this.table.set(slot, null);
+    this.codes.clear();
     this.clearJumps();
+  }
+
+  /** Instructions that the CPU at work has retired: a clock of the guest's own. */
+  now(): number {
+    return this.cpu?.instructions ?? 0;
   }
 
   // ------------------------------------------------------------------ running
@@ -340,9 +425,9 @@ export class Compiler {
     const cpu = this.cpu!;
     const { words } = this;
     const at = cpu.block >> 2;
-    const unit = this.units[words[at + (AT_FUNCTION >> 2)]!]!;
+    const unit = this.units[words[at + (AT_UNIT >> 2)]!]!;
     const site = unit.sites[number]!;
-    const { insn } = site;
+    const insn = unit.insnOf(site);
     this.standBefore(cpu, site);
     const page = unit.region.pages.get(site.eip >>> 12)!;
     cpu.enterPage(site.eip, page);
@@ -385,12 +470,12 @@ export class Compiler {
   /** A function gave up before the instruction of a site: executes that. Returns 0 to go on at EIP. */
   private slow(number: number): number {
     const cpu = this.cpu!;
-    const unit = this.units[this.words[(cpu.block + AT_FUNCTION) >> 2]!]!;
+    const unit = this.units[this.words[(cpu.block + AT_UNIT) >> 2]!]!;
     const site = unit.sites[number - 1]!;
     this.standBefore(cpu, site);
     if (cpu.left > 0) {
       cpu.enterPage(site.eip, unit.region.pages.get(site.eip >>> 12)!);
-      cpu.executePlain(site.insn);
+      cpu.executePlain(unit.insnOf(site));
     }
     const stop = cpu.mustStop() || !cpu.isCompilable();
     if (!stop) this.warm(cpu, site);

@@ -18,12 +18,14 @@ import {
   AT_KIND,
   AT_LEFT,
   AT_MODE,
+  AT_RECORD,
   AT_SECOND,
   DEFERRED_ADD,
   DEFERRED_DEC,
   DEFERRED_INC,
   DEFERRED_NONE,
   DEFERRED_SUB,
+  RECORD_PAGES,
 } from './layout.ts';
 import { Body, I32, I64, LOAD8_U, LOAD16_U, LOAD32, LOAD64, OP, STORE8, STORE16, STORE32, STORE64 } from './wasm.ts';
 
@@ -64,7 +66,9 @@ export const FLAGS_LOGIC = 13;
 
 /** A place where compiled code hands an instruction to the interpreter. */
 export interface Site {
-  readonly insn: Insn;
+  /** Which instruction: index of the block in the region, and position in the block. */
+  readonly block: number;
+  readonly position: number;
   readonly eip: number;
   /** Cycles and instructions charged for it and what follows in its block. */
   readonly cycles: number;
@@ -103,9 +107,7 @@ export class Emitter {
   readonly isUser: boolean;
 
   private insn: Insn | null = null;
-  private insnEip = 0;
-  private restCycles = 0;
-  private restCount = 0;
+  private place: Pick<Site, 'block' | 'position' | 'eip' | 'cycles' | 'count'> | null = null;
   private siteOfInsn = -1;
 
   constructor(isUser: boolean) {
@@ -186,12 +188,10 @@ export class Emitter {
 
   // ------------------------------------------------------------------ ways out
 
-  /** Starts an instruction: `cycles` and `count` are what its block is charged from here on. */
-  begin(insn: Insn, eip: number, cycles: number, count: number): void {
+  /** Starts instruction `position` of a block: `cycles` and `count` are what the block is charged from here on. */
+  begin(insn: Insn, place: Pick<Site, 'block' | 'position' | 'eip' | 'cycles' | 'count'>): void {
     this.insn = insn;
-    this.insnEip = eip;
-    this.restCycles = cycles;
-    this.restCount = count;
+    this.place = place;
     this.siteOfInsn = -1;
   }
 
@@ -199,14 +199,7 @@ export class Emitter {
   private site(): number {
     if (this.siteOfInsn < 0) {
       this.siteOfInsn = this.sites.length;
-      this.sites.push({
-        insn: this.insn!,
-        eip: this.insnEip,
-        cycles: this.restCycles,
-        count: this.restCount,
-        keepsFlags: keepsFlags(this.insn!),
-        hits: 0,
-      });
+      this.sites.push({ ...this.place!, keepsFlags: keepsFlags(this.insn!), hits: 0 });
     }
     return this.siteOfInsn;
   }
@@ -256,8 +249,8 @@ export class Emitter {
     this.close();
   }
 
-  /** Leaves to `eip` unless the instruction TLB's front holds its page as it was compiled (`pageGlobal`). */
-  checkPage(eip: number, pageGlobal: number): void {
+  /** Leaves to `eip` unless the instruction TLB's front holds its page, which is page `number` of the region. */
+  checkPage(eip: number, number: number): void {
     const { body } = this;
     const page = eip >>> 12;
     body.get(L_BLOCK);
@@ -270,7 +263,9 @@ export class Emitter {
     body.op(OP.i32ne);
     body.get(L_ENTRY);
     body.memory(LOAD32, codeSlot(page) * 8 + 4);
-    body.global(pageGlobal);
+    body.get(L_BLOCK);
+    body.memory(LOAD32, AT_RECORD);
+    body.memory(LOAD32, RECORD_PAGES + 4 * number);
     body.op(OP.i32ne);
     body.op(OP.i32or);
     this.open('', 'if');

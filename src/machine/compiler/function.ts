@@ -22,20 +22,19 @@ import {
   type Site,
 } from './emitter.ts';
 import { emitPop, emitPush, flagsAfter, neededFlags, translationOf } from './instructions.ts';
-import { AT_CODE_TAGS, AT_FUNCTION, AT_MODE, JUMP_ENTRIES, JUMP_ENTRY_BYTES } from './layout.ts';
+import { AT_CODE_TAGS, AT_MODE, AT_UNIT, JUMP_ENTRIES, JUMP_ENTRY_BYTES } from './layout.ts';
 import type { Block, Region } from './region.ts';
 import { type Body, LOAD32, OP } from './wasm.ts';
 
 export interface CompiledRegion {
   readonly body: Body;
   readonly sites: readonly Site[];
-  /** Linear page numbers in the order of the imported page-id globals. */
+  /** Linear page numbers in the order of their ids at AT_RECORD. */
   readonly pages: readonly number[];
 }
 
-/** Number of the first imported global that is a page id; before it: the byte address of the jump table. */
+/** The imported global: byte address of the jump table. */
 export const GLOBAL_JUMP_TABLE = 0;
-export const GLOBAL_PAGES = 1;
 
 const label = (node: number): string => `block ${node}`;
 const loopLabel = (node: number): string => `loop ${node}`;
@@ -149,7 +148,7 @@ class RegionEmitter {
   }
 
   private checkPage(address: number): void {
-    this.e.checkPage(address, GLOBAL_PAGES + this.pages.indexOf(address >>> 12));
+    this.e.checkPage(address, this.pages.indexOf(address >>> 12));
   }
 
   // ------------------------------------------------------------------ blocks
@@ -162,7 +161,7 @@ class RegionEmitter {
     e.flags = this.flagsIn[block.node]!;
     let eip = block.start;
     insns.forEach((insn, n) => {
-      e.begin(insn, eip, cycles, insns.length - n);
+      e.begin(insn, { block: block.node - 1, position: n, eip, cycles, count: insns.length - n });
       if (n === 0) e.charge(cycles, insns.length);
       e.flagsNeeded = needed[n]!;
       const next = (eip + insn.length) | 0;
@@ -283,7 +282,7 @@ class RegionEmitter {
     body.get(L_THIRD);
     body.memory(LOAD32, 8);
     body.get(L_BLOCK);
-    body.memory(LOAD32, AT_FUNCTION);
+    body.memory(LOAD32, AT_UNIT);
     body.op(OP.i32ne);
     e.body.brIf(e.depth('leave'));
     body.get(L_THIRD);

@@ -15,7 +15,7 @@ export const AT_EIP = 60;
 export const AT_FRONT = 64; // byte address of the front-table bank in force
 export const AT_CODE_TAGS = 68; // byte address of the MMU's code tags
 export const AT_MODE = 72; // bits of a code tag below the page number
-export const AT_FUNCTION = 76; // table index of the function that runs
+export const AT_UNIT = 76; // index of the unit that runs
 export const AT_SYSTEM_FRONT = 80; // byte address of the front-table bank of rings 0-2
 export const AT_GDT_BASE = 84;
 export const AT_GDT_LIMIT = 88;
@@ -23,6 +23,14 @@ export const AT_CPL = 92;
 export const AT_GUARDED = 96; // not 0: instructions with a guard must ask it
 export const AT_SEGMENTS = 100; // not 0: FS or GS was loaded
 export const AT_SYSTEM_FLAGS = 104; // EFLAGS without the arithmetic flags
+
+export const AT_RECORD = 108; // byte address of the record of the unit that runs
+
+/** Pages of one region at most. */
+export const REGION_PAGES_MAX = 8;
+/** A unit's record: table slot of its function, then the ids of the region's pages. */
+export const RECORD_BYTES = 64;
+export const RECORD_PAGES = 4;
 
 /** Deferred flags: the operation whose operands are kept. DEFERRED_NONE: result and carry vector as in flags.ts. */
 export const DEFERRED_NONE = 0;
@@ -64,7 +72,7 @@ export const LEAVE = -1;
 
 /** Entries of the jump table by which compiled code finds compiled code, and the bytes of each. */
 export const JUMP_ENTRIES = 16384;
-/** Words of an entry: linear address, id of the decoded page, table index of the function, entry number in it. */
+/** Words of an entry: linear address, id of the decoded page, index of the unit, entry number in its function. */
 export const JUMP_ENTRY_BYTES = 16;
 export const JUMP_TABLE_BYTES = JUMP_ENTRIES * JUMP_ENTRY_BYTES;
 

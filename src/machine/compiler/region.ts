@@ -12,6 +12,7 @@
 import type { CodePage } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
 import { type Insn, SEG_CS } from '../insn.ts';
+import { REGION_PAGES_MAX } from './layout.ts';
 
 /** How a block ends. */
 export type Ending =
@@ -154,6 +155,7 @@ class Collector {
     const page = at >>> 12;
     let code = this.pages.get(page);
     if (code === undefined) {
+      if (this.pages.size === REGION_PAGES_MAX) return undefined;
       const found = this.cpu.mmu.findCode(at, this.mode);
       if (found === null || found.compiled.banned) return undefined;
       code = found;

@@ -8,11 +8,13 @@ import { GLOBAL_JUMP_TABLE, pushCodeSlot, pushCodeTag, pushJumpSlot } from './fu
 import {
   AT_CODE_TAGS,
   AT_EIP,
-  AT_FUNCTION,
+  AT_RECORD,
+  AT_UNIT,
   DEFERRED_DEC,
   DEFERRED_INC,
   DEFERRED_NONE,
   DEFERRED_SUB,
+  RECORD_BYTES,
 } from './layout.ts';
 import { Body, buildModule, I32, Instance, LOAD32, Module, OP, STORE32, type WasmTable } from './wasm.ts';
 
@@ -22,16 +24,25 @@ export interface Runtime {
   /** layout.ts: carriesOf and resultOf. */
   readonly carries: unknown;
   readonly result: unknown;
+  /** The TypeScript functions given, as WebAssembly functions: importing those costs a module nothing. */
+  readonly fill: unknown;
+  readonly interpret: unknown;
 }
 
 interface RuntimeImports {
   readonly memory: object;
   readonly table: WasmTable;
   readonly jumpTableAt: number;
+  readonly recordsAt: number;
   readonly slow: (site: number) => number;
+  readonly fill: (lin: number, access: number, left: number) => number;
+  readonly interpret: (site: number) => number;
 }
 
+const GLOBAL_RECORDS = 1;
 const CALL_SLOW = 0;
+const CALL_FILL = 1;
+const CALL_INTERPRET = 2;
 const L_EIP = 1;
 const L_SLOT = 2;
 const L_TAG = 3;
@@ -70,12 +81,20 @@ function dispatcher(): Body {
   body.get(L_BLOCK);
   body.get(L_SLOT);
   body.memory(LOAD32, 8);
-  body.memory(STORE32, AT_FUNCTION);
+  body.memory(STORE32, AT_UNIT);
+  body.get(L_BLOCK);
+  body.get(L_SLOT);
+  body.memory(LOAD32, 8);
+  body.with(RECORD_BYTES, OP.i32mul);
+  body.global(GLOBAL_RECORDS);
+  body.op(OP.i32add);
+  body.memory(STORE32, AT_RECORD);
   body.get(L_BLOCK);
   body.get(L_SLOT);
   body.memory(LOAD32, 12);
-  body.get(L_SLOT);
-  body.memory(LOAD32, 8);
+  body.get(L_BLOCK);
+  body.memory(LOAD32, AT_RECORD);
+  body.memory(LOAD32, 0);
   body.callIndirect(0);
   body.tee(L_RESULT);
   body.op(OP.i32eqz);
@@ -224,28 +243,59 @@ const TYPES = [
   { parameters: [I32], results: [I32] },
 ] as const;
 
+/** Calls an import with the function's own arguments. */
+function forward(index: number, parameters: number): Body {
+  const body = new Body();
+  for (let n = 0; n < parameters; n++) body.get(n);
+  body.call(index);
+  return body;
+}
+
 /** Builds the run time of one machine. */
-export function buildRuntime({ memory, table, jumpTableAt, slow }: RuntimeImports): Runtime {
+export function buildRuntime({
+  memory,
+  table,
+  jumpTableAt,
+  recordsAt,
+  slow,
+  fill,
+  interpret,
+}: RuntimeImports): Runtime {
   const bytes = buildModule(
     TYPES,
     [
       { kind: 'function', name: 'slow', type: 2 },
+      { kind: 'function', name: 'fill', type: 1 },
+      { kind: 'function', name: 'interpret', type: 2 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'table', name: 'table' },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
+      { kind: 'global', name: `g${GLOBAL_RECORDS}` },
     ],
     [
       { name: 'run', type: 2, locals: [[4, I32]], body: dispatcher() },
       { name: 'carries', type: 1, locals: [[5, I32]], body: carriesFunction() },
       { name: 'result', type: 1, locals: [[5, I32]], body: resultFunction() },
+      { name: 'fill', type: 1, locals: [], body: forward(CALL_FILL, 3) },
+      { name: 'interpret', type: 2, locals: [], body: forward(CALL_INTERPRET, 1) },
     ],
   );
   const { exports } = new Instance(new Module(bytes), {
-    m: { slow, memory, table, [`g${GLOBAL_JUMP_TABLE}`]: jumpTableAt },
+    m: {
+      slow,
+      fill,
+      interpret,
+      memory,
+      table,
+      [`g${GLOBAL_JUMP_TABLE}`]: jumpTableAt,
+      [`g${GLOBAL_RECORDS}`]: recordsAt,
+    },
   });
   return {
     run: exports['run'] as (block: number) => number,
     carries: exports['carries'],
     result: exports['result'],
+    fill: exports['fill'],
+    interpret: exports['interpret'],
   };
 }

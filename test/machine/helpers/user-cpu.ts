@@ -6,8 +6,7 @@
  */
 import { assert } from '../../../src/core/errors.ts';
 import { CodeCache } from '../../../src/machine/code-cache.ts';
-import { Compiler } from '../../../src/machine/compiler/compiler.ts';
-import { JUMP_TABLE_BYTES } from '../../../src/machine/compiler/layout.ts';
+import { COMPILER_TABLE_BYTES, Compiler } from '../../../src/machine/compiler/compiler.ts';
 import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../../src/machine/costs.ts';
 import { Cpu } from '../../../src/machine/cpu.ts';
 import { CPU_BLOCK_BYTES } from '../../../src/machine/cpu-core.ts';
@@ -50,7 +49,7 @@ import {
 import { Coverage } from './coverage.ts';
 
 const FRAMES = 16;
-const TABLE_FRAMES = Math.ceil((frontTableBytes() + CPU_BLOCK_BYTES + JUMP_TABLE_BYTES) / 4096);
+const TABLE_FRAMES = Math.ceil((frontTableBytes() + CPU_BLOCK_BYTES + COMPILER_TABLE_BYTES) / 4096);
 const PAGE_DIRECTORY = 0x0000;
 const TABLE_DATA = 0x1000;
 const TABLE_CODE = 0x2000;
