@@ -15,6 +15,7 @@
  * Modules hold no address of a machine, so machines (and VMs that run the same bytes at the same addresses) share them.
  */
 import { createHash } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
 import { PAGE_BYTES } from '../../core/units.ts';
 import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
@@ -64,6 +65,13 @@ const KILLS_MAX = 16;
 const YOUNG_INSTRUCTIONS = 1_000_000;
 /** A site that gave up this often gets a function that starts behind it. */
 const SITE_HITS = 64;
+
+/**
+ * Bytes of code executed before V8 optimises a function. Its own default suits modules that live long: here it would
+ * spend more time on optimising what runs for a moment than that takes to run. Only speed depends on it.
+ */
+const V8_TIERING_BUDGET = 200_000_000;
+setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
 
 const INTERPRETED = 0;
 const CONTINUE = 1;
@@ -137,7 +145,6 @@ function moduleOf(bytes: Uint8Array): object {
 }
 
 const REGION_TYPE = 0;
-const GLOBAL_SLOT = 1;
 const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
@@ -254,26 +261,24 @@ export class Compiler {
       { kind: 'function', name: 'carries', type: 1 },
       { kind: 'function', name: 'result', type: 1 },
       { kind: 'memory', name: 'memory', pages: 1 },
-      { kind: 'table', name: 'table' },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
-      { kind: 'global', name: `g${GLOBAL_SLOT}` },
     ];
-    const functions = [{ name: null, type: REGION_TYPE, locals: LOCALS, body }];
-    const bytes = buildModule(TYPES, imports, functions, GLOBAL_SLOT);
+    const functions = [{ name: 'region', type: REGION_TYPE, locals: LOCALS, body }];
+    const bytes = buildModule(TYPES, imports, functions);
     const { fill, interpret, carries, result } = this.runtime;
     const slot = this.codes.size;
-    new Instance(moduleOf(bytes), {
+    // The table is not imported: V8 would give each instance a copy of it to keep up to date.
+    const { exports } = new Instance(moduleOf(bytes), {
       m: {
         fill,
         interpret,
         carries,
         result,
         memory: this.memory.wasm,
-        table: this.table,
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
-        [`g${GLOBAL_SLOT}`]: slot,
       },
     });
+    this.table.set(slot, exports['region']);
     return { slot, sites, pages };
   }
 

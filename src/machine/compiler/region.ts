@@ -53,7 +53,8 @@ export interface Region {
   readonly blockAt: ReadonlyMap<number, Block>;
 }
 
-const INSNS_MAX = 600;
+/** Larger functions take V8's optimising compiler more than proportionally longer. */
+const INSNS_MAX = 150;
 const BLOCK_INSNS_MAX = 60;
 
 const JUMPS = /^(J(?!MP|CXZ)[A-Z]+)$/;

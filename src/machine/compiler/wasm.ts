@@ -289,8 +289,7 @@ export type Import = { readonly name: string } & (
 );
 
 export interface FunctionSpec {
-  /** Name of the export; null: not exported. */
-  readonly name: string | null;
+  readonly name: string;
   readonly type: number;
   /** Types of the locals behind the parameters, as runs. */
   readonly locals: readonly (readonly [count: number, type: number])[];
@@ -304,15 +303,11 @@ function section(out: Bytes, id: number, content: Bytes): void {
   out.sized(content);
 }
 
-/**
- * A module with the given types, imports (all from module "m") and functions.
- * @param slotGlobal index of an imported global: instantiation puts the first function into the imported table there
- */
+/** A module with the given types, imports (all from module "m") and exported functions. */
 export function buildModule(
   types: readonly FunctionType[],
   imports: readonly Import[],
   functions: readonly FunctionSpec[],
-  slotGlobal: number | null = null,
 ): Uint8Array {
   const out = new Bytes();
   out.bytes(MAGIC);
@@ -351,25 +346,13 @@ export function buildModule(
 
   const firstFunction = imports.filter(({ kind }) => kind === 'function').length;
   const exportSection = new Bytes();
-  exportSection.unsigned(functions.filter(({ name }) => name !== null).length);
+  exportSection.unsigned(functions.length);
   functions.forEach(({ name }, index) => {
-    if (name === null) return;
     exportSection.name(name);
     exportSection.byte(0);
     exportSection.unsigned(firstFunction + index);
   });
   section(out, 7, exportSection);
-
-  if (slotGlobal !== null) {
-    const elementSection = new Body();
-    elementSection.unsigned(1);
-    elementSection.unsigned(0);
-    elementSection.global(slotGlobal);
-    elementSection.end();
-    elementSection.unsigned(1);
-    elementSection.unsigned(firstFunction);
-    section(out, 9, elementSection);
-  }
 
   const codeSection = new Bytes();
   codeSection.unsigned(functions.length);
