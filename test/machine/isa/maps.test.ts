@@ -15,15 +15,21 @@ const span = (first: number, last: number): number[] => Array.from({ length: las
 
 /** Undefined two-byte opcodes. */
 const UNDEFINED_TWO = [
-  ...[0x04, 0x05, 0x07, 0x0a, 0x0c], // SYSCALL and SYSRET are of another family
-  ...[0x0d, 0x0e, 0x0f], // 3DNow!
+  0x04,
+  0x05,
+  0x07,
+  0x0a,
+  0x0c, // SYSCALL and SYSRET are of another family
+  ...span(0x0d, 0x0f), // 3DNow!
   ...span(0x10, 0x17), // SSE
   ...span(0x24, 0x27), // test registers
   ...span(0x28, 0x2f), // SSE
-  ...[0x36, 0x37], // GETSEC
+  0x36,
+  0x37, // GETSEC
   ...span(0x38, 0x3f),
   ...span(0x50, 0x7f), // MMX, SSE
-  ...[0xa6, 0xa7],
+  0xa6,
+  0xa7,
   0xaa, // RSM: there is no system management mode
   0xae, // FXSAVE, fences
   0xb8, // POPCNT
