@@ -205,8 +205,12 @@ export abstract class CpuCore implements PagingRegisters {
   /** Brings `special` up to date after a change of EFLAGS, CR0.AM, CPL or debug registers. */
   updateSpecial(): void {
     const flags = this.systemFlags;
-    this.special =
-      this.watching | (flags & (FLAG_TF | FLAG_VM)) | (this.cpl === 3 ? flags & this.cr0 & SPECIAL_ALIGNMENT : 0);
+    const checked = this.cpl === 3 ? flags & this.cr0 & SPECIAL_ALIGNMENT : 0;
+    const next = this.watching | (flags & (FLAG_TF | FLAG_VM)) | checked;
+    if (next === this.special) return;
+    this.special = next;
+    // Nobody on a fast path may go on as if nothing had happened.
+    if (next !== 0) this.breakLoop();
   }
 
   /** Makes the interpreter loop return after this instruction. */

@@ -242,7 +242,8 @@ function loadLdtr(cpu: Cpu, selector: number, ext: number): void {
   const error = (selector & 0xfffc) | ext;
   const found = (selector & 4) !== 0 ? null : findDescriptor(cpu, selector);
   if (found === null || isCodeOrData(found.high) || systemType(found.high) !== TYPE_LDT || !isPresent(found.high)) {
-    return cpu.raise(VECTOR_TS, error);
+    cpu.raise(VECTOR_TS, error);
+    return;
   }
   setSegment(cpu, SEG_LDTR, selector, found.low, found.high);
 }

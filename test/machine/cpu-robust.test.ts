@@ -138,10 +138,22 @@ function enterRealMode(user: UserCpu): void {
   physmap.write(0x7000, code);
 }
 
+const FLAG_VM_IOPL3 = 0x23000;
+
+function enterVirtual(user: UserCpu): void {
+  enterRealMode(user);
+  const { cpu } = user;
+  cpu.cr0 |= CR0_PE;
+  cpu.setEflags(FLAG_VM_IOPL3, -1);
+  cpu.setCpl(3);
+  for (let seg = 0; seg < 6; seg++) setRealSegment(cpu, seg, seg === 1 ? 0x700 : 0x400);
+}
+
 test.each([
   ['ring 3', () => {}],
   ['ring 0', enterRing0],
   ['real mode', enterRealMode],
+  ['virtual-8086 mode', enterVirtual],
 ])('random bytes in %s', (_mode, enter) => {
   expect(() => fc.assert(survives(enter), { numRuns: 800 })).not.toThrow();
 });

@@ -134,6 +134,9 @@ function softwareInterrupt(c: Cpu, i: Insn, vector: number): void {
 const int1: Handler = (c, i) => {
   if (c.interceptSoftwareInterrupts) softwareInterrupt(c, i, VECTOR_DB);
   else {
+    // One exception for both when a load of SS has kept a breakpoint waiting.
+    const due = c.takePendingTrap();
+    if (due !== 0) c.noteDebug(due);
     deliver(c, VECTOR_DB, NO_ERROR_CODE, false);
     c.suppressTrap();
   }
