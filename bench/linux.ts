@@ -24,9 +24,12 @@ async function run(options: BenchOptions): Promise<Section> {
   for (const file of [kernel, ...(linux.initrd === undefined ? [] : [linux.initrd])])
     if (!existsSync(file)) throw new Error(`no file ${file}`);
   const { peers, skipped } = presentPeers(options);
-  const able = peers.filter((peer) => peer.bootLinux !== undefined);
+  const able = peers.filter((peer) => peer.bootLinux !== undefined && peer.missingForLinux?.() === undefined);
   const results = new Map<string, ChildResult[]>(able.map(({ title }) => [title, []]));
-  const failed: string[] = [];
+  const failed = peers.flatMap((peer) => {
+    const reason = peer.bootLinux === undefined ? 'boots no Linux by itself' : peer.missingForLinux?.();
+    return reason === undefined ? [] : [`${peer.title}: ${reason}`];
+  });
   for (let round = 0; round < options.repeat; round++) {
     for (const peer of able) {
       if (failed.some((line) => line.startsWith(`${peer.title}:`))) continue;

@@ -114,7 +114,7 @@ function optionsOf(kernels: readonly string[], flags: Flags): BenchOptions {
   };
 }
 
-function machine(): Record<string, unknown> {
+function machine() {
   const [cpu] = cpus();
   return {
     cpu: cpu?.model.trim() ?? 'unknown',
@@ -140,7 +140,7 @@ async function main(): Promise<void> {
   if (part !== undefined && !PARTS.some((name) => name.includes(part)))
     command.error(`error: no part "${part}", expected ${PARTS.join(', ')}`);
   const about = machine();
-  process.stdout.write(`${about['cpu']}, ${about['cpus']} CPUs, ${about['system']}, node ${about['node']}\n\n`);
+  process.stdout.write(`${about.cpu}, ${about.cpus} CPUs, ${about.system}, node ${about.node}\n\n`);
   if (loadavg()[0] > BUSY_LOAD)
     process.stderr.write(`load is ${loadavg()[0].toFixed(2)}: trust CPU seconds, not wall time\n`);
   const parts: Record<string, unknown> = {};

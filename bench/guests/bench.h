@@ -2,7 +2,7 @@
  * The benchmark kernel: what its files share.
  * Invariant: interrupts stay off, no device but the ports below is touched, and no REP instruction runs in a measured
  *            loop, so that every machine counts the same instructions.
- * Source: our own; the kinds of work are those of compiler and hypervisor benchmarks (see bench/README.md).
+ * Source: our own; the kinds of work are those of compiler and hypervisor benchmarks (see docs/performance.md).
  */
 #ifndef BENCH_H
 #define BENCH_H

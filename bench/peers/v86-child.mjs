@@ -73,7 +73,7 @@ function start() {
       if (shift === 24) onExit(value);
     };
     io.register_write_consecutive(0xf4, {}, part(0), part(8), part(16), part(24));
-    emulator.run();
+    void emulator.run();
   });
   if (options.bzimage !== undefined) emulator.add_listener('serial0-output-byte', put);
 }

@@ -16,10 +16,10 @@ const PACKAGE = new URL('../../../package.json', import.meta.url);
 export function hvsim(engine?: string): Peer {
   const options = engine === undefined || !hasEngineOption() ? [] : ['--engine', engine];
   const bounds = ['--max-seconds', '3600', '--max-instructions', '1000000000000'];
-  const boot = ({ kernel, append, memoryMib }: Boot): string[] => [
-    ...[process.execPath, CLI, 'boot', kernel],
-    ...['--memory', `${memoryMib}MiB`, '--append', append, ...bounds, ...options],
-  ];
+  const boot = ({ kernel, append, memoryMib }: Boot): string[] => {
+    const machine = ['--memory', `${memoryMib}MiB`, '--append', append];
+    return [process.execPath, CLI, 'boot', kernel, ...machine, ...bounds, ...options];
+  };
   return {
     id: 'hvsim',
     title: engine === undefined ? 'hvsim' : `hvsim ${engine}`,

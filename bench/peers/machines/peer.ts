@@ -35,6 +35,8 @@ export interface Peer {
   boot(boot: Boot): Command;
   /** Undefined for a peer that has no such thing. */
   readonly bootLinux?: (boot: LinuxBoot) => Command;
+  /** Why it cannot boot Linux although it runs. */
+  readonly missingForLinux?: () => string | undefined;
   /** Several machines in one process, which prints the markers of all of them and then waits to be killed. */
   readonly hold?: (boot: Boot, machines: number) => Command;
   /** Instructions that it says it executed; undefined where it does not say. */

@@ -5,6 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import type { Boot, Command, Peer } from './peer.ts';
 
+const CONSOLE = ['-debugcon', 'stdio'];
+const SERIAL = ['-serial', 'stdio'];
+const EXIT = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04'];
 const QUIET = ['-nodefaults', '-display', 'none', '-no-reboot'];
 
 function bootWords(program: string, { kernel, append, memoryMib }: Boot, more: readonly string[]): string[] {
@@ -23,19 +26,12 @@ export function qemu(program: string, exact = false): Peer {
     title: exact ? 'QEMU icount' : 'QEMU TCG',
     missing: () => (firstLine() === undefined ? `${program} is not installed` : undefined),
     version: () => /version (\S+)/.exec(firstLine() ?? '')?.[1] ?? 'unknown',
-    boot: (boot): Command => ({
-      words: [
-        ...bootWords(program, boot, icount),
-        ...['-debugcon', 'stdio', '-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04'],
-      ],
-    }),
-    bootLinux: (boot): Command => ({
-      words: [
-        ...bootWords(program, boot, icount),
-        ...['-serial', 'stdio', ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd])],
-      ],
-    }),
+    boot: (boot): Command => ({ words: [...bootWords(program, boot, icount), ...CONSOLE, ...EXIT] }),
+    bootLinux: (boot): Command => {
+      const initrd = boot.initrd === undefined ? [] : ['-initrd', boot.initrd];
+      return { words: [...bootWords(program, boot, icount), ...SERIAL, ...initrd] };
+    },
     // Without the exit device it stays when the guest has halted. One process holds one machine.
-    hold: (boot): Command => ({ words: [...bootWords(program, boot, icount), '-debugcon', 'stdio'] }),
+    hold: (boot): Command => ({ words: [...bootWords(program, boot, icount), ...CONSOLE] }),
   };
 }

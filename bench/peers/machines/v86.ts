@@ -35,9 +35,11 @@ export function v86(bios: string, vgaBios: string): Peer {
     version: () => (JSON.parse(readFileSync(packageFile()!, 'utf8')) as { version: string }).version,
     boot: (boot) => command(options(boot)),
     hold: (boot, machines) => command({ ...options(boot), vms: machines, hold: true }),
-    bootLinux: ({ kernel, append, initrd, memoryMib }) => {
-      const firmware = existsSync(bios) && existsSync(vgaBios) ? { bios, vgaBios } : {};
-      return command({ bzimage: kernel, initrd, cmdline: append, memoryMib, ...firmware });
+    bootLinux: ({ kernel, append, initrd, memoryMib }) =>
+      command({ bzimage: kernel, initrd, cmdline: append, memoryMib, bios, vgaBios }),
+    missingForLinux: () => {
+      const absent = [bios, vgaBios].filter((file) => !existsSync(file));
+      return absent.length === 0 ? undefined : `no ${absent.join(', no ')} (--bios, --vga-bios)`;
     },
   };
 }
