@@ -4,7 +4,7 @@
  */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Bench, BenchOptions, Section } from './options.ts';
 import { DEFAULT_PEERS, PEER_IDS } from './peers/machines/index.ts';
 
@@ -20,8 +20,9 @@ const PARTS = readdirSync(here)
 interface Flags {
   readonly repeat: number;
   readonly scale: number;
-  readonly peers: readonly string[];
-  readonly engine: readonly string[];
+  readonly by: 'wall' | 'cpu';
+  readonly peers?: readonly string[];
+  readonly engine?: readonly string[];
   readonly json?: string;
   readonly qemu: string;
   readonly bochs: string;
@@ -74,8 +75,13 @@ function program(): Command {
     .argument('[kernel...]', 'kernels for the part peers; all seven without them')
     .option('-r, --repeat <n>', 'runs of everything; medians are printed', count, 3)
     .option('-s, --scale <factor>', 'work of each kernel, 1 as in the published tables', positiveNumber, 1)
-    .option('-p, --peers <list>', `of ${PEER_IDS.join(', ')}`, peerList, [...DEFAULT_PEERS])
-    .option('-e, --engine <list>', 'engines of hvsim, each a column (default: what hvsim boot takes)', list, [])
+    .addOption(
+      new Option('-b, --by <time>', 'peers: speed per second of wall or of CPU time')
+        .choices(['wall', 'cpu'])
+        .default('wall'),
+    )
+    .option('-p, --peers <list>', `of ${PEER_IDS.join(', ')} (all but the last)`, peerList)
+    .option('-e, --engine <list>', 'engines of hvsim, each a column (default: what hvsim boot takes)', list)
     .option('--json <file>', 'write everything that was measured to this file too')
     .option('--qemu <program>', "QEMU's program", 'qemu-system-i386')
     .option('--bochs <program>', "Bochs's program", 'bochs')
@@ -97,10 +103,11 @@ function program(): Command {
 function optionsOf(kernels: readonly string[], flags: Flags): BenchOptions {
   return {
     kernels,
-    peers: flags.peers,
-    engines: flags.engine,
+    peers: flags.peers ?? DEFAULT_PEERS,
+    engines: flags.engine ?? [],
     repeat: flags.repeat,
     scale: flags.scale,
+    by: flags.by,
     tools: { qemu: flags.qemu, bochs: flags.bochs },
     linux: {
       kernel: flags.kernel,

@@ -29,6 +29,8 @@ export interface BenchOptions {
   readonly repeat: number;
   /** Factor for the units of work of each kernel. */
   readonly scale: number;
+  /** What instructions are divided by in the table of speeds. */
+  readonly by: 'wall' | 'cpu';
   readonly tools: Tools;
   readonly linux: LinuxOptions;
 }

@@ -9,8 +9,8 @@
 #define MATRIX 128
 #define FIB_DEPTH 27
 #define SORT_COUNT 27000
-#define CHASE_PAGES 256
-#define PAGE_WORDS (PAGE_BYTES / 4)
+#define LINE_BYTES 64
+#define CHASE_LINES (SIEVE_SIZE / LINE_BYTES)
 
 static u8 flags[SIEVE_SIZE] __attribute__((aligned(PAGE_BYTES)));
 static u32 random_state;
@@ -139,32 +139,29 @@ u32 run_calls(u32 n)
     return sum;
 }
 
-/* Where in page i its pointer lies: spread over the page, or all would share a few cache sets. */
-static u32 *chase_cell(u32 i) { return (u32 *)flags + i * PAGE_WORDS + i * 17 % PAGE_WORDS; }
-
-/* One cycle through all pages in random order. */
+/* One cycle through all cache lines of 1 MiB in random order. */
 static void chase_link(void)
 {
-    u32 place[CHASE_PAGES];
+    u32 *place = items;
 
     random_state = 1;
-    for (u32 i = 0; i < CHASE_PAGES; i++)
+    for (u32 i = 0; i < CHASE_LINES; i++)
         place[i] = i;
-    for (u32 i = CHASE_PAGES - 1; i > 0; i--) {
+    for (u32 i = CHASE_LINES - 1; i > 0; i--) {
         u32 j = random_next() % i;
         u32 swap = place[i];
 
         place[i] = place[j];
         place[j] = swap;
     }
-    for (u32 i = 0; i < CHASE_PAGES; i++)
-        *chase_cell(place[i]) = (u32)chase_cell(place[(i + 1) % CHASE_PAGES]);
+    for (u32 i = 0; i < CHASE_LINES; i++)
+        *(u32 *)&flags[place[i] * LINE_BYTES] = (u32)&flags[place[(i + 1) % CHASE_LINES] * LINE_BYTES];
 }
 
 /* A unit of work is one load, whose address is what the load before it found. */
 u32 run_chase(u32 n)
 {
-    volatile u32 *at = chase_cell(0);
+    volatile u32 *at = (volatile u32 *)flags;
 
     chase_link();
     do

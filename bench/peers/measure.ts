@@ -28,7 +28,9 @@ export interface Cell {
   /** Medians of the work alone. */
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
-  readonly mips: number;
+  /** Million instructions per second of wall and of CPU time. */
+  readonly wallMips: number;
+  readonly cpuMips: number;
   readonly samples: readonly Sample[];
 }
 
@@ -110,6 +112,7 @@ class Measurement {
         const append = `${kernel.name} n=${n}`;
         const total = this.medianOf(title, append);
         const wallSeconds = positive(total.wallSeconds - baselines[title].wallSeconds);
+        const cpuSeconds = positive(total.cpuSeconds - baselines[title].cpuSeconds);
         const instructions = instructionsOf(kernel, n);
         return {
           kernel: kernel.name,
@@ -117,8 +120,9 @@ class Measurement {
           n,
           instructions,
           wallSeconds,
-          cpuSeconds: positive(total.cpuSeconds - baselines[title].cpuSeconds),
-          mips: instructions / 1e6 / wallSeconds,
+          cpuSeconds,
+          wallMips: instructions / 1e6 / wallSeconds,
+          cpuMips: instructions / 1e6 / cpuSeconds,
           samples: this.samples.get(keyOf(title, append)) ?? [],
         };
       }),
