@@ -16,7 +16,6 @@ const run = {
   role: 'point',
   seed: 1,
   axes: {},
-  ...(engine === undefined ? {} : { engine }),
   durationNs: 60_000_000_000,
   host: {
     preset: 'broadwell',
@@ -44,6 +43,7 @@ const run = {
 
 let text = '';
 const world = buildWorld(run, {
+  ...(engine === undefined ? {} : { engine }),
   onConsole: (byte) => {
     text += String.fromCharCode(byte);
   },
