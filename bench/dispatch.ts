@@ -8,7 +8,8 @@ import { ModelledVcpu } from '../src/host/modelled/demand.ts';
 import { hog, io } from '../src/host/modelled/index.ts';
 import { credit } from '../src/host/sched/index.ts';
 import { makeTopology } from '../src/host/topology.ts';
-import { type Bench, type BenchRow, interleave } from './harness.ts';
+import { interleave } from './harness.ts';
+import { type Bench, type BenchRow, rowsOnly } from './options.ts';
 
 /** A host with `hogs` and `ios` modelled vCPUs under credit. */
 function makeHost(pcpus: number, hogs: number, ios: number): Dispatcher {
@@ -49,6 +50,6 @@ export const bench: Bench = {
       );
       rows.push({ name: `${pcpus} pCPUs, ${hogs} hogs, ${ios} I/O`, value: ns! / windows, unit: 'ns/window' });
     }
-    return rows;
+    return rowsOnly(rows);
   },
 };

@@ -4,7 +4,8 @@
  */
 import TinyQueue from 'tinyqueue';
 import { Engine } from '../src/core/engine.ts';
-import { type Bench, type BenchRow, interleave } from './harness.ts';
+import { interleave } from './harness.ts';
+import { type Bench, type BenchRow, rowsOnly } from './options.ts';
 
 const HOLDS = 200_000;
 const DELAYS = 4096;
@@ -69,6 +70,6 @@ export const bench: Bench = {
       rows.push({ name: `${label}: engine`, value: (HOLDS / ours!) * 1e9, unit: 'events/s' });
       rows.push({ name: `${label}: engine / bare`, value: bare! / ours!, unit: 'ratio' });
     }
-    return rows;
+    return rowsOnly(rows);
   },
 };

@@ -1,24 +1,17 @@
 /**
- * What a bench file exports, and fair timing: the candidates take turns, so that a busy machine disturbs them alike.
+ * Fair timing: the candidates take turns, so that a busy machine disturbs them alike. Also medians and tables.
  * This folder may read the wall clock; src/ may not.
  */
 
-/** One measured figure. */
-export interface BenchRow {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-}
-
-/** A bench file exports one of these under the name `bench`. */
-export interface Bench {
-  readonly name: string;
-  run(): BenchRow[];
-}
-
 export function median(samples: readonly number[]): number {
   const ascending = samples.toSorted((a, b) => a - b);
-  return ascending[ascending.length >> 1];
+  const middle = ascending.length >> 1;
+  return ascending.length % 2 === 1 ? ascending[middle] : (ascending[middle - 1] + ascending[middle]) / 2;
+}
+
+/** Of positive factors; NaN where one is missing. */
+export function geometricMean(factors: readonly number[]): number {
+  return Math.exp(factors.reduce((sum, factor) => sum + Math.log(factor), 0) / factors.length);
 }
 
 /** Runs every candidate `rounds` times in turn; answers the median nanoseconds of each, after one round of warm-up. */
@@ -33,4 +26,20 @@ export function interleave(candidates: readonly (() => void)[], rounds: number):
     }
   }
   return times.map(median);
+}
+
+/** A table in Markdown whose columns are aligned, the first to the left, the others to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((title, i) => Math.max(title.length, 3, ...rows.map((row) => row[i].length)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(' | ')} |`;
+  const rule = widths.map((width, i) => (i === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return [line(head), line(rule), ...rows.map(line)].map((text) => `${text}\n`).join('');
+}
+
+/** At most `digits` digits that mean something; a dash for what is not known. */
+export function figure(value: number, digits = 3): string {
+  if (!Number.isFinite(value)) return '-';
+  const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.max(Math.abs(value), 1e-3))));
+  return value.toFixed(Math.min(places, digits - 1));
 }

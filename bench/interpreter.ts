@@ -4,7 +4,7 @@
  * the machine can only slow a turn down.
  */
 import { guest, runVm } from '../test/vmm/run-vm.ts';
-import type { Bench, BenchRow } from './harness.ts';
+import { type Bench, type BenchRow, rowsOnly, type Section } from './options.ts';
 
 const ROUNDS = 3;
 const CALIBRATION_STEPS = 100_000_000;
@@ -36,7 +36,7 @@ function seconds(action: () => void): number {
   return Number(process.hrtime.bigint() - before) / 1e9;
 }
 
-function run(): BenchRow[] {
+function run(): Section {
   const image = guest('nano');
   const best = new Map<string, number>(WORKLOADS.map((name) => [name, 0]));
   let calibration = 0;
@@ -56,7 +56,7 @@ function run(): BenchRow[] {
     rows.push({ name, value: mips, unit: 'M instructions/s' });
     rows.push({ name: '    per calibration step', value: mips / calibration, unit: 'ratio' });
   }
-  return rows;
+  return rowsOnly(rows);
 }
 
 export const bench: Bench = { name: 'interpreter', run };
