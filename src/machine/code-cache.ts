@@ -17,7 +17,7 @@ export const INSN_BYTES_MAX = 15;
 const FRAMES_MAX = 2048;
 const INSNS_MAX = 2 ** 18;
 /** Low enough that a loop of a few microseconds is compiled, high enough that code which runs once is not. */
-const HOT_AFTER = 500;
+const HOT_AFTER = 3000;
 /** Instructions that can reach into one frame: 14 first bytes, two code sizes, and a few stale ones. */
 const STRADDLERS_MAX = 64;
 

@@ -64,7 +64,7 @@ const MODULES_MAX = 8192;
 const KILLS_MAX = 16;
 const YOUNG_INSTRUCTIONS = 1_000_000;
 /** A site that gave up this often gets a function that starts behind it. */
-const SITE_HITS = 64;
+const SITE_HITS = 500;
 
 /**
  * Bytes of code executed before V8 optimises a function. Its own default suits modules that live long: here it would
