@@ -97,6 +97,7 @@ function addBoot(root: Command): void {
     .option('-t, --technique <name>', 'native, trap-and-emulate or hardware-assisted', 'native')
     .option('-p, --paging <name>', 'auto, shadow or nested', 'auto')
     .option('-m, --memory <size>', 'memory of the guest', '64MiB')
+    .option('-c, --vcpus <n>', 'CPUs of the guest, each with a physical CPU of its own', '1')
     .option('-a, --append <text>', 'command line of the kernel', '')
     .option('--preset <name>', 'CPU model (hvsim list presets)', 'broadwell')
     .option('--max-seconds <s>', 'bound of simulated time', '60')

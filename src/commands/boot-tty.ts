@@ -15,7 +15,7 @@ const TURN_NS = 10_000_000n;
 /** Runs slices until `slice` says that the guest has ended. @param slice runs one, of 1 ms of simulated time */
 export async function runWithTerminal(world: World, slice: () => RunOutcome | 'over'): Promise<void> {
   const { vm, vcpus } = world.vms[0]!;
-  const { vcpu } = vcpus[0]!;
+  const instructions = (): number => vcpus.reduce((sum, { vcpu }) => sum + vcpu.instructions, 0);
   const { stdin } = process;
   note('input from the terminal: this run cannot be repeated exactly; Ctrl-] leaves');
   stdin.setRawMode?.(true);
@@ -28,10 +28,10 @@ export async function runWithTerminal(world: World, slice: () => RunOutcome | 'o
       const started = process.hrtime.bigint();
       let idle = false;
       while (!idle && process.hrtime.bigint() - started < TURN_NS) {
-        const before = vcpu.instructions;
+        const before = instructions();
         const outcome = slice();
         if (outcome === 'over' || outcome === 'ended') return;
-        idle = vcpu.instructions === before || outcome === 'stuck';
+        idle = instructions() === before || outcome === 'stuck';
       }
       await new Promise((resolve) => setTimeout(resolve, idle ? 1 : 0));
     }

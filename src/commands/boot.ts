@@ -1,5 +1,5 @@
 /**
- * hvsim boot: one guest on one vCPU, as `qemu -kernel` and `qemu -bios` do it. Its console goes to stdout byte for byte, a
+ * hvsim boot: one guest on one VM, as `qemu -kernel` and `qemu -bios` do it. Its console goes to stdout byte for byte, a
  * short ledger to stderr at the end.
  * Invariant: wall time is measured for the ledger only; it never enters the simulation.
  */
@@ -24,6 +24,7 @@ export interface BootOptions extends GuestOptions {
   readonly technique: string;
   readonly paging: string;
   readonly memory: string;
+  readonly vcpus: string;
   readonly append: string;
   readonly preset: string;
   readonly maxSeconds: string;
@@ -37,6 +38,7 @@ const MIB = 1024 * 1024;
 const VMM_BYTES = 64 * MIB;
 /** The same for a ROM. */
 const ROM_BYTES_MAX = 16 * MIB;
+const VCPUS_MAX = 8;
 const CONSOLE_CHUNK = 4096;
 const NEWLINE = 10;
 /** How often a running guest is looked at. */
@@ -82,15 +84,17 @@ function guestOf(named: string | undefined, { bios }: BootOptions): string {
 /** Runs 1 ms of simulated time a call, until the guest ends or is seen to be stuck for good, or a bound is reached. */
 function sliceOf(world: World, instructionsMax: number): () => RunOutcome | 'over' {
   const { vm, vcpus } = world.vms[0]!;
-  const { vcpu } = vcpus[0]!;
   let limit = 0;
   return () => {
     if (vm.outcome !== null || limit >= world.run.durationNs) return 'over';
     limit = Math.min(limit + SLICE_NS, world.run.durationNs);
     const outcome = world.dispatcher.runUntil(limit);
     if (outcome !== 'limit') return outcome;
-    if (vcpu.spinsForever()) vm.end('halted', 'loops on one instruction with interrupts off');
-    if (vcpu.instructions >= instructionsMax) vm.end('time-limit', `after ${vcpu.instructions} instructions`);
+    if (vcpus.every(({ vcpu }) => vcpu.spinsForever())) {
+      vm.end('halted', 'loops on one instruction with interrupts off');
+    }
+    const instructions = vcpus.reduce((sum, { vcpu }) => sum + vcpu.instructions, 0);
+    if (instructions >= instructionsMax) vm.end('time-limit', `after ${instructions} instructions`);
     return outcome;
   };
 }
@@ -114,6 +118,8 @@ function planOf(guest: string, options: BootOptions): ResolvedRun {
     const allowed = ['auto', ...pagings].join(' or ');
     throw new UserError(`--paging: found "${options.paging}", but ${technique.name} on ${preset.id} needs ${allowed}`);
   }
+  const vcpus = countOf('--vcpus', options.vcpus);
+  if (vcpus > VCPUS_MAX) throw new UserError(`--vcpus: found "${options.vcpus}", expected 1 to ${VCPUS_MAX}`);
   const memoryBytes = amountOf('--memory', 'size', options.memory, MIB, 2048 * MIB);
   if (memoryBytes % 4096 !== 0)
     throw new UserError(`--memory: found "${options.memory}", expected a multiple of 4 KiB`);
@@ -126,7 +132,7 @@ function planOf(guest: string, options: BootOptions): ResolvedRun {
     host: {
       preset: preset.id,
       frequencyHz: preset.frequencyHz,
-      pcpus: 1,
+      pcpus: vcpus,
       memoryBytes: memoryBytes + VMM_BYTES + (options.bios === undefined ? 0 : ROM_BYTES_MAX),
       quantumNs: 20_000,
       scheduler: { policy: 'round-robin', params: {} },
@@ -144,7 +150,7 @@ function planOf(guest: string, options: BootOptions): ResolvedRun {
         paging: options.paging === 'auto' ? (pagings[0] ?? 'native') : options.paging,
         taggedTlb: technique.name === 'hardware-assisted' && preset.vmx.taggedTlb,
         memoryBytes,
-        vcpus: 1,
+        vcpus,
         weight: 256,
         capPercent: 0,
         baselineRun: null,

@@ -95,13 +95,16 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     technique: plan.technique as TechniqueName,
     paging: plan.paging as PagingName,
     taggedTlb: plan.taggedTlb,
+    vcpus: plan.vcpus,
     ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
   });
   const hostVm = dispatcher.addVm({ name: plan.name, weight: plan.weight, capPercent: plan.capPercent });
   const vcpus = Array.from({ length: plan.vcpus }, (_, number) => {
     const vcpu = new ExecutedVcpu(vm, number, technique);
-    return { vcpu, task: dispatcher.attach(hostVm, vcpu) };
+    // The CPUs of the bare machine are what the guest takes them for.
+    const spec = plan.technique === 'native' && plan.vcpus > 1 ? { hard: [number] } : {};
+    return { vcpu, task: dispatcher.attach(hostVm, vcpu, spec) };
   });
   return { vm, vcpus };
 }

@@ -158,8 +158,9 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
   if (vm.technique === 'native' && vm.cap > 0) {
     findings.push(finding(at('cap'), `found ${vm.cap}, but a native guest has no hypervisor that could enforce it`));
   }
-  if (vm.vcpus > 1) {
-    findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but hvsim executes guests on one vCPU so far`));
+  if (vm.technique === 'native' && vm.vcpus > world.host.pcpus) {
+    const pcpus = `${world.host.pcpus} physical CPU${world.host.pcpus === 1 ? '' : 's'}`;
+    findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but a native guest runs on the host's own ${pcpus}`));
   }
   return findings;
 }
@@ -180,7 +181,7 @@ function tableBytes(vm: World['vms'][number]): Bytes {
   const pages = quantity('size', vm.memory) / PAGE_BYTES;
   const technique = vm.technique as TechniqueName;
   const pagings: readonly PagingName[] = vm.paging === 'nested' ? ['nested'] : ['shadow', 'nested'];
-  const frames = Math.max(...pagings.map((paging) => tableFrames(technique, paging, pages)));
+  const frames = Math.max(...pagings.map((paging) => tableFrames(technique, paging, pages, vm.vcpus)));
   return divCeil(frames * PAGE_BYTES, MIB) * MIB;
 }
 

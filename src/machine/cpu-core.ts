@@ -10,7 +10,9 @@
 import type { Cycles, Lin } from '../core/units.ts';
 import { dataHits, isWatchedPage, SPECIAL_DATA_BREAKPOINT } from './breakpoints.ts';
 import { type CodeCache, NO_CODE } from './code-cache.ts';
+import type { ApicBase } from './devices/lapic.ts';
 import {
+  EXIT_MMIO,
   EXIT_NESTED_FAULT,
   EXIT_TASK_SWITCH,
   EXIT_UNIMPLEMENTED,
@@ -42,6 +44,15 @@ export const UNWIND_FAULT = 1;
 export const UNWIND_EXIT = 2;
 /** The one object that is thrown to leave an instruction: allocation would cost more than the rest of a fault. */
 export const UNWIND = new Error('a guest fault left the interpreter: this is a defect of hvsim');
+
+/** What carries out accesses to memory-mapped devices, by guest-physical address. */
+export interface MmioHandler {
+  read(gpa: number, bytes: 1 | 2 | 4): number;
+  write(gpa: number, bytes: 1 | 2 | 4, value: number): void;
+}
+
+/** translate() answers device addresses below this: DEVICE_AT - gpa. */
+const DEVICE_AT = -2;
 
 /** CPUID leaves by number: [eax, ebx, ecx, edx]. */
 export type CpuidLeaves = Readonly<Record<number, readonly [number, number, number, number]>>;
@@ -111,6 +122,8 @@ export abstract class CpuCore implements PagingRegisters {
   cpuid: CpuidLeaves = {};
   /** A VMM lets the two views of one guest CPU share it. */
   fpu = new Fpu();
+  /** Low word of IA32_APIC_BASE; the owner puts that of the local APIC here. */
+  apicBase: ApicBase = { low: 0 };
 
   // The world around.
   /** Byte offset of the CPU's block in machine memory: the registers, then what compiled code keeps there. */
@@ -131,8 +144,16 @@ export abstract class CpuCore implements PagingRegisters {
 
   /** Highest linear address that segments reach; a VMM that truncates segments to protect itself lowers it. */
   linearLimit = 0xffffffff;
-  /** Linear pages whose accesses go to a given machine frame with full rights: a VMM emulating one instruction. */
+  /**
+   * Linear pages whose accesses go to a given machine frame with full rights: a VMM emulating one instruction. The
+   * complement of a guest frame (a negative number) is the page of a device.
+   */
   readonly overrides = new Map<number, number>();
+  /**
+   * What answers accesses to device pages. Null while the owner must not be called: then they leave the CPU with
+   * EXIT_MMIO before the instruction has any effect.
+   */
+  mmio: MmioHandler | null = null;
   /** Pairs (host byte address, bytes) of writes to traced frames since the owner cleared it. */
   readonly tracedWrites: number[] = [];
 
@@ -274,15 +295,15 @@ export abstract class CpuCore implements PagingRegisters {
   }
 
   /**
-   * Host byte address behind `lin` for an access (ACCESS_WRITE, ACCESS_USER, ACCESS_IMPLICIT), or -1 where nothing
-   * answers; may fault.
+   * Host byte address behind `lin` for an access (ACCESS_WRITE, ACCESS_USER, ACCESS_IMPLICIT), -1 where nothing
+   * answers, or less for a device; may fault.
    */
   translate(lin: Lin, kind: number): number {
     const access = kind & ~ACCESS_IMPLICIT;
     const page = lin >>> 12;
     if (this.overrides.size !== 0) {
       const mfn = this.overrides.get(page);
-      if (mfn !== undefined) return mfn * 4096 + (lin & 0xfff);
+      if (mfn !== undefined) return mfn >= 0 ? mfn * 4096 + (lin & 0xfff) : this.deviceAddress(~mfn, lin, access);
     }
     if (lin >>> 0 > this.linearLimit && access === kind) this.raise(VECTOR_GP, 0);
     const { mmu } = this;
@@ -298,11 +319,28 @@ export abstract class CpuCore implements PagingRegisters {
       mmu.dtlb.misses++;
     }
     const mfn = mmu.walker.machineFrame(frame);
+    if (mfn === ABSENT) {
+      // The CPU itself decodes the page of its local APIC.
+      const isDevice = mmu.walker.isDevice(frame) || frame === this.apicBase.low >>> 12;
+      return isDevice ? this.deviceAddress(frame, lin, access) : -1;
+    }
     // Descriptor tables above the limit of all segments must not become reachable through the front table.
     if (lin >>> 0 <= this.linearLimit && !this.isWatched(lin)) {
       mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
     }
-    return mfn === ABSENT ? -1 : mfn * 4096 + (lin & 0xfff);
+    return mfn * 4096 + (lin & 0xfff);
+  }
+
+  /** What translate() answers for a page of a device, if there is somebody to ask. */
+  private deviceAddress(gfn: number, lin: Lin, access: number): number {
+    const gpa = gfn * 4096 + (lin & 0xfff);
+    if (this.mmio === null) {
+      this.exitGpa = gpa;
+      this.exitLin = lin;
+      this.exitError = access;
+      this.unwindExit(EXIT_MMIO);
+    }
+    return DEVICE_AT - gpa;
   }
 
   /**
@@ -454,7 +492,10 @@ export abstract class CpuCore implements PagingRegisters {
     if (this.special !== 0) this.inspect(lin, count, user);
     const at = this.translate(lin, user);
     if ((lin & 0xfff) + count > 0x1000) return this.readSplit(lin, count, user, at);
-    if (at < 0) return count === 4 ? -1 : (1 << (8 * count)) - 1;
+    if (at < 0) {
+      if (at <= DEVICE_AT) return this.readDevice(at, count);
+      return count === 4 ? -1 : (1 << (8 * count)) - 1;
+    }
     const { bytes } = this;
     if (count === 1) return bytes[at]!;
     if (count === 2) return bytes[at]! | (bytes[at + 1]! << 8);
@@ -468,9 +509,16 @@ export abstract class CpuCore implements PagingRegisters {
     for (let i = 0; i < count; i++) {
       const at = i < inFirst ? firstAt : secondAt;
       const offset = i < inFirst ? i : i - inFirst;
-      value |= (at < 0 ? 0xff : this.bytes[at + offset]!) << (8 * i);
+      let byte = 0xff;
+      if (at >= 0) byte = this.bytes[at + offset]!;
+      else if (at <= DEVICE_AT) byte = this.readDevice(at - offset, 1);
+      value |= byte << (8 * i);
     }
     return value;
+  }
+
+  private readDevice(at: number, count: 1 | 2 | 4): number {
+    return this.mmio!.read(DEVICE_AT - at, count) | 0;
   }
 
   /** Little-endian write of 1, 2 or 4 bytes with explicit privilege. All or nothing. */
@@ -488,10 +536,15 @@ export abstract class CpuCore implements PagingRegisters {
         if ((i < inFirst ? at : secondAt) >= 0) this.undoLog.push(byteAt, this.bytes[byteAt]!);
       }
     }
+    if (at <= DEVICE_AT && inFirst === count) {
+      this.mmio!.write(DEVICE_AT - at, count, value);
+      return;
+    }
     for (let i = 0; i < count; i++) {
-      if (i < inFirst) {
-        if (at >= 0) this.bytes[at + i] = value >> (8 * i);
-      } else if (secondAt >= 0) this.bytes[secondAt + i - inFirst] = value >> (8 * i);
+      const start = i < inFirst ? at : secondAt;
+      const offset = i < inFirst ? i : i - inFirst;
+      if (start >= 0) this.bytes[start + offset] = value >> (8 * i);
+      else if (start <= DEVICE_AT) this.mmio!.write(DEVICE_AT - start + offset, 1, value >> (8 * i));
     }
   }
 

@@ -73,6 +73,10 @@ export class Cpu extends CpuCore {
   interceptTaskSwitch = false;
   /** An interrupt waits: exit as soon as it can be taken. */
   interruptPending = false;
+  /** An NMI waits: exit as soon as an IRET ends the blocking. */
+  nmiPending = false;
+  /** From the delivery of an NMI to the next IRET (SDM vol 3, 6.7.1). */
+  nmiBlocked = false;
   // Details of the last exit.
   /** Exception whose delivery led to an EXIT_EXCEPTION or EXIT_NESTED_FAULT, or -1. */
   exitDuring = -1;
@@ -173,6 +177,18 @@ export class Cpu extends CpuCore {
     return (this.systemFlags & FLAG_IF) !== 0 && this.shadowAt !== this.instructions && this.pendingDebug === 0;
   }
 
+  /** A non-maskable interrupt could be taken now. */
+  nmiAllowed(): boolean {
+    return !this.nmiBlocked && this.shadowAt !== this.instructions && this.pendingDebug === 0;
+  }
+
+  /** IRET lets the next NMI in, whether or not it faults. */
+  unblockNmi(): void {
+    if (!this.nmiBlocked) return;
+    this.nmiBlocked = false;
+    if (this.nmiPending) this.requestStop(EXIT_INTERRUPT_WINDOW);
+  }
+
   // ------------------------------------------------------------------ run loop
 
   /**
@@ -203,11 +219,12 @@ export class Cpu extends CpuCore {
 
   /** Executes exactly one instruction (one iteration of a REP) with intercepts and observation off. */
   step(): number {
-    const { intercepts, observeSensitive, interruptPending } = this;
+    const { intercepts, observeSensitive, interruptPending, nmiPending } = this;
     const traced = (this.systemFlags & FLAG_TF) !== 0;
     this.intercepts = 0;
     this.observeSensitive = false;
     this.interruptPending = false;
+    this.nmiPending = false;
     this.begin(1);
     this.execute();
     this.left += this.stolen;
@@ -215,6 +232,7 @@ export class Cpu extends CpuCore {
     this.intercepts = intercepts;
     this.observeSensitive = observeSensitive;
     this.interruptPending = interruptPending;
+    this.nmiPending = nmiPending;
     const retired = this.count !== 0 && this.stopCode === 0;
     if (traced && retired && this.untrappedAt !== this.instructions) this.pendingDebug |= DR6_SINGLE_STEP;
     return this.finish();

@@ -25,6 +25,8 @@ export const EXIT_SENSITIVE = 8;
 export const EXIT_UNIMPLEMENTED = 9;
 /** interceptTaskSwitch is set and an instruction or an event (exitDuring) is about to switch the task. */
 export const EXIT_TASK_SWITCH = 16;
+/** The instruction at EIP accesses a memory-mapped device: exitGpa, exitLin, exitError. Execute it with Cpu.mmio set. */
+export const EXIT_MMIO = 17;
 
 /** Stands for the error code of a fault or an event that has none. */
 export const NO_ERROR_CODE = -1;
@@ -32,6 +34,7 @@ export const NO_ERROR_CODE = -1;
 /** Exception vectors (SDM vol 3, table 6-1). */
 export const VECTOR_DE = 0;
 export const VECTOR_DB = 1;
+export const VECTOR_NMI = 2;
 export const VECTOR_BP = 3;
 export const VECTOR_OF = 4;
 export const VECTOR_BR = 5;

@@ -238,6 +238,7 @@ function enterInnerRing(
 
 /** IRET and IRETD. */
 export function interruptReturn(cpu: Cpu, is32: boolean): void {
+  cpu.unblockNmi();
   if (!isProtected(cpu)) {
     requireVirtualIopl(cpu);
     returnReal(cpu, is32);

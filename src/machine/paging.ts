@@ -67,6 +67,8 @@ export interface PageWalker {
   walk(registers: PagingRegisters, lin: Lin, access: number): number;
   /** Machine frame of a frame that walk() found, or ABSENT. */
   machineFrame(frame: number): Mfn;
+  /** A frame without machine frame is the page of a memory-mapped device; its number is then the guest frame's. */
+  isDevice(frame: number): boolean;
   readonly frame: number;
   /** TLB_* rights and attributes, valid for a page of 4 KiB, or of 4 MiB when TLB_LARGE is set. */
   readonly flags: number;
@@ -123,6 +125,10 @@ export class GuestWalker implements PageWalker {
 
   machineFrame(frame: number): Mfn {
     return this.physmap.lookup(frame);
+  }
+
+  isDevice(frame: number): boolean {
+    return this.physmap.deviceFrames.has(frame);
   }
 
   walk(registers: PagingRegisters, lin: Lin, access: number): number {

@@ -1,18 +1,23 @@
 /**
  * The devices of one emulated PC, wired as on a PC/AT: which device is where, and which interrupt line it has.
  * A new device is one file under devices/, its test, and one line in createPc.
- * Invariants: every device is on `bus` exactly once; all of them share one clock; nothing here knows a CPU.
+ * Every interrupt line goes to the 8259 pair and to the I/O APIC: to the pin of the same number there, but for the timer,
+ * which is on pin 2, as on nearly every PC with an I/O APIC.
+ * Invariants: every device is on `bus` or `memoryBus` exactly once; all of them share one clock; nothing here knows a
+ * CPU, nor its local APIC, which is the CPU's own.
  * Source: IBM PC/AT Technical Reference for ports and interrupt lines; QEMU for ports 0xE9 and 0xF4.
  */
 import type { Bytes } from '../core/units.ts';
 import { PortBus } from './bus.ts';
+import { ApicBus } from './devices/apic-bus.ts';
 import type { BlockStore } from './devices/block-store.ts';
 import { Cmos, EPOCH_2026 } from './devices/cmos.ts';
 import { Debugcon } from './devices/debugcon.ts';
-import type { DeviceClock } from './devices/device.ts';
+import type { DeviceClock, IrqLine } from './devices/device.ts';
 import { ExitPort } from './devices/exit-port.ts';
 import { I8042 } from './devices/i8042.ts';
 import { IDE_PRIMARY, IDE_SECONDARY, IdeChannel } from './devices/ide.ts';
+import { IoApic } from './devices/ioapic.ts';
 import { Pic } from './devices/pic.ts';
 import { PC_PIT, Pit } from './devices/pit.ts';
 import { Port61 } from './devices/port61.ts';
@@ -21,6 +26,7 @@ import { PostPort } from './devices/post.ts';
 import { Progress } from './devices/progress.ts';
 import { COM1, Uart16550 } from './devices/uart16550.ts';
 import { VgaText } from './devices/vga-text.ts';
+import { MemoryBus } from './memory-bus.ts';
 
 const IRQ_TIMER = 0;
 const IRQ_KEYBOARD = 1;
@@ -31,8 +37,15 @@ const IRQ_IDE = [14, 15] as const;
 /** Disks of one IDE channel. */
 const CHANNEL_DISKS = 2;
 
+/** Pin of the I/O APIC that an ISA interrupt line is connected to. */
+export function ioApicPin(irq: number): number {
+  return irq === IRQ_TIMER ? 2 : irq;
+}
+
 export interface PcOptions {
   readonly clock: DeviceClock;
+  /** CPUs: their local APICs have the identities from 0, the I/O APIC the one after them. Default 1. */
+  readonly cpus?: number;
   /** Size of RAM, which CMOS tells the guest. */
   readonly memoryBytes: Bytes;
   /** Takes each byte written to port 0xE9. */
@@ -56,6 +69,9 @@ export interface PcOptions {
 
 export interface Pc {
   readonly bus: PortBus;
+  readonly memoryBus: MemoryBus;
+  readonly apicBus: ApicBus;
+  readonly ioApic: IoApic;
   readonly pic: Pic;
   readonly pit: Pit;
   readonly uart: Uart16550;
@@ -79,17 +95,21 @@ export function createPc(options: PcOptions): Pc {
     return device;
   };
   const pic = attach(new Pic());
-  const pit = attach(new Pit(PC_PIT, clock, pic.line(IRQ_TIMER)));
+  const memoryBus = new MemoryBus();
+  const apicBus = new ApicBus();
+  const ioApic = memoryBus.attach(new IoApic(options.cpus ?? 1, apicBus));
+  const line = (irq: number): IrqLine => both(pic.line(irq), ioApic.line(ioApicPin(irq)));
+  const pit = attach(new Pit(PC_PIT, clock, line(IRQ_TIMER)));
   attach(new Port61(pit));
-  const uart = attach(new Uart16550(COM1, pic.line(IRQ_COM1), options.serial ?? ignore));
+  const uart = attach(new Uart16550(COM1, line(IRQ_COM1), options.serial ?? ignore));
   const bootsFromDisk = (options.disks?.[0] ?? null) !== null;
   const cmosSpec = {
     memoryBytes: options.memoryBytes,
     epochSeconds: options.epochSeconds ?? EPOCH_2026,
     bootsFromDisk,
   };
-  const cmos = attach(new Cmos(cmosSpec, clock, pic.line(IRQ_RTC)));
-  const i8042 = attach(new I8042(() => options.onReset?.('i8042'), pic.line(IRQ_KEYBOARD), pic.line(IRQ_MOUSE)));
+  const cmos = attach(new Cmos(cmosSpec, clock, line(IRQ_RTC)));
+  const i8042 = attach(new I8042(() => options.onReset?.('i8042'), line(IRQ_KEYBOARD), line(IRQ_MOUSE)));
   const port92 = attach(new Port92(() => options.onReset?.('port92')));
   const vga = attach(new VgaText(clock));
   const post = attach(new PostPort());
@@ -98,17 +118,18 @@ export function createPc(options: PcOptions): Pc {
   const ide = [IDE_PRIMARY, IDE_SECONDARY].flatMap((spec, channel) => {
     const disks = (options.disks ?? []).slice(CHANNEL_DISKS * channel, CHANNEL_DISKS * (channel + 1));
     if (disks.every((disk) => disk === null)) return [];
-    return [attach(new IdeChannel(spec, clock, pic.line(IRQ_IDE[channel]!), disks))];
+    return [attach(new IdeChannel(spec, clock, line(IRQ_IDE[channel]!), disks))];
   });
   const progress = attach(new Progress(options.onProgress ?? ignore));
 
   const reset = () => {
     bus.reset();
+    memoryBus.reset();
     // Straight to the devices: these are not accesses of the guest.
     for (const [port, value] of BIOS_WRITES) bus.deviceAt(port)?.writePort(port, 1, value);
   };
   reset();
-  return { bus, pic, pit, uart, cmos, i8042, vga, post, port92, ide, progress, reset };
+  return { bus, memoryBus, apicBus, ioApic, pic, pit, uart, cmos, i8042, vga, post, port92, ide, progress, reset };
 }
 
 /**
@@ -131,6 +152,20 @@ const BIOS_WRITES: readonly (readonly [port: number, value: number])[] = [
   [0x21, 0xb8],
   [0xa1, 0x8e],
 ];
+
+/** One line to two controllers. */
+function both(first: IrqLine, second: IrqLine): IrqLine {
+  return {
+    raise: () => {
+      first.raise();
+      second.raise();
+    },
+    lower: () => {
+      first.lower();
+      second.lower();
+    },
+  };
+}
 
 function ignore(): void {
   // nobody listens

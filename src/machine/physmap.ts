@@ -18,6 +18,8 @@ export class PhysMap {
   readonly memory: MachineMemory;
   /** Machine frame of each guest frame, ABSENT where there is none. */
   readonly mfnOf: Int32Array;
+  /** Guest frames without RAM that belong to memory-mapped devices. */
+  readonly deviceFrames = new Set<Gfn>();
   /** Guest RAM size: guest frames 0 .. ramFrames-1 (holes excepted) are RAM. */
   readonly ramFrames: number;
   /** The ROM that ends at 4 GiB: its first guest frame, and the machine frame of each. */

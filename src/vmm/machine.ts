@@ -14,6 +14,7 @@ import type { MachinePreset } from './costs.ts';
 const NOTHING_MAPPED: PageWalker = {
   walk: () => WALK_PAGE_FAULT,
   machineFrame: () => -1,
+  isDevice: () => false,
   frame: 0,
   flags: 0,
   references: 0,

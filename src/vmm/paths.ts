@@ -49,6 +49,8 @@ export const VMM_OPERATIONS = [
   'device-uart',
   'device-cmos',
   'device-keyboard',
+  'device-apic',
+  'device-ioapic',
   'device-debug',
   // Paravirtual interface
   'hypercall',
@@ -185,6 +187,14 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   },
   'device-cmos': { instructions: 80, why: 'one register access of the CMOS clock' },
   'device-keyboard': { instructions: 80, why: 'one register access of the i8042' },
+  'device-apic': {
+    instructions: 120,
+    why: 'one register access of the local APIC: jump by register, find the highest request and the priority in force',
+  },
+  'device-ioapic': {
+    instructions: 100,
+    why: 'one register access of the I/O APIC: index, redirection entry, pin level',
+  },
   'device-debug': { instructions: 40, why: 'debug console, exit and progress ports, and ports that nobody answers' },
 
   hypercall: { instructions: 60, why: 'number check, jump by table, return value' },

@@ -17,11 +17,11 @@ export function shadowFrames(ramFrames: number): number {
   return Math.min(SHADOW_FRAMES_MAX, Math.max(SHADOW_FRAMES_MIN, divCeil(ramFrames, 64)));
 }
 
-/** Frames to reserve for the VMM's tables of one VM. */
-export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number): number {
+/** Frames to reserve for the VMM's tables of one VM. Every vCPU has shadow tables of its own, nested ones are shared. */
+export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number, vcpus = 1): number {
   if (technique === 'native') return 0;
-  if (paging === 'shadow') return shadowFrames(ramFrames) + OWN_FRAMES;
-  let frames = OWN_FRAMES;
+  if (paging === 'shadow') return vcpus * (shadowFrames(ramFrames) + OWN_FRAMES);
+  let frames = vcpus * OWN_FRAMES;
   for (let level = ramFrames, n = 0; n < 4; n++) {
     level = divCeil(level, ENTRIES_PER_NESTED_TABLE);
     frames += level;

@@ -23,6 +23,9 @@ export const BUDGET_UNLIMITED: Cycles = 2 ** 30;
 /** What the vCPU does after an exit was answered. 'resume' enters the guest again; the others leave Runnable.run. */
 export type Disposition = 'resume' | 'block' | 'yield' | 'end';
 
+/** What prepare() found. 'emulated': the VMM carried an instruction out by itself; ask again instead of entering. */
+export type Preparation = Disposition | 'emulated';
+
 /** One vCPU under one technique. */
 export interface Executor {
   /** The CPU that really executes. */
@@ -32,7 +35,9 @@ export interface Executor {
   /** The guest was put on a pCPU: set up its MMU. Must not spend cycles. */
   dispatched(mmu: Mmu): void;
   /** Before each entry: deliver what is pending. `wasRunning`: the guest was interrupted, it did not exit by itself. */
-  prepare(wasRunning: boolean): Disposition;
+  prepare(wasRunning: boolean): Preparation;
+  /** The guest CPU waited after INIT and got a start-up message: it begins in real mode at vector * 4096. */
+  start(vector: number): void;
   /** Answers an EXIT_* code other than EXIT_BUDGET. */
   handle(exit: number): Disposition;
   /** The guest's view of its registers, up to date. */

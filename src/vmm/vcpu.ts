@@ -1,5 +1,7 @@
 /**
  * A vCPU that executes a guest: the loop of entry, run and exit, and the accounting that every technique shares.
+ * It has a local APIC, which decides what interrupts it; a vCPU other than the first does nothing before another one
+ * has sent it a start-up message.
  * Invariants: every cycle that the CPU object consumed for the guest is passed to the pCPU exactly once (spendGuest),
  * or declared not to have happened on hardware (discardGuest, for instructions that the VMM emulated);
  * VMM cycles are charged to the exit reason that is being answered.
@@ -14,14 +16,16 @@ import {
   type Runnable,
   type RunStop,
 } from '../core/runnable.ts';
-import type { Cycles } from '../core/units.ts';
+import { type Cycles, PAGE_BYTES } from '../core/units.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import { codeBytes, describeFault } from '../machine/describe.ts';
+import { Lapic } from '../machine/devices/lapic.ts';
 import { EXIT_BUDGET, EXIT_TRIPLE_FAULT, EXIT_UNIMPLEMENTED } from '../machine/exits.ts';
 import type { Mmu } from '../machine/mmu.ts';
+import { DeviceMemory } from './device-memory.ts';
 import type { VmmOperation } from './paths.ts';
 import type { Disposition, Executor, Technique } from './technique.ts';
-import type { ExecutedVm } from './vm.ts';
+import type { ExecutedVm, VmCpu } from './vm.ts';
 
 /** Device path of our VMM for each device of the PC; others take the shortest. */
 const DEVICE_OPERATIONS: Readonly<Record<string, VmmOperation>> = {
@@ -30,11 +34,28 @@ const DEVICE_OPERATIONS: Readonly<Record<string, VmmOperation>> = {
   uart16550: 'device-uart',
   cmos: 'device-cmos',
   i8042: 'device-keyboard',
+  lapic: 'device-apic',
+  ioapic: 'device-ioapic',
 };
 
-export class ExecutedVcpu implements Runnable {
+/** More vCPUs than a VM can have. */
+const TAGS_PER_VM = 256;
+
+/** What a vCPU that does not execute waits for. */
+type Rest =
+  /** Nothing: it executes. */
+  | 'none'
+  /** After HLT: an interrupt or an NMI. */
+  | 'halted'
+  /** After HLT with interrupts off: an NMI, or INIT. */
+  | 'out'
+  /** After INIT: a start-up message. */
+  | 'startup';
+
+export class ExecutedVcpu implements Runnable, VmCpu {
   readonly vm: ExecutedVm;
   readonly index: number;
+  readonly lapic: Lapic;
   private readonly executor: Executor;
   /** The pCPU that this vCPU's context is loaded on. */
   private pcpu: Pcpu | null = null;
@@ -43,10 +64,20 @@ export class ExecutedVcpu implements Runnable {
   private seenWalkCycles: Cycles = 0;
   /** Exit reason that VMM cycles go to. */
   private reason = 'entry';
+  private rest: Rest;
+  private wake: () => void = () => {};
 
   constructor(vm: ExecutedVm, index: number, technique: Technique) {
     this.vm = vm;
     this.index = index;
+    this.rest = index === 0 ? 'none' : 'startup';
+    this.lapic = new Lapic({ id: index, isBootCpu: index === 0 }, vm.clock.of(this), vm.pc.apicBus);
+    if (index === 0) this.lapic.setUpVirtualWire();
+    // While it runs it looks by itself before each entry.
+    this.lapic.onSignal = () => {
+      if (vm.clock.cpu !== this) this.wake();
+    };
+    vm.cpus.push(this);
     this.executor = technique.make(this);
   }
 
@@ -62,6 +93,7 @@ export class ExecutedVcpu implements Runnable {
 
   /** The guest loops on one jump to itself with interrupts off: nothing can ever change. */
   spinsForever(): boolean {
+    if (this.isOut) return true;
     const guest = this.guestView();
     return !guest.interruptsEnabled() && /^(eb fe|e9 fb ff ff ff)/.test(codeBytes(guest, guest.eip, 5));
   }
@@ -69,7 +101,15 @@ export class ExecutedVcpu implements Runnable {
   // ------------------------------------------------------------------ Runnable
 
   onAttach(wake: () => void): void {
-    this.vm.wake = wake;
+    this.wake = wake;
+  }
+
+  wakeUp(): void {
+    this.wake();
+  }
+
+  get isOut(): boolean {
+    return this.rest === 'out' || this.rest === 'startup';
   }
 
   onDispatch(pcpu: Pcpu): void {
@@ -86,6 +126,7 @@ export class ExecutedVcpu implements Runnable {
     const { vm, executor } = this;
     if (vm.outcome !== null) return 'end';
     assert(this.pcpu === pcpu, 'run() on a pCPU where the vCPU is not loaded');
+    vm.clock.cpu = this;
     vm.clock.pcpu = pcpu;
     vm.clock.scheduled = false;
     const end = pcpu.clock.cycles + budget;
@@ -95,6 +136,7 @@ export class ExecutedVcpu implements Runnable {
       if (vm.outcome !== null) stop = 'end';
       else if (disposition !== 'resume') stop = disposition;
     } while (stop === 'budget' && pcpu.clock.cycles < end && !vm.clock.scheduled);
+    vm.clock.cpu = null;
     vm.clock.pcpu = null;
     this.wasRunning = stop === 'budget' && executor.cpu.cycles > 0;
     return stop;
@@ -104,8 +146,11 @@ export class ExecutedVcpu implements Runnable {
   private enter(pcpu: Pcpu, end: Cycles): Disposition {
     const { executor, vm } = this;
     const { cpu } = executor;
+    if (!this.isUp()) return vm.outcome === null ? 'block' : 'end';
+    cpu.tscOffset = pcpu.clock.cycles - cpu.cycles;
     const first = executor.prepare(this.wasRunning);
     this.wasRunning = false;
+    if (first === 'emulated') return 'resume';
     if (first !== 'resume' || vm.outcome !== null) return first;
     const left = end - pcpu.clock.cycles;
     if (left <= 0) return 'resume';
@@ -115,7 +160,56 @@ export class ExecutedVcpu implements Runnable {
     return exit === EXIT_BUDGET ? 'resume' : executor.handle(exit);
   }
 
+  /** Acts on INIT and start-up messages. False while there is nothing to execute. */
+  private isUp(): boolean {
+    const { state } = this.lapic;
+    if (state.initPending) this.initialize();
+    if (state.startupVector >= 0) {
+      const vector = state.startupVector;
+      state.startupVector = -1;
+      // Outside the wait a start-up message has no effect.
+      if (this.rest === 'startup') {
+        this.rest = 'none';
+        this.executor.start(vector);
+      }
+    }
+    if (this.rest === 'none') return true;
+    // What woke it from HLT may have gone meanwhile (a timer's pulse through the 8259): it goes on all the same.
+    const wakes = this.rest === 'halted' || (this.rest === 'out' && this.nmiWaiting);
+    if (!wakes) return false;
+    this.rest = 'none';
+    return true;
+  }
+
+  private initialize(): void {
+    this.lapic.init();
+    this.wasRunning = false;
+    if (this.index === 0) this.vm.end('reset', 'INIT was sent to the boot CPU');
+    this.rest = 'startup';
+    this.vm.endIfAllOut('the last CPU that executed was sent INIT');
+  }
+
   // ------------------------------------------------------------------ services for techniques
+
+  /** What this vCPU's accesses to memory-mapped devices reach. `charge` pays for one of them. */
+  deviceMemory(charge = (device: string) => this.vmm(deviceOperation(device))): DeviceMemory {
+    return new DeviceMemory(this.lapic, this.vm.pc.memoryBus, charge);
+  }
+
+  /** Whether a guest frame without RAM belongs to a device. */
+  isDevice(gfn: number): boolean {
+    return this.vm.physmap.deviceFrames.has(gfn) || gfn === this.lapic.page / PAGE_BYTES;
+  }
+
+  /** An interrupt is to be given to the guest when it takes interrupts. */
+  get interruptWaiting(): boolean {
+    return this.lapic.interruptWaiting;
+  }
+
+  /** An NMI is to be given to the guest. */
+  get nmiWaiting(): boolean {
+    return this.lapic.state.nmiPending;
+  }
 
   /** Passes what the executing CPU consumed since the last call to the pCPU: page walks, and the rest. */
   spendGuest(): void {
@@ -167,22 +261,30 @@ export class ExecutedVcpu implements Runnable {
   chargeDevice(cpu: Cpu): void {
     this.vmm('io-decode');
     const device = this.vm.pc.bus.deviceAt(cpu.ioPort)?.name ?? '';
-    this.vmm(DEVICE_OPERATIONS[device] ?? 'device-debug');
+    this.vmm(deviceOperation(device));
   }
 
-  /** Acknowledges the pending interrupt at the virtual interrupt controller. Returns its vector. */
+  /** Acknowledges the pending interrupt at the interrupt controller that has it. Returns its vector. */
   acknowledgeInterrupt(): number {
     this.vm.interruptsTaken++;
-    return this.vm.pc.pic.acknowledge();
+    const vector = this.lapic.acknowledge();
+    return vector >= 0 ? vector : this.vm.pc.pic.acknowledge();
   }
 
-  /** After HLT: goes on if an interrupt waits, blocks until one comes, or ends the VM if none can be taken. */
+  /** Acknowledges the pending NMI. */
+  acknowledgeNmi(): void {
+    this.vm.interruptsTaken++;
+    this.lapic.takeNmi();
+  }
+
+  /** After HLT: goes on if an interrupt waits, blocks until one comes, or ends the VM if no CPU can take any. */
   halted(cpu: Cpu): Disposition {
-    if (!cpu.interruptsEnabled()) {
-      this.vm.end('halted', `HLT with interrupts off before ${hex32(cpu.eip)}`);
-      return 'end';
-    }
-    return this.vm.pc.pic.intr ? 'resume' : 'block';
+    const isOpen = cpu.interruptsEnabled();
+    if (this.nmiWaiting || (isOpen && this.interruptWaiting)) return 'resume';
+    this.rest = isOpen ? 'halted' : 'out';
+    if (isOpen) return 'block';
+    this.vm.endIfAllOut(`HLT with interrupts off before ${hex32(cpu.eip)}`);
+    return this.vm.outcome === null ? 'block' : 'end';
   }
 
   /** Ends the VM for EXIT_TRIPLE_FAULT and EXIT_UNIMPLEMENTED; `cpu` is the one that exited. */
@@ -197,6 +299,11 @@ export class ExecutedVcpu implements Runnable {
     return 'end';
   }
 
+  /** Tag of its TLB entries: every vCPU has its own; 0 is the host's. */
+  get addressSpaceTag(): number {
+    return 1 + this.vm.id * TAGS_PER_VM + this.index;
+  }
+
   /** MMU of the pCPU that this vCPU is loaded on. */
   get mmu(): Mmu {
     return this.vm.machine.mmus[this.loaded.id]!;
@@ -206,6 +313,10 @@ export class ExecutedVcpu implements Runnable {
     assert(this.pcpu !== null, 'the vCPU is not loaded on a pCPU');
     return this.pcpu;
   }
+}
+
+function deviceOperation(device: string): VmmOperation {
+  return DEVICE_OPERATIONS[device] ?? 'device-debug';
 }
 
 /** An address as people read it. */

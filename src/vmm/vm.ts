@@ -1,13 +1,14 @@
 /**
- * One virtual machine that executes a guest image: its memory, its devices, its vCPU, and what became of it.
+ * One virtual machine that executes a guest image: its memory, its devices, its vCPUs, and what became of it.
  * Invariants: a VM never touches a frame that it does not own; its devices run on the VM's clock, which is the local
- * time of its vCPU while that runs and engine time otherwise; once `outcome` is set nothing of it runs again.
+ * time of the vCPU that runs and engine time otherwise; once `outcome` is set nothing of it runs again.
  */
 import { createHash } from 'node:crypto';
 import type { Engine, EventHandle } from '../core/engine.ts';
 import { assert, UserError } from '../core/errors.ts';
 import type { Pcpu } from '../core/runnable.ts';
 import { type Bytes, type Ns, PAGE_BYTES } from '../core/units.ts';
+import { firmwareBlocks } from '../guest/firmware-tables.ts';
 import type { GuestImage } from '../guest/image.ts';
 import type { InputStep } from '../guest/input-script.ts';
 import { type LoadOptions, loadGuest } from '../guest/load.ts';
@@ -16,12 +17,16 @@ import type { Cpu } from '../machine/cpu.ts';
 import type { CpuidLeaves } from '../machine/cpu-core.ts';
 import type { BlockStore } from '../machine/devices/block-store.ts';
 import type { DeviceClock, TimerHandle } from '../machine/devices/device.ts';
+import { IOAPIC_BASE, IOAPIC_VERSION } from '../machine/devices/ioapic.ts';
+import { type ApicBase, LAPIC_BASE, LAPIC_VERSION, type Lapic } from '../machine/devices/lapic.ts';
 import { VGA_TEXT_BASE, VGA_TEXT_BYTES } from '../machine/devices/vga-text.ts';
-import { createPc, type Pc } from '../machine/pc.ts';
+import { createPc, ioApicPin, type Pc } from '../machine/pc.ts';
 import { PhysMap } from '../machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
 import type { PhysicalMachine } from './machine.ts';
+import type { NestedPaging } from './paging/nested.ts';
+import type { ShadowGroup } from './paging/shadow-group.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 import { Typist } from './typist.ts';
@@ -79,6 +84,8 @@ export interface VmSpec {
   readonly paging: PagingName;
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
+  /** Number of vCPUs; default 1. */
+  readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */
   readonly disks?: readonly (BlockStore | null)[];
   /** What somebody types at COM1 and at the keyboard. */
@@ -96,20 +103,60 @@ export type PortLog = (bytes: number, value: number) => void;
 /** Console output that is kept: a guest that prints without end must not take the host's memory. */
 const CONSOLE_BYTES_MAX = 2 ** 20;
 
-/** The VM's view of time. */
+/** A vCPU as its VM sees it. */
+export interface VmCpu {
+  readonly lapic: Lapic;
+  /** Makes it run again if it is blocked. */
+  wakeUp(): void;
+  /** Nothing but a message of another CPU can make it execute again. */
+  readonly isOut: boolean;
+}
+
+/**
+ * The time of the devices that the VM's vCPUs share: the local time of the one that runs, engine time otherwise.
+ * vCPUs run in windows one after the other, so with several of them that could go back by up to a quantum: it stands
+ * still instead until it is reached again.
+ */
 export class VmClock implements DeviceClock {
-  /** The pCPU that runs the VM's vCPU right now, or null. */
+  /** The vCPU that runs right now and its pCPU, or null. */
+  cpu: VmCpu | null = null;
   pcpu: Pcpu | null = null;
   /** A timer was set since this was last cleared: the dispatcher must look at the event list again. */
   scheduled = false;
   private readonly engine: Engine;
+  private readonly isShared: boolean;
+  private latest: Ns = 0;
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, isShared: boolean) {
     this.engine = engine;
+    this.isShared = isShared;
   }
 
   now(): Ns {
+    const now = this.local();
+    if (!this.isShared) return now;
+    this.latest = Math.max(this.latest, now);
+    return this.latest;
+  }
+
+  /** The present moment of whoever runs, also if others were ahead. */
+  local(): Ns {
     return this.pcpu === null ? this.engine.now : this.pcpu.clock.now;
+  }
+
+  /** The time of devices that belong to one vCPU alone. */
+  of(cpu: VmCpu): DeviceClock {
+    return {
+      now: () => (this.cpu === cpu ? this.local() : this.engine.now),
+      at: (time, action) => this.at(time, action),
+      cancel: (timer) => this.cancel(timer),
+    };
+  }
+
+  /** What one vCPU does to another takes effect when every pCPU has reached the moment at which it did it. */
+  crossing(target: VmCpu | undefined, action: () => void): void {
+    if (this.cpu === null || this.cpu === target) action();
+    else this.at(this.local(), action);
   }
 
   at(time: Ns, action: () => void): TimerHandle {
@@ -140,8 +187,10 @@ export class ExecutedVm {
   endedAt: Ns = 0;
   /** External interrupts that the guest took. */
   interruptsTaken = 0;
-  /** Wakes a blocked vCPU; set when the vCPU is attached to a dispatcher. */
-  wake: () => void = () => {};
+  /** Tables of the VMM that the vCPUs have in common; the technique makes what it needs. */
+  readonly tables: { shadows: ShadowGroup | null; nested: NestedPaging | null } = { shadows: null, nested: null };
+  /** The vCPUs by number; 0 is the boot CPU. Each enters itself. */
+  readonly cpus: VmCpu[] = [];
   /** Console bytes kept, and how many came beyond the bound. */
   private readonly consoleBytes: number[] = [];
   private consoleDropped = 0;
@@ -156,9 +205,10 @@ export class ExecutedVm {
     this.id = id;
     this.spec = spec;
     this.machine = machine;
-    this.clock = new VmClock(engine);
+    const vcpus = spec.vcpus ?? 1;
+    this.clock = new VmClock(engine, vcpus > 1);
     this.physmap = allocateRam(machine, spec, this.owner);
-    const tables = tableFrames(spec.technique, spec.paging, this.physmap.ramFrames);
+    const tables = tableFrames(spec.technique, spec.paging, this.physmap.ramFrames, vcpus);
     if (!machine.memory.reserve(this.vmmOwner, tables)) {
       throw new UserError(
         `VM ${spec.name}: needs ${tables} frames of 4 KiB for the VMM's tables, the host has ${machine.memory.freeFrameCount} free`,
@@ -172,6 +222,7 @@ export class ExecutedVm {
     };
     this.pc = createPc({
       clock: this.clock,
+      cpus: vcpus,
       memoryBytes: spec.memoryBytes,
       console: emit,
       serial: emit,
@@ -184,8 +235,15 @@ export class ExecutedVm {
     });
     this.seatTypists();
     this.pc.pic.onIntr = (level) => {
-      if (level) this.wake();
+      this.cpus[0]?.lapic.setLint0(level);
+      if (level) this.cpus[0]?.wakeUp();
     };
+    this.pc.apicBus.transport = (target, deliver) => {
+      const cpu = this.cpus.find(({ lapic }) => lapic === target);
+      this.clock.crossing(cpu, deliver);
+    };
+    for (const { page } of this.pc.memoryBus.devices) this.physmap.deviceFrames.add(page / PAGE_BYTES);
+    for (const { at, bytes } of firmwareBlocks(firmwareOf(vcpus))) this.physmap.write(at, bytes);
     this.boot = loadGuest(
       spec.image,
       { physmap: this.physmap, memory: machine.memory, owner: this.owner },
@@ -208,7 +266,12 @@ export class ExecutedVm {
     if (this.outcome !== null) return;
     this.outcome = { kind, exitCode, detail };
     this.endedAt = this.clock.now();
-    this.wake();
+    for (const cpu of this.cpus) cpu.wakeUp();
+  }
+
+  /** Ends the VM if none of its vCPUs can ever execute again; `detail` says what the last one did. */
+  endIfAllOut(detail: string): void {
+    if (this.cpus.every((cpu) => cpu.isOut)) this.end('halted', detail);
   }
 
   private seatTypists(): void {
@@ -297,6 +360,7 @@ const FEATURES_EDX =
   (1 << 4) | // TSC
   (1 << 5) | // MSR
   (1 << 8) | // CMPXCHG8B
+  (1 << 9) | // local APIC
   (1 << 11) | // SEP: SYSENTER
   (1 << 13) | // PGE
   (1 << 15); // CMOV
@@ -306,9 +370,32 @@ export const CPUID_LEAVES: CpuidLeaves = {
   1: [CPU_SIGNATURE, 0, 0, FEATURES_EDX],
 };
 
+/** Leaf 1 says which local APIC is the CPU's own. */
+function cpuidOf(apicId: number): CpuidLeaves {
+  const [eax, ebx, ecx, edx] = CPUID_LEAVES[1]!;
+  return { ...CPUID_LEAVES, 1: [eax, ebx | (apicId << 24), ecx, edx] };
+}
+
+function firmwareOf(cpus: number): Parameters<typeof firmwareBlocks>[0] {
+  const [signature, , , features] = CPUID_LEAVES[1]!;
+  return {
+    cpus,
+    signature,
+    features,
+    lapic: { base: LAPIC_BASE, version: LAPIC_VERSION },
+    ioApic: { id: cpus, base: IOAPIC_BASE, version: IOAPIC_VERSION },
+    pinOf: ioApicPin,
+  };
+}
+
+/** Gives a CPU what tells it from the others of its VM: its identity, and its half of the local APIC. */
+export function identifyCpu(cpu: Cpu, lapic: { readonly id: number; readonly base: ApicBase }): void {
+  cpu.cpuid = cpuidOf(lapic.id);
+  cpu.apicBase = lapic.base;
+}
+
 /** Puts a CPU into the state in which a boot loader, or the reset line, starts it. */
 export function bootCpu(cpu: Cpu, start: CpuStart): void {
-  cpu.cpuid = CPUID_LEAVES;
   cpu.regs.fill(0);
   cpu.regs[0] = start.eax;
   cpu.regs[2] = start.edx;

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildWorld, finishWorld } from '../../src/lab/build.ts';
-import type { ResolvedRun } from '../../src/lab/plan.ts';
+import type { ResolvedHost, ResolvedRun } from '../../src/lab/plan.ts';
 import { findPreset } from '../../src/vmm/presets/index.ts';
 import type { ExecutedVm } from '../../src/vmm/vm.ts';
 
@@ -14,7 +14,7 @@ const MEMORY_MIB = 16;
 const timeoutMs = 30_000;
 /** The processor that has what hvsim's has; the second without what it lacks. */
 const QEMU_CPU = 'pentium2';
-const QEMU_PLAIN_CPU = 'pentium2,-fpu,-apic';
+const QEMU_PLAIN_CPU = 'pentium2,-fpu';
 
 /** Techniques with their paging, as the tests call them. */
 export const MODES = {
@@ -29,7 +29,14 @@ export const kernelFile = (name: string): string =>
   join(folder, 'bin', name === 'small-flat' ? 'small-flat.bin' : `${name}.elf`);
 
 /** Runs a kernel to its end or to the bound, whichever comes first. */
-export function runOnHvsim(name: string, mode: Mode, seconds = 0.5, append = ''): ExecutedVm {
+export function runOnHvsim(
+  name: string,
+  mode: Mode,
+  seconds = 0.5,
+  append = '',
+  vcpus = 1,
+  host: Partial<ResolvedHost> = {},
+): ExecutedVm {
   const [technique, paging] = MODES[mode];
   const preset = findPreset('broadwell');
   const run: ResolvedRun = {
@@ -41,10 +48,11 @@ export function runOnHvsim(name: string, mode: Mode, seconds = 0.5, append = '')
     host: {
       preset: preset.id,
       frequencyHz: preset.frequencyHz,
-      pcpus: 1,
+      pcpus: vcpus,
       memoryBytes: (MEMORY_MIB + 64) * MIB,
       quantumNs: 20_000,
       scheduler: { policy: 'round-robin', params: {} },
+      ...host,
     },
     vms: [
       {
@@ -56,7 +64,7 @@ export function runOnHvsim(name: string, mode: Mode, seconds = 0.5, append = '')
         paging,
         taggedTlb: technique === 'hardware-assisted',
         memoryBytes: MEMORY_MIB * MIB,
-        vcpus: 1,
+        vcpus,
         weight: 256,
         capPercent: 0,
         baselineRun: null,
@@ -71,8 +79,8 @@ export function runOnHvsim(name: string, mode: Mode, seconds = 0.5, append = '')
 /** Console and text screen in one piece, as the expected files of the small kernels have it. */
 export const withScreen = (console: string, screen: string): string => `${console}--screen--\n${screen.trimEnd()}\n`;
 
-/** What a probe kernel prints on port 0xE9. */
-export function probeOnQemu(name: string): string {
+/** What a probe kernel prints on port 0xE9. Each CPU is a socket of its own, or the MP table would not list it. */
+export function probeOnQemu(name: string, cpus = 1): string {
   const args = [
     '-kernel',
     kernelFile(name),
@@ -83,6 +91,8 @@ export function probeOnQemu(name: string): string {
     '-accel',
     'tcg',
     '-nodefaults',
+    '-smp',
+    `${cpus},sockets=${cpus}`,
   ];
   args.push(
     '-display',

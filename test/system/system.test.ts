@@ -48,6 +48,9 @@ const BEYOND = ['real', 'v86', 'tasks'];
 const BY_BOCHS = ['limits', 'real', 'tasks', 'v86', 'debug'];
 const SMALL = ['vga-hello', 'ticks', 'keyboard', 'higher-half', 'paging', 'mbinfo', 'cxx', 'machine', 'flat'];
 
+/** How many CPUs the SMP kernel is run with. */
+const CPUS = [1, 2, 4];
+
 /** The reference's text with the lines replaced in which it is known not to follow the manual. */
 function expected(kernel: string): string {
   const lines = read(`expected/${kernel}.txt`).split('\n');
@@ -89,6 +92,27 @@ describe('small kernels', () => {
       const vm = runOnHvsim(`small-${name}`, mode);
       expect(withScreen(vm.consoleText(), vm.screenText())).toBe(expected(`small-${name}`));
     });
+  });
+});
+
+describe('SMP kernel', () => {
+  describe.each(CPUS)('%i CPUs', (cpus) => {
+    it.each(modes)('%s', (mode) => {
+      // A slow clock, because CPUs that wait spin.
+      const vm = runOnHvsim('smp', mode, 0.5, '', cpus, { frequencyHz: 200_000_000 });
+      expect(vm.consoleText()).toBe(expected(`smp-${cpus}`));
+      expect(vm.outcome).toEqual({ kind: 'completed', exitCode: 0, detail: '' });
+      expect(vm.divergences).toEqual([]);
+    });
+  });
+
+  it.each(['nested', 'shadow', 'deprivileged'] as const)('4 vCPUs on fewer physical CPUs, %s', (mode) => {
+    // A slow clock and short slices: whoever waits for a lock whose holder is off the CPU spins to the end of its slice.
+    const scheduler = { policy: 'round-robin', params: { quantum_ms: 1 } };
+    for (const pcpus of [1, 3]) {
+      const vm = runOnHvsim('smp', mode, 30, '', 4, { pcpus, frequencyHz: 20_000_000, scheduler });
+      expect(vm.consoleText()).toBe(expected('smp-4'));
+    }
   });
 });
 
@@ -161,6 +185,9 @@ describe.skipIf(!peers || absent !== undefined)('other machines', () => {
   };
   it.each([...CLEAN, ...TELLING, ...BEYOND].filter((kernel) => !BY_BOCHS.includes(kernel)))('%s on QEMU', (kernel) => {
     compare(kernel, probeOnQemu(kernel));
+  });
+  it.each(CPUS)('SMP kernel on QEMU, %i CPUs', (cpus) => {
+    compare(`smp-${cpus}`, probeOnQemu('smp', cpus));
   });
   it.each(BY_BOCHS)('%s on Bochs', (kernel) => {
     compare(kernel, probeOnBochs(kernel));

@@ -1,11 +1,12 @@
 /**
- * What every device of the emulated PC is: a set of I/O ports, plain state, and neighbours given to the constructor.
+ * What every device of the emulated PC is: a set of I/O ports or a page of guest-physical memory, plain state, and
+ * neighbours given to the constructor.
  * Invariants: port values are unsigned on this interface; any access of any size with any value is answered,
  * never thrown at; `state` is plain data (structuredClone copies it), everything else is spec or neighbour;
  * reset() gives the same state as a new device.
  * Source: the ISA bus as the IBM PC/AT Technical Reference describes it.
  */
-import type { Ns } from '../../core/units.ts';
+import type { Gpa, Ns } from '../../core/units.ts';
 
 /** Names one timer of a DeviceClock. Only its owner looks inside. */
 export type TimerHandle = object;
@@ -42,6 +43,21 @@ export interface PortDevice {
   reset(): void;
   readPort(port: number, bytes: AccessBytes): number;
   writePort(port: number, bytes: AccessBytes, value: number): void;
+}
+
+/**
+ * A device with registers in guest-physical memory. Offsets count from the start of its page; an access may be of any
+ * size at any offset (the page's end excepted), and what the device cannot do with it is the device's to say.
+ */
+export interface MemoryDevice {
+  /** Lower case, unique among the memory-mapped devices of its machine. */
+  readonly name: string;
+  /** Its page: a multiple of 4096. */
+  readonly page: Gpa;
+  readonly state: object;
+  reset(): void;
+  readMemory(offset: number, bytes: AccessBytes): number;
+  writeMemory(offset: number, bytes: AccessBytes, value: number): void;
 }
 
 /** What a read returns where nothing drives the bus: all ones. */

@@ -100,8 +100,7 @@ function bulk(c: Cpu, i: Insn, wanted: number, copies: boolean): number {
   if (copies) {
     const from = sourceAddress(c, i);
     if (size === 4 && (from & 3) !== 0) return 0;
-    // Reading one element makes sure that the page is mapped and readable, and may fault as the iteration would.
-    readElement(c, from, i.width);
+    // This makes sure that the page is mapped and readable, and may fault as the iteration would.
     const fromAt = c.translate(from, c.cpl === 3 ? 4 : 0) / size;
     if (fromAt < 0) return 0;
     n = Math.min(n, inPage(from, size));

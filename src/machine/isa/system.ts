@@ -7,6 +7,7 @@
  */
 import { DR6_ACCESS, DR7_GENERAL_DETECT, followDebugRegisters } from '../breakpoints.ts';
 import type { Cpu } from '../cpu.ts';
+import { APIC_BASE_BOOT_CPU, APIC_BASE_ENABLE } from '../devices/lapic.ts';
 import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_DB, VECTOR_GP, VECTOR_UD } from '../exits.ts';
 import { FLAG_DF, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, FLAG_ZF } from '../flags.ts';
 import type { Handler, Insn } from '../insn.ts';
@@ -303,9 +304,15 @@ const invlpg: Handler = (c, i) => {
 
 // ---------------------------------------------------------------- identification, time, MSRs
 
+const CPUID_APIC = 1 << 9;
+const APIC_BASE_RESERVED = 0x6ff;
+
 const cpuid: Handler = (c) => {
   const leaf = c.regs[0]! >>> 0;
-  const [eax, ebx, ecx, edx] = c.cpuid[leaf] ?? c.cpuid[c.cpuid[0]?.[0] ?? 0] ?? [0, 0, 0, 0];
+  const [eax, ebx, ecx, features] = c.cpuid[leaf] ?? c.cpuid[c.cpuid[0]?.[0] ?? 0] ?? [0, 0, 0, 0];
+  // The APIC's bit shows whether it is switched on (SDM vol 3, 10.4.3).
+  const isOff = leaf === 1 && (c.apicBase.low & APIC_BASE_ENABLE) === 0;
+  const edx = isOff ? features & ~CPUID_APIC : features;
   c.regs[0] = eax;
   c.regs[3] = ebx;
   c.regs[1] = ecx;
@@ -319,13 +326,19 @@ const rdtsc: Handler = (c) => {
 };
 
 const MSR_TSC = 0x10;
-/** MSRs that hold what was written: APIC base, microcode, SYSENTER triple. What CPUID does not announce is not there. */
-const PLAIN_MSRS = new Set([0x1b, 0x8b, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP]);
+const MSR_APIC_BASE = 0x1b;
+/** MSRs that hold what was written: microcode, SYSENTER triple. What CPUID does not announce is not there. */
+const PLAIN_MSRS = new Set([0x8b, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP]);
 
 const rdmsr: Handler = (c) => {
   const msr = c.regs[1]! >>> 0;
   if (msr === MSR_TSC) {
     rdtsc(c, undefined as never);
+    return;
+  }
+  if (msr === MSR_APIC_BASE) {
+    c.regs[0] = c.apicBase.low;
+    c.regs[2] = 0;
     return;
   }
   if (!PLAIN_MSRS.has(msr)) c.raise(VECTOR_GP, 0);
@@ -339,11 +352,21 @@ const wrmsr: Handler = (c) => {
     c.tscWritten += (c.regs[2]! >>> 0) * 4294967296 + (c.regs[0]! >>> 0) - c.readTsc();
     return;
   }
+  if (msr === MSR_APIC_BASE) {
+    writeApicBase(c, c.regs[0]!, c.regs[2]!);
+    return;
+  }
   if (!PLAIN_MSRS.has(msr)) c.raise(VECTOR_GP, 0);
   c.msrs.set(msr, [c.regs[0]!, c.regs[2]!]);
 };
 /** This CPU has no performance counters, so no number names one (SDM vol 2, RDPMC). */
 const rdpmc: Handler = (c) => c.raise(VECTOR_GP, 0);
+
+/** Switches the local APIC on or off, and moves its page. The boot CPU flag is read only. */
+function writeApicBase(c: Cpu, low: number, high: number): void {
+  if (high !== 0 || (low & APIC_BASE_RESERVED) !== 0) c.raise(VECTOR_GP, 0);
+  c.apicBase.low = (low & ~APIC_BASE_BOOT_CPU) | (c.apicBase.low & APIC_BASE_BOOT_CPU);
+}
 
 const hlt: Handler = (c) => c.requestStop(EXIT_HALT);
 /** VMCALL and VMMCALL: undefined on the bare machine; a hypercall where the VMM intercepts it. */

@@ -80,6 +80,11 @@ export class NestedWalker implements PageWalker {
     return frame;
   }
 
+  /** No entry leads to a device: the VMM finds out from the fault. */
+  isDevice(): boolean {
+    return false;
+  }
+
   walk(registers: PagingRegisters, lin: Lin, access: number): number {
     this.references = 0;
     if ((registers.cr0 & CR0_PG) === 0) {

@@ -10,7 +10,7 @@
  * combined guest rights are in the leaf, so a shadow table is known by the rights that its directory entry passes down.
  * Invariants: what the shadow allows, the guest's tables allow, with guest A set, and guest D set if writable;
  * a frame with a write trace is mapped read-only everywhere; the root in use is never evicted.
- * One object serves one vCPU. Sources: Waldspurger, OSDI 2002, section 2 (shadow tables); Linux Documentation/virt/kvm/
+ * One object serves one vCPU; those of a VM with several are in one group (shadow-group.ts). Sources: Waldspurger, OSDI 2002, section 2 (shadow tables); Linux Documentation/virt/kvm/
  * x86/mmu.rst (roles, write flooding); Adams & Agesen, ASPLOS 2006, section 3 (fault kinds). The code is our own.
  */
 import { assert, UserError } from '../../core/errors.ts';
@@ -42,7 +42,8 @@ import {
   WALK_PAGE_FAULT,
 } from '../../machine/paging.ts';
 import { ABSENT, type PhysMap } from '../../machine/physmap.ts';
-import { FrameTraces } from './frame-traces.ts';
+import type { FrameTraces } from './frame-traces.ts';
+import { ShadowGroup, type ShadowMember } from './shadow-group.ts';
 import {
   childKey,
   effectiveLeaf,
@@ -87,6 +88,8 @@ export interface ShadowOptions {
   readonly owner: number;
   /** Bound of the pool, at least 2: a root and a table. */
   readonly maxFrames: number;
+  /** The shadows of the VM's other vCPUs; without it there are none. */
+  readonly group?: ShadowGroup;
   /** A directory entry of the VMM, present in every root. Guest mappings under it are hidden. */
   readonly reserved?: { readonly pdeIndex: number; readonly pde: number };
   /** Which table makes room when the pool is full: the one used longest ago (default), or the oldest. */
@@ -110,7 +113,7 @@ const VIEW_USER = 0; // user mode may read, nobody may write
 const VIEW_KERNEL = 1; // rings 0-2 may write, user mode may not touch
 const VIEW_KEEP = 2; // what it shows now, else VIEW_USER
 
-export class ShadowPaging implements PageWalker {
+export class ShadowPaging implements PageWalker, ShadowMember {
   // Results of walk(); see PageWalker.
   frame = 0;
   flags = 0;
@@ -120,6 +123,8 @@ export class ShadowPaging implements PageWalker {
 
   /** Called with the first page number and count of pages whose TLB entries must go. */
   invalidate: ((firstPage: number, pages: number) => void) | null = null;
+  /** Another vCPU wrote to a traced frame. */
+  onForeignWrite: ((gfn: Gfn) => void) | null = null;
   /** Work of the last call of any other method than walk(). */
   readonly work = new TableWork();
 
@@ -143,6 +148,7 @@ export class ShadowPaging implements PageWalker {
   private readonly guest: PagingRegisters;
   private readonly guestWalker: GuestWalker;
   private readonly pool: ShadowPool;
+  private readonly group: ShadowGroup;
   private readonly traces: FrameTraces;
   private readonly reservedIndex: number;
   private readonly reservedPde: number;
@@ -163,7 +169,9 @@ export class ShadowPaging implements PageWalker {
     this.guest = guest;
     this.guestWalker = new GuestWalker(physmap);
     this.pool = new ShadowPool(memory, options.owner, options.maxFrames);
-    this.traces = new FrameTraces(memory);
+    this.group = options.group ?? new ShadowGroup(memory);
+    this.group.add(this);
+    this.traces = this.group.traces;
     this.reservedIndex = options.reserved?.pdeIndex ?? -1;
     this.reservedPde = options.reserved?.pde ?? 0;
     this.lru = (options.replacement ?? 'lru') === 'lru';
@@ -186,6 +194,11 @@ export class ShadowPaging implements PageWalker {
 
   machineFrame(frame: number): Mfn {
     return frame;
+  }
+
+  /** No entry leads to a device: the VMM finds out from the fault. */
+  isDevice(): boolean {
+    return false;
   }
 
   /** The MMU's walk. It uses the root in use, not `registers`, and always honours write protection. */
@@ -253,6 +266,17 @@ export class ShadowPaging implements PageWalker {
    */
   guestTableWritten(gpa: Gpa, bytes: number): void {
     this.work.reset();
+    this.resyncRange(gpa, bytes);
+    this.group.written(gpa, bytes, this);
+  }
+
+  writtenByOther(gpa: Gpa, bytes: number): void {
+    this.resyncRange(gpa, bytes);
+    const last = (gpa + bytes - 1) >>> 12;
+    for (let gfn = gpa >>> 12; gfn <= last; gfn++) this.onForeignWrite?.(gfn);
+  }
+
+  private resyncRange(gpa: Gpa, bytes: number): void {
     let gfn = gpa >>> 12;
     let first = (gpa & 0xfff) >>> 2;
     let last = ((gpa & 0xfff) + bytes - 1) >>> 2;
@@ -304,7 +328,7 @@ export class ShadowPaging implements PageWalker {
   release(): void {
     this.work.reset();
     this.dropAllBut(null);
-    this.traces.clear();
+    if (this.group.remove(this)) this.traces.clear();
     this.notify(0, EVERY_PAGE);
   }
 
@@ -333,7 +357,7 @@ export class ShadowPaging implements PageWalker {
   addTrace(gfn: Gfn): void {
     this.work.reset();
     const mfn = this.physmap.lookup(gfn);
-    if (mfn !== ABSENT && this.traces.add(mfn)) this.protect(mfn);
+    if (mfn !== ABSENT && this.traces.add(mfn)) this.group.protect(mfn, this);
   }
 
   /** Takes back one addTrace. Existing mappings become writable again one by one, by hidden faults. */
@@ -555,7 +579,7 @@ export class ShadowPaging implements PageWalker {
     const mfn = this.physmap.lookup(page.gfn);
     if (mfn === ABSENT) return;
     page.tracedMfn = mfn;
-    if (this.traces.add(mfn)) this.protect(mfn);
+    if (this.traces.add(mfn)) this.group.protect(mfn, this);
   }
 
   private untrace(page: ShadowPage): void {
@@ -564,8 +588,7 @@ export class ShadowPaging implements PageWalker {
     page.tracedMfn = -1;
   }
 
-  /** Makes every mapping of a frame read-only. */
-  private protect(mfn: Mfn): void {
+  protectOwn(mfn: Mfn): void {
     let next: number;
     for (let mapper = this.pool.firstMapper(mfn); mapper !== -1; mapper = next) {
       next = this.pool.nextMapper(mapper);

@@ -15,6 +15,13 @@ export class TableWork {
   /** Table frames given up to make room, or because the guest no longer uses them as tables. */
   evictions = 0;
 
+  add(other: TableWork): void {
+    this.references += other.references;
+    this.frames += other.frames;
+    this.entries += other.entries;
+    this.evictions += other.evictions;
+  }
+
   reset(): void {
     this.references = 0;
     this.frames = 0;

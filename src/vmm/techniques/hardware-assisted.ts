@@ -21,6 +21,7 @@ import {
   escalates,
   NO_ERROR_CODE,
   VECTOR_DF,
+  VECTOR_NMI,
   VECTOR_PF,
   VECTOR_UD,
 } from '../../machine/exits.ts';
@@ -35,16 +36,18 @@ import {
 } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import type { PageWalker } from '../../machine/paging.ts';
+import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { VmxExitReason } from '../costs.ts';
 import { NestedPaging } from '../paging/nested.ts';
 import { NestedWalker } from '../paging/nested-walker.ts';
 import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
+import { ShadowGroup } from '../paging/shadow-group.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
 import { shadowFrames } from '../table-frames.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
 import { type ExecutedVcpu, hex32 } from '../vcpu.ts';
-import { bootCpu } from '../vm.ts';
+import { bootCpu, identifyCpu } from '../vm.ts';
 import { type TaskEvent, TaskSwitcher } from './task-switcher.ts';
 
 /** Exit reason and VMM path of each intercepted instruction, by its INTERCEPT_* bit. */
@@ -69,11 +72,14 @@ class HardwareExecutor implements Executor {
   readonly budgetMax = BUDGET_UNLIMITED;
   private readonly vcpu: ExecutedVcpu;
   private readonly walker: PageWalker;
+  private readonly nestedWalker: NestedWalker | null;
   private readonly shadow: ShadowPaging | null;
   private readonly nested: NestedPaging | null;
   private readonly tagged: boolean;
   /** MMU of the pCPU where this vCPU ran last. */
   private lastMmu: Mmu | null = null;
+  /** The shadow lost entries while no MMU was at hand to forget them. */
+  private isStale = false;
   /** A frame of all ones, shown where nothing answers. */
   private readonly openBusMfn: number;
   /** Made when the guest first switches tasks. */
@@ -84,28 +90,37 @@ class HardwareExecutor implements Executor {
     const { machine } = vm;
     this.vcpu = vcpu;
     this.cpu = new Cpu(machine.memory, machine.mmus[0]!, machine.codeCache);
+    identifyCpu(this.cpu, vcpu.lapic);
     bootCpu(this.cpu, vm.boot);
+    // Nothing but an override leads to a device, and that means that the VMM is carrying the instruction out.
+    this.cpu.mmio = vcpu.deviceMemory();
     this.tagged = vm.spec.taggedTlb;
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
     this.cpu.intercepts = COMMON_INTERCEPTS;
     this.cpu.interceptTaskSwitch = true;
     if (vm.spec.paging === 'shadow') {
+      vm.tables.shadows ??= new ShadowGroup(machine.memory);
       this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.cpu, {
         owner: vm.vmmOwner,
+        group: vm.tables.shadows,
         maxFrames: shadowFrames(vm.physmap.ramFrames),
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
+      this.nestedWalker = null;
       this.walker = this.shadow;
       this.cpu.interceptExceptions = 1 << VECTOR_PF;
       this.cpu.intercepts |= INTERCEPT_INVLPG | INTERCEPT_CR_WRITE;
       this.shadow.loadRoot();
     } else {
       this.shadow = null;
-      this.nested = new NestedPaging(machine.memory, vm.physmap, { owner: vm.vmmOwner });
-      this.walker = new NestedWalker(machine.memory, this.nested);
+      vm.tables.nested ??= new NestedPaging(machine.memory, vm.physmap, { owner: vm.vmmOwner });
+      this.nested = vm.tables.nested;
+      this.nestedWalker = new NestedWalker(machine.memory, this.nested);
+      this.walker = this.nestedWalker;
     }
+    this.isStale = false;
   }
 
   get instructions(): number {
@@ -114,27 +129,42 @@ class HardwareExecutor implements Executor {
 
   dispatched(mmu: Mmu): void {
     if (!this.tagged) mmu.flushAll();
-    // Address-space tag 0 is the host's.
-    mmu.attach(this.walker, this.vcpu.vm.id + 1);
+    mmu.attach(this.walker, this.vcpu.addressSpaceTag);
     // What this vCPU flushed on other pCPUs meanwhile is still here under its tag.
-    if (this.tagged && this.lastMmu !== mmu) mmu.flush(true);
+    if (this.tagged && (this.lastMmu !== mmu || this.isStale)) mmu.flush(true);
+    this.isStale = false;
     this.lastMmu = mmu;
     this.cpu.attach(mmu);
   }
 
   prepare(wasRunning: boolean): Disposition {
     const { cpu, vcpu } = this;
-    const { pic } = vcpu.vm.pc;
-    // The device's timer ran out while the guest was running: a physical interrupt brings the VMM in.
-    if (wasRunning && pic.intr && !cpu.interruptPending) this.leave('external-interrupt', 'external-interrupt');
-    if (pic.intr && cpu.interruptible()) {
+    // A device's timer ran out, or another vCPU sent something, while the guest was running: a physical interrupt
+    // brings the VMM in.
+    const isNew = (vcpu.interruptWaiting && !cpu.interruptPending) || (vcpu.nmiWaiting && !cpu.nmiPending);
+    if (wasRunning && isNew) this.leave('external-interrupt', 'external-interrupt');
+    if (vcpu.nmiWaiting && cpu.nmiAllowed()) {
+      vcpu.acknowledgeNmi();
+      const result = this.deliver(VECTOR_NMI, NO_ERROR_CODE, 0, true);
+      if (result !== 'resume') return result;
+      cpu.nmiBlocked = true;
+    }
+    cpu.nmiPending = vcpu.nmiWaiting;
+    if (vcpu.interruptWaiting && cpu.interruptible()) {
       vcpu.vmm('interrupt-accept');
       const result = this.deliver(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
       if (result !== 'resume') return result;
     }
-    if (pic.intr && !cpu.interruptPending) vcpu.vmm('interrupt-window');
-    cpu.interruptPending = pic.intr;
+    if (vcpu.interruptWaiting && !cpu.interruptPending) vcpu.vmm('interrupt-window');
+    cpu.interruptPending = vcpu.interruptWaiting;
     return 'resume';
+  }
+
+  /** Needs a CPU whose guest mode includes real mode ("unrestricted guest"), or an emulator for the start-up code. */
+  start(vector: number): void {
+    resetCpu(this.cpu);
+    startCpu(this.cpu, vector);
+    if (this.shadow !== null) this.switchRoot();
   }
 
   handle(exit: number): Disposition {
@@ -275,7 +305,7 @@ class HardwareExecutor implements Executor {
     else if (fault.kind === 'traced-write') {
       vcpu.vmm('traced-write');
       cpu.overrides.set(lin >>> 12, vcpu.vm.physmap.lookup(fault.gpa >>> 12));
-    } else if (fault.kind === 'absent') this.showOpenBus(lin);
+    } else if (fault.kind === 'absent') this.showAbsent(lin, fault.gpa >>> 12);
     else assert(fault.kind === 'guest', 'a hardware-assisted VMM reserves no linear addresses');
     return fault;
   }
@@ -287,14 +317,23 @@ class HardwareExecutor implements Executor {
     this.leave('nested-violation', 'nested-fill');
     const answer = nested.handleViolation(cpu.exitGpa);
     this.chargeWork(nested);
-    if (answer === 'absent') this.showOpenBus(cpu.exitLin);
+    // A page table there reads as all ones, device or not.
+    if (answer === 'absent') this.showAbsent(cpu.exitLin, this.nestedWalker!.faultOnTable ? -1 : cpu.exitGpa >>> 12);
     return answer === 'filled';
   }
 
-  /** Nothing answers there: reads give all ones. As an instruction that is undefined, so there is nothing to emulate. */
-  private showOpenBus(lin: Lin): void {
+  /**
+   * There is no RAM in guest frame `gfn`. A device answers the instruction that the VMM carries out next; where there is none, reads
+   * give all ones. As an instruction that is undefined, so for a fetch there is nothing to emulate.
+   */
+  private showAbsent(lin: Lin, gfn: number): void {
     const { cpu } = this;
     if (cpu.faultIsFetch) return;
+    if (this.vcpu.isDevice(gfn)) {
+      this.vcpu.vmm('mmio-decode');
+      cpu.overrides.set(lin >>> 12, ~gfn);
+      return;
+    }
     const at = this.openBusMfn * 4096;
     cpu.bytes.fill(0xff, at, at + 4096);
     this.vcpu.vmm('mmio-decode');
@@ -366,6 +405,10 @@ class HardwareExecutor implements Executor {
   /** Drops stale translations after the shadow lost an entry. */
   private invalidate(firstPage: number, pages: number): void {
     const { cpu } = this;
+    if (cpu.mmu.walker !== this.walker) {
+      this.isStale = true;
+      return;
+    }
     if (pages > 64) cpu.flushTlb(true);
     else for (let page = firstPage; page < firstPage + pages; page++) cpu.mmu.invalidatePage(page << 12);
     cpu.dropCode();

@@ -11,6 +11,8 @@
  * Invariants: the guest's GDT and page tables are write-traced, so the shadows never lag behind; a user code
  * descriptor is present in the shadow GDT only while the guest is in user mode, so that IRET to user mode traps
  * (#NP) and the VMM sees the virtual IF come back; the guest never reaches the VMM's 4 MiB at the top.
+ * Real mode cannot be deprivileged. The VMM carries out the start-up code of an application processor by itself, one
+ * instruction after the other, until that has a code segment of protected mode; real mode later on ends the VM.
  * Sources: Popek & Goldberg 1974; Robin & Irvine 2000; SDM vol 3, chapters 5 and 6. See docs/decisions.md.
  */
 import { assert, UserError } from '../../core/errors.ts';
@@ -28,12 +30,14 @@ import {
   NO_ERROR_CODE,
   VECTOR_DB,
   VECTOR_NM,
+  VECTOR_NMI,
   VECTOR_PF,
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
-import type { Insn } from '../../machine/insn.ts';
+import { type Insn, SEG_CS } from '../../machine/insn.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import { CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
+import { resetCpu, startCpu } from '../../machine/reset.ts';
 import {
   ATTR_CODE,
   ATTR_CODE_OR_DATA,
@@ -44,12 +48,13 @@ import {
   updateFlat,
 } from '../../machine/segments.ts';
 import { ShadowPaging } from '../paging/shadow.ts';
+import { ShadowGroup } from '../paging/shadow-group.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
 import { shadowFrames } from '../table-frames.ts';
-import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
+import { BUDGET_UNLIMITED, type Disposition, type Executor, type Preparation, type Technique } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
-import { bootCpu } from '../vm.ts';
+import { bootCpu, identifyCpu } from '../vm.ts';
 import { findDivergence } from './divergence.ts';
 import { VMM_BASE, VmmRegion } from './vmm-region.ts';
 
@@ -115,8 +120,13 @@ class TrapExecutor implements Executor {
   private emulated = 0;
   /** The pending interrupt was already noticed by the VMM. */
   private noticed = false;
-  /** Virtual STI or MOV SS has just been emulated: one instruction must retire before an interrupt. */
-  private inShadow = false;
+  /** Start-up code in real mode: the real CPU cannot run it. */
+  private isStarting = false;
+  /** Another vCPU wrote to this one's GDT, or to page tables that may map it. */
+  private gdtTouched = false;
+  private tablesTouched = false;
+  /** `instructions` just after a virtual STI or MOV SS was emulated: one must retire before an interrupt. */
+  private shadowAt = -1;
   budgetMax = BUDGET_UNLIMITED;
 
   constructor(vcpu: ExecutedVcpu) {
@@ -125,18 +135,27 @@ class TrapExecutor implements Executor {
     this.vcpu = vcpu;
     this.openMmu = machine.helperMmu(new GuestWalker(vm.physmap));
     this.virtual = new Cpu(machine.memory, this.openMmu, machine.codeCache);
+    identifyCpu(this.virtual, vcpu.lapic);
     bootCpu(this.virtual, vm.boot);
+    this.virtual.mmio = vcpu.deviceMemory();
     this.cpu = new Cpu(machine.memory, machine.mmus[0]!, machine.codeCache);
-    this.cpu.cpuid = this.virtual.cpuid;
+    identifyCpu(this.cpu, vcpu.lapic);
     this.cpu.fpu = this.virtual.fpu;
     this.region = new VmmRegion(machine.memory, vm.physmap, vm.vmmOwner, vm.spec.name);
+    vm.tables.shadows ??= new ShadowGroup(machine.memory);
     this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.virtual, {
       owner: vm.vmmOwner,
+      group: vm.tables.shadows,
       maxFrames: shadowFrames(vm.physmap.ramFrames),
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
     this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
+    this.shadow.onForeignWrite = (gfn) => {
+      this.tablesTouched = true;
+      this.gdtTouched ||= this.region.gdtFrames.has(gfn);
+    };
     this.configure();
+    if (vcpu.index !== 0) return;
     this.follow();
     this.load();
   }
@@ -159,26 +178,47 @@ class TrapExecutor implements Executor {
   dispatched(mmu: Mmu): void {
     // Loading another CR3 flushes; there is no tag.
     mmu.flushAll();
-    mmu.attach(this.shadow, this.vcpu.vm.id + 1);
+    mmu.attach(this.shadow, this.vcpu.addressSpaceTag);
     this.cpu.attach(mmu);
   }
 
-  prepare(wasRunning: boolean): Disposition {
+  start(vector: number): void {
+    this.unload();
+    resetCpu(this.virtual);
+    startCpu(this.virtual, vector);
+    this.cpu.exitIsSoftware = false;
+    this.isStarting = true;
+  }
+
+  prepare(wasRunning: boolean): Preparation {
+    if (this.tablesTouched) this.followOthers();
+    const result = this.deliverWaiting(wasRunning);
+    if (result !== 'resume' || !this.isStarting) return result;
+    this.vcpu.exit('real-mode', 0);
+    const after = this.emulate(null);
+    return after === 'resume' ? 'emulated' : after;
+  }
+
+  /** Delivers an NMI or an interrupt, if one waits and the guest takes it. */
+  private deliverWaiting(wasRunning: boolean): Disposition {
     const { vcpu, virtual } = this;
-    const { pic } = vcpu.vm.pc;
     this.budgetMax = BUDGET_UNLIMITED;
-    if (!pic.intr) {
+    const inShadow = this.shadowAt === this.instructions;
+    if (inShadow && (vcpu.nmiWaiting || vcpu.interruptWaiting)) this.budgetMax = 1;
+    if (vcpu.nmiWaiting && !inShadow && !this.nmiBlocked) {
+      if (wasRunning) this.trap('external-interrupt', 'external-interrupt');
+      this.unload();
+      vcpu.acknowledgeNmi();
+      virtual.nmiBlocked = true;
+      return this.reflect(VECTOR_NMI, NO_ERROR_CODE, 0, true);
+    }
+    if (!vcpu.interruptWaiting) {
       this.noticed = false;
       return 'resume';
     }
     if (wasRunning && !this.noticed) this.trap('external-interrupt', 'external-interrupt');
     this.noticed = true;
-    if (!virtual.interruptsEnabled()) return 'resume';
-    if (this.inShadow) {
-      this.inShadow = false;
-      this.budgetMax = 1;
-      return 'resume';
-    }
+    if (!virtual.interruptsEnabled() || inShadow) return 'resume';
     this.unload();
     vcpu.vmm('interrupt-accept');
     const result = this.reflect(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
@@ -186,8 +226,11 @@ class TrapExecutor implements Executor {
     return result;
   }
 
+  private get nmiBlocked(): boolean {
+    return (this.isLoaded ? this.cpu : this.virtual).nmiBlocked;
+  }
+
   handle(exit: number): Disposition {
-    this.inShadow = false;
     if (exit === EXIT_SENSITIVE) return this.observe();
     if (exit !== EXIT_EXCEPTION) {
       assert(exit === EXIT_UNIMPLEMENTED, `exit ${exit} cannot come from a deprivileged guest`);
@@ -262,7 +305,7 @@ class TrapExecutor implements Executor {
   }
 
   /** The VMM carries out the instruction at EIP on the virtual CPU; a fault of the guest's own is delivered there too. */
-  private emulate(insn: Insn): Disposition {
+  private emulate(insn: Insn | null): Disposition {
     const { virtual, vcpu } = this;
     vcpu.vmm('decode');
     const before = virtual.instructions;
@@ -281,10 +324,10 @@ class TrapExecutor implements Executor {
     if (retired === 0 || this.cpu.exitIsSoftware) vcpu.vmm('reflect');
     else {
       vcpu.vmm('emulate');
-      const operation = OPERATIONS[insn.row.cost];
+      const operation = OPERATIONS[insn?.row.cost ?? ''];
       if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
     }
-    this.inShadow = virtual.interruptsEnabled() && !virtual.interruptible();
+    if (virtual.interruptsEnabled() && !virtual.interruptible()) this.shadowAt = this.instructions;
     const trap = virtual.takePendingTrap();
     if (trap !== 0) {
       virtual.noteDebug(trap);
@@ -339,6 +382,16 @@ class TrapExecutor implements Executor {
 
   /** After a change of the guest's view: bring the shadows up to date, and go back to the real CPU. */
   private finish(): void {
+    if (this.isStarting) {
+      const { virtual } = this;
+      const isCode =
+        (virtual.segAttributes[SEG_CS]! & (ATTR_CODE | ATTR_CODE_OR_DATA)) === (ATTR_CODE | ATTR_CODE_OR_DATA);
+      if ((virtual.cr0 & CR0_PE) === 0 || !isCode) {
+        this.followWrites();
+        return;
+      }
+      this.isStarting = false;
+    }
     this.follow();
     this.load();
   }
@@ -348,17 +401,8 @@ class TrapExecutor implements Executor {
   /** Follows what the guest did to its page tables, control registers and GDT. */
   private follow(): void {
     const { virtual, seen, vcpu, shadow } = this;
-    const writes = virtual.tracedWrites;
-    const wrote = writes.length > 0;
-    let gdtTouched = false;
-    for (let i = 0; i < writes.length; i += 2) {
-      const at = writes[i]!;
-      const gfn = vcpu.vm.gfnOf(Math.floor(at / 4096));
-      shadow.guestTableWritten(gfn * 4096 + (at % 4096), writes[i + 1]!);
-      this.chargeWork();
-      gdtTouched ||= this.region.gdtFrames.has(gfn);
-    }
-    writes.length = 0;
+    const wrote = virtual.tracedWrites.length > 0;
+    const gdtTouched = this.followWrites();
     const paging = virtual.cr0 !== seen.cr0 || virtual.cr3 !== seen.cr3 || virtual.cr4 !== seen.cr4;
     if (paging || shadow.rootMfn < 0) {
       shadow.loadRoot();
@@ -379,6 +423,33 @@ class TrapExecutor implements Executor {
     };
   }
 
+  /** Brings the shadows up to date with the last emulated instruction's writes. True if one hit the GDT. */
+  private followWrites(): boolean {
+    const { vcpu, shadow } = this;
+    const writes = this.virtual.tracedWrites;
+    let gdtTouched = false;
+    for (let i = 0; i < writes.length; i += 2) {
+      const at = writes[i]!;
+      const gfn = vcpu.vm.gfnOf(Math.floor(at / 4096));
+      shadow.guestTableWritten(gfn * 4096 + (at % 4096), writes[i + 1]!);
+      this.chargeWork();
+      gdtTouched ||= this.region.gdtFrames.has(gfn);
+    }
+    writes.length = 0;
+    return gdtTouched;
+  }
+
+  /** Another vCPU changed tables: the shadow GDT may be made from what is no longer there. */
+  private followOthers(): void {
+    const needsSync = this.gdtTouched || this.region.gdtMoved(this.virtual);
+    this.tablesTouched = false;
+    this.gdtTouched = false;
+    if (!needsSync || this.isStarting || !this.isLoaded) return;
+    this.unload();
+    this.syncGdt();
+    this.load();
+  }
+
   private syncGdt(): void {
     const { region, shadow, virtual, vcpu } = this;
     const descriptors = region.syncGdt(virtual, shadow);
@@ -387,6 +458,8 @@ class TrapExecutor implements Executor {
 
   private invalidate(firstPage: number, pages: number): void {
     const { cpu } = this;
+    // Another context is loaded there: when this one comes back, everything is flushed.
+    if (cpu.mmu.walker !== this.shadow) return;
     if (pages > 64) cpu.flushTlb(true);
     else for (let page = firstPage; page < firstPage + pages; page++) cpu.mmu.invalidatePage(page << 12);
     cpu.dropCode();
@@ -416,6 +489,7 @@ class TrapExecutor implements Executor {
     cpu.eip = virtual.eip;
     cpu.setEflags((virtual.getEflags() & ~FLAG_IOPL) | FLAG_IF, -1);
     cpu.cr2 = virtual.cr2;
+    cpu.nmiBlocked = virtual.nmiBlocked;
     this.loadDebugRegisters();
     if (virtual.resumeAt === virtual.instructions) cpu.resumeAt = cpu.instructions;
     if ((virtual.cr0 & (CR0_EM | CR0_TS)) !== 0) cpu.cr0 |= CR0_TS;
@@ -473,6 +547,7 @@ class TrapExecutor implements Executor {
     }
     for (let r = 0; r < 8; r++) virtual.regs[r] = cpu.regs[r]!;
     virtual.eip = cpu.eip;
+    virtual.nmiBlocked = cpu.nmiBlocked;
     virtual.setEflags(cpu.getEflags(), ~(FLAG_IF | FLAG_IOPL | FLAG_VM));
     for (let seg = 0; seg < 6; seg++) if (this.segmentChanged(seg)) this.unloadSegment(seg);
     virtual.dropCode();
