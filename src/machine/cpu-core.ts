@@ -36,6 +36,7 @@ import {
   tlbAllows,
   WALK_NESTED_FAULT,
   WALK_OK,
+  WALK_PAGE_FAULT,
 } from './paging.ts';
 import { ABSENT } from './physmap.ts';
 import { segmentAddress } from './segments.ts';
@@ -180,6 +181,9 @@ export abstract class CpuCore implements PagingRegisters {
   faultVector = 0;
   faultError = NO_ERROR_CODE;
   faultLin = 0;
+  /** fillFront() met a page fault, described by faultLin and faultError; the walk is not charged yet. */
+  missed = false;
+  protected missedReferences = 0;
   /** The last walk that failed was for an instruction. */
   faultIsFetch = false;
 
@@ -272,16 +276,17 @@ export abstract class CpuCore implements PagingRegisters {
 
   // ------------------------------------------------------------------ address translation
 
+  protected chargeWalk(references: number): void {
+    const cycles = references * this.mmu.timing.walkReferenceCycles;
+    this.left -= cycles;
+    this.walkCycles += cycles;
+    this.walkReferences += references;
+  }
+
   protected walk(lin: Lin, access: number): void {
     const { walker } = this.mmu;
     const result = walker.walk(this, lin, access);
-    const { references } = walker;
-    if (references !== 0) {
-      const cycles = references * this.mmu.timing.walkReferenceCycles;
-      this.left -= cycles;
-      this.walkCycles += cycles;
-      this.walkReferences += references;
-    }
+    this.chargeWalk(walker.references);
     if (result === WALK_OK) return;
     this.faultLin = lin;
     this.faultIsFetch = (access & ACCESS_FETCH) !== 0;
@@ -362,8 +367,16 @@ export abstract class CpuCore implements PagingRegisters {
       mfn = walker.machineFrame(dtlb.hitFrame);
       if (mfn === ABSENT || (write !== 0 && this.memory.frameFlags[mfn] !== 0)) return -1;
     } else {
-      if (walker.walk(this, lin, access) !== WALK_OK) return -1;
+      const result = walker.walk(this, lin, access);
       const { references } = walker;
+      if (result !== WALK_OK) {
+        // An operand of one word is all that its instruction touches: the fault need not be found again.
+        this.missed = result === WALK_PAGE_FAULT && bytes <= 4;
+        this.missedReferences = references;
+        this.faultLin = lin;
+        this.faultError = walker.errorCode;
+        return -1;
+      }
       const cycles = references * mmu.timing.walkReferenceCycles;
       rest -= cycles;
       mfn = walker.machineFrame(walker.frame);

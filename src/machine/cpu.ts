@@ -313,6 +313,17 @@ export class Cpu extends CpuCore {
     }
   }
 
+  /** Delivers the page fault that compiled code met at EIP in a plain operand of `insn` (fillFront). */
+  deliverMissed(insn: Insn): void {
+    this.missed = false;
+    this.chargeWalk(this.missedReferences);
+    this.faultVector = VECTOR_PF;
+    this.faultIsFetch = false;
+    this.unwindKind = UNWIND_FAULT;
+    this.exitInsn = insn;
+    this.unwound();
+  }
+
   /** The interpreter loop is to return. */
   mustStop(): boolean {
     return this.stopCode !== 0 || this.left <= 0;

@@ -20,6 +20,7 @@ import {
   FLAG_VM,
   FLAGS_ARITHMETIC,
 } from './flags.ts';
+import { deliverFlat, returnFlat } from './flat-transfer.ts';
 import { SEG_CS, SEG_SS } from './insn.ts';
 import { ACCESS_USER, CR0_PE } from './paging.ts';
 import {
@@ -62,6 +63,7 @@ export function deliver(cpu: Cpu, vector: number, errorCode: number, external: b
     deliverReal(cpu, vector);
     return;
   }
+  if (deliverFlat(cpu, vector, errorCode, software, resumes(cpu, vector, external, software))) return;
   const ext = software ? 0 : 1;
   const gateError = (vector * 8 + 2) | ext;
   if (vector * 8 + 7 > cpu.idtLimit) cpu.raise(VECTOR_GP, gateError);
@@ -239,6 +241,7 @@ function enterInnerRing(
 /** IRET and IRETD. */
 export function interruptReturn(cpu: Cpu, is32: boolean): void {
   cpu.unblockNmi();
+  if (is32 && returnFlat(cpu, FLAGS_FREE)) return;
   if (!isProtected(cpu)) {
     requireVirtualIopl(cpu);
     returnReal(cpu, is32);

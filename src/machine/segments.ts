@@ -261,6 +261,7 @@ export function setCode(cpu: CpuCore, selector: number, rpl: number, descriptor:
 export function dropInnerSegments(cpu: CpuCore): void {
   for (const seg of [0, 3, 4, 5]) {
     const attributes = cpu.segAttributes[seg]!;
+    if (attributes === 0 && cpu.segSelector[seg] === 0) continue;
     const isNull = (attributes & ATTR_PRESENT) === 0;
     const conforming = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === (ATTR_CODE | ATTR_EXPAND_DOWN);
     if (isNull || (!conforming && (attributes & ATTR_DPL) >> 5 < cpu.cpl)) setNull(cpu, seg, 0);

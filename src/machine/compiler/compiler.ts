@@ -85,6 +85,7 @@ class Unit implements CompiledUnit {
   readonly region: Region;
   /** Instructions that the CPU had retired when it was made. */
   readonly bornAt: number;
+  private readonly pageOfBlock: readonly CodePage[];
   private readonly compiler: Compiler;
 
   constructor(compiler: Compiler, index: number, sites: readonly Site[], region: Region, bornAt: number) {
@@ -93,6 +94,11 @@ class Unit implements CompiledUnit {
     this.sites = sites;
     this.region = region;
     this.bornAt = bornAt;
+    this.pageOfBlock = region.blocks.map(({ start }) => region.pages.get(start >>> 12)!);
+  }
+
+  pageOf(site: Site): CodePage {
+    return this.pageOfBlock[site.block]!;
   }
 
   insnOf(site: Site): Insn {
@@ -434,7 +440,7 @@ export class Compiler {
     const site = unit.sites[number]!;
     const insn = unit.insnOf(site);
     this.standBefore(cpu, site);
-    const page = unit.region.pages.get(site.eip >>> 12)!;
+    const page = unit.pageOf(site);
     cpu.enterPage(site.eip, page);
     const { segFlat } = cpu;
     cpu.executePlain(insn);
@@ -478,8 +484,9 @@ export class Compiler {
     const unit = this.units[this.words[(cpu.block + AT_UNIT) >> 2]!]!;
     const site = unit.sites[number - 1]!;
     this.standBefore(cpu, site);
-    if (cpu.left > 0) {
-      cpu.enterPage(site.eip, unit.region.pages.get(site.eip >>> 12)!);
+    if (cpu.missed) cpu.deliverMissed(unit.insnOf(site));
+    else if (cpu.left > 0) {
+      cpu.enterPage(site.eip, unit.pageOf(site));
       cpu.executePlain(unit.insnOf(site));
     }
     const stop = cpu.mustStop() || !cpu.isCompilable();
