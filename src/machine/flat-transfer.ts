@@ -143,7 +143,7 @@ export function returnFlat(cpu: Cpu, freeFlags: number): boolean {
   const eip = words[at]!;
   const selector = words[at + 1]! & 0xffff;
   const image = words[at + 2]!;
-  if ((image & (FLAG_VM | FLAG_TF | FLAG_RF | FLAG_NT)) !== 0) return false;
+  if ((image & (FLAG_VM | FLAG_TF | FLAG_NT)) !== 0) return false;
   const ring = selector & 3;
   const code = flatDescriptor(cpu, selector, FLAT_CODE_HIGH);
   if (code === 0 || ring < cpu.cpl || dpl(code) !== ring) return false;
@@ -164,6 +164,7 @@ export function returnFlat(cpu: Cpu, freeFlags: number): boolean {
     cpu.regs[4] = esp;
     dropInnerSegments(cpu);
   }
+  if ((image & FLAG_RF) !== 0) cpu.resumeAt = cpu.instructions;
   cpu.eip = eip;
   cpu.setEflags(image, mask);
   return true;

@@ -28,6 +28,7 @@ import {
   AT_CODE_TAGS,
   AT_COUNT,
   AT_CPL,
+  AT_CR2,
   AT_EIP,
   AT_FIRST,
   AT_FRONT,
@@ -44,6 +45,8 @@ import {
   AT_UNIT,
   carriesOf,
   DEFERRED_NONE,
+  GUARDED_PRIVILEGED,
+  GUARDED_SENSITIVE,
   JUMP_TABLE_BYTES,
   jumpSlot,
   RECORD_BYTES,
@@ -186,6 +189,7 @@ export class Compiler {
       slow: (site) => this.slow(site),
       fill: this.fill,
       interpret: this.interpret,
+      invalidate: this.invalidate,
     });
     codeCache.compiler = this;
   }
@@ -266,12 +270,13 @@ export class Compiler {
       { kind: 'function', name: 'interpret', type: 2 },
       { kind: 'function', name: 'carries', type: 1 },
       { kind: 'function', name: 'result', type: 1 },
+      { kind: 'function', name: 'invalidate', type: 2 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
     ];
     const functions = [{ name: 'region', type: REGION_TYPE, locals: LOCALS, body }];
     const bytes = buildModule(TYPES, imports, functions);
-    const { fill, interpret, carries, result } = this.runtime;
+    const { fill, interpret, carries, result, invalidate } = this.runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
     const { exports } = new Instance(moduleOf(bytes), {
@@ -280,6 +285,7 @@ export class Compiler {
         interpret,
         carries,
         result,
+        invalidate,
         memory: this.memory.wasm,
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
       },
@@ -379,7 +385,9 @@ export class Compiler {
     words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
     words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
     words[at + (AT_CPL >> 2)] = cpu.cpl;
-    words[at + (AT_GUARDED >> 2)] = cpu.observeSensitive ? 1 : 0;
+    words[at + (AT_GUARDED >> 2)] =
+      (cpu.observeSensitive ? GUARDED_SENSITIVE : 0) | (cpu.intercepts !== 0 || cpu.cpl !== 0 ? GUARDED_PRIVILEGED : 0);
+    words[at + (AT_CR2 >> 2)] = cpu.cr2;
     words[at + (AT_SEGMENTS >> 2)] = 0;
     words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
   }
@@ -432,6 +440,9 @@ export class Compiler {
   private readonly fill = (lin: number, access: number, left: number): number =>
     this.cpu!.fillFront(lin, access & 0xff, access >>> 11, left);
 
+  /** INVLPG; returns 1 if it dropped a translation of instructions. */
+  private readonly invalidate = (lin: number): number => (this.cpu!.mmu.invalidatePage(lin) ? 1 : 0);
+
   private readonly interpret = (number: number): number => {
     const cpu = this.cpu!;
     const { words } = this;
@@ -461,6 +472,7 @@ export class Compiler {
       words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
       words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
       words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
+      words[at + (AT_CR2 >> 2)] = cpu.cr2;
       // An instruction without flags leaves them in their deferred form, which the function knows.
       if (!site.keepsFlags) {
         words[at + (AT_KIND >> 2)] = DEFERRED_NONE;

@@ -34,7 +34,7 @@ export const CALL_FILL = 0;
 export const CALL_INTERPRET = 1;
 export const CALL_CARRIES = 2;
 export const CALL_RESULT = 3;
-export const IMPORTED_FUNCTIONS = 4;
+export const CALL_INVALIDATE = 4;
 
 // Locals: two parameters, then scratch.
 export const L_BLOCK = 0;
@@ -216,6 +216,18 @@ export class Emitter {
     this.body.i32(eip);
     this.body.set(L_EIP);
     this.br('leave');
+  }
+
+  /** Leaves behind the present instruction, which is complete, giving back what the rest of its block was charged. */
+  leaveBehind(): void {
+    const { body } = this;
+    const { eip, cycles, count } = this.place!;
+    const { length, cycles: own } = this.insn!;
+    body.get(L_BUDGET);
+    body.i64(BigInt(cycles - own) - (BigInt(count - 1) << 32n));
+    body.op(OP.i64add);
+    body.set(L_BUDGET);
+    this.exitTo((eip + length) | 0);
   }
 
   /** Lets the interpreter execute the present instruction, and goes on behind it if nothing special came of it. */
@@ -461,6 +473,29 @@ export class Emitter {
     this.condition(2);
   }
 
+  /** Pushes CF in bit 31 of a word that is zero otherwise: what INC and DEC keep as their second operand. */
+  pushKeptCarry(): void {
+    const { body, flags } = this;
+    if (flags >= DEFERRED_INC && flags < FLAGS_LOGIC) body.get(L_SECOND);
+    else if (flags === DEFERRED_NONE) {
+      body.get(L_SECOND);
+      body.with(0x80000000 | 0, OP.i32and);
+    } else if (flags === FLAGS_UNKNOWN) {
+      // In a loop that counts down it is most often another DEC that came before.
+      body.get(L_KIND);
+      body.with(DEFERRED_INC, OP.i32geU);
+      body.if(I32);
+      body.get(L_SECOND);
+      body.else();
+      this.callHelper(CALL_CARRIES);
+      body.with(0x80000000 | 0, OP.i32and);
+      body.end();
+    } else {
+      this.pushCarry();
+      body.with(31, OP.i32shl);
+    }
+  }
+
   /** Pushes 1 if condition `cc` (0-15, as in Jcc) holds, else 0. */
   condition(cc: number): void {
     const { body, flags } = this;
@@ -642,10 +677,14 @@ export class Emitter {
       body.op(OP.i32xor);
       body.with(0, OP.i32ltS);
     };
-    this.pushCarries();
-    body.set(L_OTHER);
-    this.pushResult();
-    body.set(L_THIRD);
+    if (cc !== 4) {
+      this.pushCarries();
+      body.set(L_OTHER);
+    }
+    if (cc !== 0 && cc !== 2) {
+      this.pushResult();
+      body.set(L_THIRD);
+    }
     switch (cc) {
       case 0:
         overflow();

@@ -8,8 +8,8 @@
 import { BLOCK_ATTRIBUTES, BLOCK_BASES, BLOCK_LIMITS, BLOCK_SELECTORS } from '../cpu-core.ts';
 import { CONDITION_NAMES, FLAG_DF } from '../flags.ts';
 import { type Insn, SEG_CS, SEG_FS, SEG_GS, SEG_SS } from '../insn.ts';
-import type { Row } from '../isa/row.ts';
 import {
+  CALL_INVALIDATE,
   type Emitter,
   FLAGS_LOGIC,
   FLAGS_UNKNOWN,
@@ -27,6 +27,7 @@ import {
 } from './emitter.ts';
 import {
   AT_CPL,
+  AT_CR2,
   AT_GDT_BASE,
   AT_GDT_LIMIT,
   AT_GUARDED,
@@ -38,6 +39,8 @@ import {
   DEFERRED_INC,
   DEFERRED_NONE,
   DEFERRED_SUB,
+  GUARDED_PRIVILEGED,
+  GUARDED_SENSITIVE,
 } from './layout.ts';
 import { usesFlatSegment } from './region.ts';
 import { LOAD32, OP, STORE32 } from './wasm.ts';
@@ -239,8 +242,7 @@ function step(base: number, operator: number): Translate {
     const { body } = e;
     loadModify(e, i, L_VALUE);
     if (e.flagsNeeded) {
-      e.pushCarry();
-      body.with(31, OP.i32shl);
+      e.pushKeptCarry();
       body.set(L_SECOND);
       body.copy(L_FIRST, L_VALUE);
       e.setDeferred(base, i.width);
@@ -877,10 +879,11 @@ const cmov =
 const SEGMENT_NAMES = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
 
 /** Emits `fast` for the case that the row's guard lets everything through, and the interpreter otherwise. */
-function unguarded(e: Emitter, fast: () => void): void {
+function unguarded(e: Emitter, guards: number, fast: () => void): void {
   const { body } = e;
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_GUARDED);
+  body.with(guards, OP.i32and);
   e.open('', 'if');
   e.interpretHere();
   body.else();
@@ -895,11 +898,11 @@ function pushSelector(e: Emitter, seg: number): void {
 }
 
 const pushSegment: Translate = (e, i) => {
-  unguarded(e, () => emitPush(e, () => pushSelector(e, SEGMENT_NAMES.indexOf(i.row.operands[0]!))));
+  unguarded(e, GUARDED_SENSITIVE, () => emitPush(e, () => pushSelector(e, SEGMENT_NAMES.indexOf(i.row.operands[0]!))));
 };
 
 const movFromSegment: Translate = (e, i) => {
-  unguarded(e, () => {
+  unguarded(e, GUARDED_SENSITIVE, () => {
     if (i.isMemory) {
       e.address(i);
       e.access(16, true);
@@ -966,6 +969,28 @@ const cld: Translate = (e) => {
   e.close();
 };
 
+/** INVLPG in ring 0; behind it the instruction TLB may lack the page that is being executed. */
+const invlpg: Translate = (e, i) => {
+  const { body } = e;
+  unguarded(e, GUARDED_PRIVILEGED, () => {
+    e.address(i);
+    body.call(CALL_INVALIDATE);
+    e.open('', 'if');
+    e.leaveBehind();
+    e.close();
+  });
+};
+
+/** MOV r32,CR2 in ring 0. */
+const movFromCr2: Translate = (e, i) => {
+  const { body } = e;
+  unguarded(e, GUARDED_PRIVILEGED, () => {
+    body.get(L_BLOCK);
+    body.memory(LOAD32, AT_CR2);
+    e.setReg(32, i.a);
+  });
+};
+
 /** A flat, writable, present, accessed data segment in words of its descriptor, whatever its DPL. */
 const FLAT_LOW = 0x0000ffff;
 const FLAT_HIGH = 0x00cf9300;
@@ -998,6 +1023,7 @@ function loadSegment(e: Emitter, seg: number, commit: () => void): void {
   e.open('interpreted', 'block');
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_GUARDED);
+  body.with(GUARDED_SENSITIVE, OP.i32and);
   giveUpIf();
   if (optional) {
     body.get(L_VALUE);
@@ -1086,6 +1112,8 @@ const deferred =
     base + widthIndex(i.width);
 const only32 = (i: Insn): boolean => i.width === 32;
 
+const CONTROL_FORM: Translation = { translate: movFromCr2, mayLeave: true };
+
 /** Forms of MOV, PUSH and POP that have a segment register for an operand. */
 const SEGMENT_FORMS: Readonly<Record<string, Translation>> = {
   from: { covers: (i) => i.b <= SEG_GS, translate: movFromSegment, mayLeave: true },
@@ -1094,8 +1122,10 @@ const SEGMENT_FORMS: Readonly<Record<string, Translation>> = {
   pop: { covers: (i) => i.width === 32 && i.row.operands[0] !== 'SS', translate: popSegment, mayLeave: true },
 };
 
-function segmentForm({ mnemonic, operands }: Row): Translation | null {
+function specialForm(i: Insn): Translation | null {
+  const { mnemonic, operands } = i.row;
   if (mnemonic === 'MOV') {
+    if (operands[1] === 'Cd') return i.b === 2 ? CONTROL_FORM : null;
     if (operands[0] === 'Sw') return SEGMENT_FORMS['to']!;
     return operands[1] === 'Sw' ? SEGMENT_FORMS['from']! : null;
   }
@@ -1164,6 +1194,7 @@ const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map<string, Translati
   ['POP', { covers: (i) => i.width === 32 && i.row.operands[0] === 'Zv', translate: pop, mayLeave: true }],
   ['PUSHA', { covers: only32, translate: pushAll, mayLeave: true }],
   ['POPA', { covers: only32, translate: popAll, mayLeave: true }],
+  ['INVLPG', { translate: invlpg, mayLeave: true }],
   ['CLD', { translate: cld, mayLeave: true }],
   ['LEAVE', { covers: only32, translate: leave, mayLeave: true }],
   ['CBW', { translate: cbw }],
@@ -1177,7 +1208,7 @@ const TRANSLATIONS: ReadonlyMap<string, Translation> = new Map<string, Translati
 
 /** How compiled code executes an instruction that does not end a block, or null: the interpreter does it. */
 export function translationOf(i: Insn): Translation | null {
-  const found = segmentForm(i.row) ?? TRANSLATIONS.get(i.row.mnemonic);
+  const found = specialForm(i) ?? TRANSLATIONS.get(i.row.mnemonic);
   if (found === undefined || found.covers?.(i) === false) return null;
   if (i.isMemory && i.row.mnemonic !== 'LEA' && i.row.mnemonic !== 'NOP' && !usesFlatSegment(i)) return null;
   return found;

@@ -20,11 +20,18 @@ export const AT_SYSTEM_FRONT = 80; // byte address of the front-table bank of ri
 export const AT_GDT_BASE = 84;
 export const AT_GDT_LIMIT = 88;
 export const AT_CPL = 92;
-export const AT_GUARDED = 96; // not 0: instructions with a guard must ask it
+export const AT_GUARDED = 96; // GUARDED_* bits: whose guard must be asked
 export const AT_SEGMENTS = 100; // not 0: FS or GS was loaded
 export const AT_SYSTEM_FLAGS = 104; // EFLAGS without the arithmetic flags
 
 export const AT_RECORD = 108; // byte address of the record of the unit that runs
+
+export const AT_CR2 = 112;
+
+/** Sensitive instructions are watched. */
+export const GUARDED_SENSITIVE = 1;
+/** Privileged instructions are intercepted, or not allowed at the present privilege. */
+export const GUARDED_PRIVILEGED = 2;
 
 /** Pages of one region at most. */
 export const REGION_PAGES_MAX = 8;

@@ -27,6 +27,7 @@ export interface Runtime {
   /** The TypeScript functions given, as WebAssembly functions: importing those costs a module nothing. */
   readonly fill: unknown;
   readonly interpret: unknown;
+  readonly invalidate: unknown;
 }
 
 interface RuntimeImports {
@@ -37,12 +38,14 @@ interface RuntimeImports {
   readonly slow: (site: number) => number;
   readonly fill: (lin: number, access: number, left: number) => number;
   readonly interpret: (site: number) => number;
+  readonly invalidate: (lin: number) => number;
 }
 
 const GLOBAL_RECORDS = 1;
 const CALL_SLOW = 0;
 const CALL_FILL = 1;
 const CALL_INTERPRET = 2;
+const CALL_INVALIDATE = 3;
 const L_EIP = 1;
 const L_SLOT = 2;
 const L_TAG = 3;
@@ -252,21 +255,14 @@ function forward(index: number, parameters: number): Body {
 }
 
 /** Builds the run time of one machine. */
-export function buildRuntime({
-  memory,
-  table,
-  jumpTableAt,
-  recordsAt,
-  slow,
-  fill,
-  interpret,
-}: RuntimeImports): Runtime {
+export function buildRuntime({ memory, table, jumpTableAt, recordsAt, ...functions }: RuntimeImports): Runtime {
   const bytes = buildModule(
     TYPES,
     [
       { kind: 'function', name: 'slow', type: 2 },
       { kind: 'function', name: 'fill', type: 1 },
       { kind: 'function', name: 'interpret', type: 2 },
+      { kind: 'function', name: 'invalidate', type: 2 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'table', name: 'table' },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
@@ -278,13 +274,12 @@ export function buildRuntime({
       { name: 'result', type: 1, locals: [[5, I32]], body: resultFunction() },
       { name: 'fill', type: 1, locals: [], body: forward(CALL_FILL, 3) },
       { name: 'interpret', type: 2, locals: [], body: forward(CALL_INTERPRET, 1) },
+      { name: 'invalidate', type: 2, locals: [], body: forward(CALL_INVALIDATE, 1) },
     ],
   );
   const { exports } = new Instance(new Module(bytes), {
     m: {
-      slow,
-      fill,
-      interpret,
+      ...functions,
       memory,
       table,
       [`g${GLOBAL_JUMP_TABLE}`]: jumpTableAt,
@@ -297,5 +292,6 @@ export function buildRuntime({
     result: exports['result'],
     fill: exports['fill'],
     interpret: exports['interpret'],
+    invalidate: exports['invalidate'],
   };
 }
