@@ -18,6 +18,8 @@ const FRAMES_MAX = 2048;
 const INSNS_MAX = 2 ** 18;
 /** Low enough that a loop of a few microseconds is compiled, high enough that code which runs once is not. */
 const HOT_AFTER = 3000;
+/** Writes to a frame with decoded code after which it is looked at whether the code is still in use. */
+const WRITES_MAX = 64;
 /** Instructions that can reach into one frame: 14 first bytes, two code sizes, and a few stale ones. */
 const STRADDLERS_MAX = 64;
 
@@ -51,6 +53,8 @@ interface FrameCode {
   readonly code32: CodePage;
   readonly code16: CodePage;
   readonly straddlers: Insn[];
+  /** Writes to the frame since it was last found to be executed. */
+  writes: number;
 }
 
 /** A page without instructions: what a CPU points at when it has no page. */
@@ -139,12 +143,26 @@ export class CodeCache {
       for (const insn of frame.straddlers) insn.stale = true;
       frame.straddlers.length = 0;
     }
+    if (++frame.writes % WRITES_MAX === 0) this.release(mfn, frame);
+  }
+
+  /** A frame is written again and again: unless a CPU executes it, it holds code no more, and writes to it may be fast. */
+  private release(mfn: Mfn, frame: FrameCode): void {
+    if (this.mmus.some((mmu) => mmu.executes(frame.code32) || mmu.executes(frame.code16))) return;
+    for (const page of [frame.code32, frame.code16]) {
+      for (const unit of [...page.compiled.units]) unit.kill();
+      // In place: a CPU may hold this very array.
+      page.insns.fill(undefined);
+    }
+    for (const insn of frame.straddlers) insn.stale = true;
+    this.frames.delete(mfn);
+    this.memory.frameFlags[mfn]! &= ~FRAME_CODE;
   }
 
   private frame(mfn: Mfn): FrameCode {
     let frame = this.frames.get(mfn);
     if (frame === undefined) {
-      frame = { code32: this.emptyPage(mfn), code16: this.emptyPage(mfn), straddlers: [] };
+      frame = { code32: this.emptyPage(mfn), code16: this.emptyPage(mfn), straddlers: [], writes: 0 };
       this.frames.set(mfn, frame);
     }
     return frame;

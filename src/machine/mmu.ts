@@ -145,6 +145,14 @@ export class Mmu {
     return this.codeTags[2 * slot] === ((page << CODE_MODE_BITS) | mode) ? this.codePages[slot]! : null;
   }
 
+  /** The code front knows the page: it was executed since its translation was last dropped. */
+  executes(page: CodePage): boolean {
+    for (let slot = 0; slot < this.codePages.length; slot++) {
+      if (this.codePages[slot] === page && this.codeTags[2 * slot] !== -1) return true;
+    }
+    return false;
+  }
+
   fillCode(lin: Lin, mode: number, code: CodePage): void {
     const page = lin >>> 12;
     const at = 2 * codeSlot(page);
