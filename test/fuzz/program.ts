@@ -14,8 +14,6 @@ import {
   CODE_ALIAS,
   CODE_AT,
   CODE_BYTES,
-  CODE_PAGES,
-  COUNTERS_AT,
   DATA_ALIAS,
   DATA_AT,
   DATA_PAGES,
@@ -24,7 +22,6 @@ import {
   KERNEL_AT,
   LARGE_AT,
   LOW_AT,
-  SEL_CODE,
   SEL_CODE16,
   SEL_DATA,
   SEL_ODD,
@@ -288,7 +285,11 @@ class Writer {
     const load = (register: number, value: number): void => this.emit(items, 0xb8 | register, ...littleEndian(value, 4));
     load(ESP, STACK_MIDDLE + 4 * rng.below(64));
     load(0, SEL_DATA[this.ring]!);
-    for (const segment of [0, 3, 2, 4, 5]) if (rng.chance(4, 5)) this.emit(items, 0x8e, 0xc0 | (segment << 3));
+    // Compiled code needs flat segments: few programs leave them as they are.
+    const careless = rng.chance(1, 10);
+    for (const segment of [0, 3, 2, 4, 5]) {
+      if (!careless || rng.chance(1, 2)) this.emit(items, 0x8e, 0xc0 | (segment << 3));
+    }
     this.emit(items, 0xfc);
     load(3, DATA_AT + 0x40 + rng.below(0x2000));
     load(5, DATA_AT + 0x1040 + rng.below(0x2000));
@@ -394,7 +395,7 @@ export function randomProgram(rng: RandomStream): Program {
     places.push(at);
     at += size;
   }
-  const intercepts = rng.chance(1, 5) ? rng.uint32() & ~0x100 : rng.chance(1, 6) ? 1 << 14 : 0;
+  const intercepts = rng.chance(1, 8) ? rng.uint32() & ~0x100 : rng.chance(1, 8) ? 1 << 14 : 0;
   return { ring, truncated: rng.chance(1, 5), intercepts, blocks: writer.blocks, places };
 }
 
@@ -436,6 +437,3 @@ export function without(program: Program, block: number, item: number): Program 
   return { ...program, blocks };
 }
 
-/** Selectors of the program's ring, for messages. */
-export const describeRing = (ring: number): string => `ring ${ring}, cs ${SEL_CODE[ring]!.toString(16)}`;
-export const CODE_SPAN = { pages: CODE_PAGES, counters: COUNTERS_AT } as const;

@@ -24,7 +24,9 @@ import { valueIn } from '../oracle/values.ts';
 import { assemble, landingOf, type Program, randomProgram, without } from './program.ts';
 import { CODE_AT, CODE_BYTES, DATA_RW_PAGES, VECTOR_KICK, VECTOR_TICK, World } from './world.ts';
 
+/** Slices that end with their budget, and slices of any kind. */
 const SLICES = 160;
+const EXITS_MAX = 1200;
 const MEMORY_EVERY = 40;
 /** INTERCEPT_* bits and observation are on in one program out of this many. */
 const WATCHED_EVERY = 6;
@@ -204,7 +206,7 @@ function forgive(world: World): void {
 }
 
 /** Runs `program` with the events of `seed` by both engines, at most `slices` slices. */
-export function runTwins(program: Program, seed: number, slices = SLICES, memoryEvery = MEMORY_EVERY): CaseResult {
+export function runTwins(program: Program, seed: number, slices = EXITS_MAX, memoryEvery = MEMORY_EVERY): CaseResult {
   const rng = new Streams(seed).stream('events');
   const worlds = [makeWorld(program, false), makeWorld(program, true)] as const;
   const [plain, compiled] = worlds;
@@ -224,7 +226,8 @@ export function runTwins(program: Program, seed: number, slices = SLICES, memory
     instructions: plain.cpu.instructions - start,
     compiled: coverage.instructions,
   });
-  for (let n = 1; n <= slices; n++) {
+  let whole = 0;
+  for (let n = 1; ; n++) {
     const budget = budgetOf(rng);
     const exits = worlds.map(({ cpu }) => cpu.run(budget)) as [number, number];
     const before = compareStates(observe(plain, exits[0]), observe(compiled, exits[1]));
@@ -239,12 +242,12 @@ export function runTwins(program: Program, seed: number, slices = SLICES, memory
     forgive(compiled);
     const after = compareStates(observe(plain, 0), observe(compiled, 0));
     if (after !== null) return end(n, `after an event: ${after}`);
-    const isLast = n === slices || goes.includes(false);
+    if (exits[0] === EXIT_BUDGET) whole++;
+    const isLast = n === slices || whole === SLICES || goes.includes(false);
     const memory = isLast || n % memoryEvery === 0 ? compareMemory(plain, compiled) : null;
     if (memory !== null) return end(n, memory);
     if (isLast) return end(n, null);
   }
-  return end(slices, null);
 }
 
 /** The program of a seed. */
@@ -253,7 +256,7 @@ export const programOf = (seed: number): Program => randomProgram(new Streams(se
 /** Empties items of a program for as long as the engines differ. */
 export function reduce(program: Program, seed: number): Program {
   let best = program;
-  let slices = runTwins(best, seed, SLICES, 1).slices;
+  let { slices } = runTwins(best, seed, EXITS_MAX, 1);
   for (let progress = true; progress; ) {
     progress = false;
     best.blocks.forEach((items, block) =>
@@ -273,7 +276,7 @@ export function reduce(program: Program, seed: number): Program {
 
 /** A program that shows a difference, in words. */
 export function describe(program: Program, seed: number): string {
-  const result = runTwins(program, seed, SLICES, 1);
+  const result = runTwins(program, seed, EXITS_MAX, 1);
   const pieces = assemble(program).filter(({ bytes }) => bytes.length > 0);
   return [
     `seed ${seed}, ring ${program.ring}, intercepts ${hex(program.intercepts)}${program.truncated ? ', truncated' : ''}`,

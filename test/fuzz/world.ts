@@ -40,7 +40,7 @@ export const DATA_PAGES = 8;
 /** The same frames again. */
 export const DATA_ALIAS = 0x0018_0000;
 export const CODE_AT = 0x0020_0000;
-export const CODE_PAGES = 4;
+const CODE_PAGES = 4;
 export const CODE_BYTES = CODE_PAGES * 4096;
 /** The same frames again, to write or to execute. */
 export const CODE_ALIAS = 0x0024_0000;
@@ -67,7 +67,7 @@ export const DIRECTORIES = [GFN_DIRECTORY << 12, GFN_DIRECTORY2 << 12] as const;
 
 // The kernel's pages: code and variables; tables; stack.
 const HANDLERS_AT = KERNEL_AT;
-export const COUNTERS_AT = KERNEL_AT + 0x800;
+const COUNTERS_AT = KERNEL_AT + 0x800;
 const GDT_AT = KERNEL_AT + 0x1000;
 const TSS_AT = KERNEL_AT + 0x1400;
 const IDT_AT = KERNEL_AT + 0x1800;
