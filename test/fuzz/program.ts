@@ -22,6 +22,7 @@ import {
   KERNEL_AT,
   LARGE_AT,
   LOW_AT,
+  SEL_ABSENT,
   SEL_CODE16,
   SEL_DATA,
   SEL_ODD,
@@ -92,6 +93,10 @@ const COMMON = (
   .map((name) => byMnemonic.get(name)!.filter((r) => r.class === 'user'));
 const CONDITIONAL = CONDITION_NAMES.flatMap((name) => [byMnemonic.get(`SET${name}`)!, byMnemonic.get(`CMOV${name}`)!]);
 
+/** Instructions that set flags, and such that read the carry. */
+const SETTERS = COMMON.filter(([row]) => !/^(NOT|DIV|IDIV|MOV|LEA|XCHG|PUSH|POP|CBW|CWD|BSWAP)/.test(row!.mnemonic));
+const CARRIERS = ['ADC', 'SBB', 'RCL', 'RCR', 'INC', 'DEC', 'CMC', 'SALC'].map((name) => byMnemonic.get(name)!);
+
 const pick = <T>(rng: RandomStream, list: readonly T[]): T => list[rng.below(list.length)]!;
 
 const ESP = 4;
@@ -146,14 +151,14 @@ const MODRM = /^([EGM][bwdvpasq]?|[SCDR][wd])$/;
 /** Machine code of a random form of a row. */
 function encode(rng: RandomStream, row: Row): number[] {
   const is16 = !row.byte && rng.chance(1, 8);
-  const address16 = rng.chance(1, 40);
+  const address16 = rng.chance(1, 25);
   const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
   const opcode = parts.map((part) => Number.parseInt(part, 16));
   if (parts.at(-1)!.endsWith('+r')) opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
   const code: number[] = [];
   if (is16) code.push(0x66);
   if (address16) code.push(0x67);
-  if (rng.chance(1, 25)) code.push(pick(rng, [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65]));
+  if (rng.chance(1, 25)) code.push(pick(rng, [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x64, 0x65, 0x65]));
   if (row.string && rng.chance(1, 2)) code.push(pick(rng, [0xf2, 0xf3]));
   const extension = / \/(\d)/.exec(row.opcode)?.[1];
   const modrmOperands = row.operands.filter((o) => MODRM.test(o) && !['CL', 'CS', 'DS', 'DX', 'SS', 'ES'].includes(o));
@@ -218,7 +223,7 @@ function system(rng: RandomStream, ring: number): number[] {
     case 6:
       return [0xcd, pick(rng, [VECTOR_CALL, VECTOR_CALL, 3, 4, 0x30])];
     case 7:
-      return loadSegment(segment, rng.chance(2, 3) ? flatSelector : pick(rng, SEL_ODD));
+      return loadSegment(segment, rng.chance(2, 3) ? flatSelector : pick(rng, [...SEL_ODD, SEL_ABSENT]));
     case 8:
       return [...loadSegment(segment, pick(rng, SEL_ODD)), ...encode(rng, pick(rng, pick(rng, COMMON))), ...loadSegment(segment, flatSelector)];
     case 9: // PUSH seg; POP seg.
@@ -248,6 +253,9 @@ const pageEntry = (rng: RandomStream): number => {
 // ------------------------------------------------------------------ programs
 
 const BLOCKS_MAX = 24;
+/** Words of a page of ring 3: how often the program has landed, and the sum of the flags that it has looked at. */
+const COUNTER_AT = DATA_AT + 0x10;
+const FLAGS_AT = DATA_AT + 0x14;
 const TABLE_ENTRIES = 16;
 /** The jump table of the landing lies in front of everything. */
 const TABLE_BYTES = 4 * TABLE_ENTRIES;
@@ -287,15 +295,19 @@ class Writer {
     load(0, SEL_DATA[this.ring]!);
     // Compiled code needs flat segments: few programs leave them as they are.
     const careless = rng.chance(1, 10);
-    for (const segment of [0, 3, 2, 4, 5]) {
+    for (const segment of [0, 3, 2]) {
       if (!careless || rng.chance(1, 2)) this.emit(items, 0x8e, 0xc0 | (segment << 3));
+    }
+    for (const segment of [4, 5]) {
+      if (rng.chance(2, 3)) load(0, pick(rng, SEL_ODD));
+      this.emit(items, 0x8e, 0xc0 | (segment << 3));
     }
     this.emit(items, 0xfc);
     load(3, DATA_AT + 0x40 + rng.below(0x2000));
     load(5, DATA_AT + 0x1040 + rng.below(0x2000));
     load(7, DATA_AT + 0x2040 + rng.below(0x2000));
     // The counter lies in a page of ring 3: that of the kernel is not for this program.
-    const counter = DATA_AT + 0x10;
+    const counter = COUNTER_AT;
     this.emit(items, 0xff, 0x05, ...littleEndian(counter, 4));
     this.emit(items, 0x69, 0x05, ...littleEndian(counter, 4), ...littleEndian(0x1235, 4)); // imul eax, [..], n
     this.emit(items, 0x25, ...littleEndian(0x7fff, 4));
@@ -315,8 +327,28 @@ class Writer {
     this.blocks.push(items);
   }
 
+  /** Adds all flags to a word of memory, so that a wrong one is not forgotten. */
+  private lookAtFlags(items: Item[]): void {
+    this.emit(items, 0x9c, 0x5a, 0x69, 0xd2, ...littleEndian(0x2f3d, 4)); // pushf; pop edx; imul edx, edx, n
+    this.emit(items, 0x01, 0x15, ...littleEndian(FLAGS_AT, 4)); // add [..], edx
+  }
+
+  /** Something that sets flags, something that looks at them, and perhaps something between. */
+  private flagChain(items: Item[]): void {
+    const { rng } = this;
+    if (rng.chance(1, 3)) this.emit(items, 0xb1, shiftCount(rng) & (rng.chance(1, 2) ? 0 : 0xff)); // mov cl, n
+    this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS))));
+    if (rng.chance(1, 2)) this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS))));
+    if (rng.chance(1, 4)) this.emit(items, ...ordinary(rng, this.ring));
+    const roll = rng.below(4);
+    if (roll === 0) this.lookAtFlags(items);
+    else this.emit(items, ...encode(rng, pick(rng, pick(rng, roll === 1 ? CARRIERS : CONDITIONAL))));
+  }
+
   private item(items: Item[], number: number): void {
     const { rng } = this;
+    if (rng.chance(1, 20)) this.lookAtFlags(items);
+    if (rng.chance(1, 6)) this.flagChain(items);
     const roll = rng.below(100);
     if (roll < 76) this.emit(items, ...ordinary(rng, this.ring));
     else if (roll < 80) this.emit(items, ...system(rng, this.ring));

@@ -15,6 +15,7 @@ import {
   EXIT_INTERRUPT_WINDOW,
   EXIT_IO,
   EXIT_SENSITIVE,
+  EXIT_UNIMPLEMENTED,
   NO_ERROR_CODE,
 } from '../../src/machine/exits.ts';
 import { FLAGS_ARITHMETIC } from '../../src/machine/flags.ts';
@@ -25,9 +26,9 @@ import { assemble, landingOf, type Program, randomProgram, without } from './pro
 import { CODE_AT, CODE_BYTES, DATA_RW_PAGES, VECTOR_KICK, VECTOR_TICK, World } from './world.ts';
 
 /** Slices that end with their budget, and slices of any kind. */
-const SLICES = 160;
-const EXITS_MAX = 1200;
-const MEMORY_EVERY = 40;
+const SLICES = 70;
+const EXITS_MAX = 500;
+const MEMORY_EVERY = 25;
 /** INTERCEPT_* bits and observation are on in one program out of this many. */
 const WATCHED_EVERY = 6;
 
@@ -96,7 +97,7 @@ function compareMemory(a: World, b: World): string | null {
 /** A length of a slice: mostly so short that it ends within a block. */
 function budgetOf(rng: RandomStream): number {
   const roll = rng.below(10);
-  return roll < 6 ? 1 + rng.below(200) : roll < 9 ? 1 + rng.below(3000) : 1 + rng.below(20_000);
+  return roll < 6 ? 1 + rng.below(200) : roll < 9 ? 1 + rng.below(3000) : 1 + rng.below(10_000);
 }
 
 /** What happens between two slices, drawn once and done to both worlds. */
@@ -171,6 +172,7 @@ function answer(cpu: Cpu, exit: number, value: number): boolean {
       cpu.completeIo(value);
       return true;
     case EXIT_HALT:
+    case EXIT_UNIMPLEMENTED:
       cpu.inject(VECTOR_KICK, NO_ERROR_CODE, 0, true);
       return true;
     case EXIT_INTERRUPT_WINDOW:

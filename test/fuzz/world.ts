@@ -55,7 +55,7 @@ export const LARGE_AT = 0x0080_0000;
 
 // Guest frames.
 const GFN_DIRECTORY = 0;
-/** Another address space: the data pages in another order. */
+/** Another address space: the data pages in another order, and a page of code twice. */
 const GFN_DIRECTORY2 = 1;
 /** Two page tables. */
 const GFN_TABLE = 2;
@@ -78,8 +78,9 @@ const KERNEL_PAGES = 3;
 export const SEL_CODE: Readonly<Record<number, number>> = { 0: 0x08, 1: 0x31, 3: 0x1b };
 export const SEL_DATA: Readonly<Record<number, number>> = { 0: 0x10, 1: 0x39, 3: 0x23 };
 const SEL_TSS = 0x28;
-/** Data segments that are not flat: limited, based, read-only, absent; null. All of ring 3. */
-export const SEL_ODD = [0x43, 0x4b, 0x5b, 0x63, 0, 0x4b] as const;
+/** Data segments that are not flat: based, limited, read-only; null. All of ring 3. */
+export const SEL_ODD = [0x4b, 0x4b, 0x43, 0x5b, 0] as const;
+export const SEL_ABSENT = 0x63;
 export const SEL_CODE16 = 0x53;
 
 const GATE_INTERRUPT = 0x8e00;
@@ -160,8 +161,9 @@ export class World {
         if (p < DATA_RW_PAGES) map(LOW_AT + p * 4096, gfn, kind);
       }
       for (let p = 0; p < CODE_PAGES; p++) {
-        // Page 2 can be written through its alias only.
-        map(CODE_AT + p * 4096, GFN_CODE + p, p === 2 ? PTE_PRESENT | PTE_USER : user);
+        // Page 2 can be written through its alias only. The other address space has other code in page 3.
+        const gfn = GFN_CODE + (n === 1 && p === 3 ? 1 : p);
+        map(CODE_AT + p * 4096, gfn, p === 2 ? PTE_PRESENT | PTE_USER : user);
         map(CODE_ALIAS + p * 4096, GFN_CODE + p, user);
       }
       for (let p = 0; p < STACK_PAGES; p++) map(STACK_AT + p * 4096, GFN_STACK + p, user);
