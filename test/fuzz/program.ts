@@ -30,6 +30,7 @@ import {
   STACK_MIDDLE,
   TABLES_AT,
   VECTOR_CALL,
+  VECTOR_INNER,
 } from './world.ts';
 
 /** Names a place in the program: an item of a block. */
@@ -56,6 +57,8 @@ export interface Item {
 export interface Program {
   readonly ring: number;
   readonly truncated: boolean;
+  /** CR0.AM is set. */
+  readonly alignment: boolean;
   readonly intercepts: number;
   readonly blocks: readonly (readonly Item[])[];
   /** Linear address of each block. */
@@ -68,7 +71,7 @@ const NOTHING: Item = { bytes: [], fix: null };
 
 /** Rows whose random use in ring 0 would end the program at once. */
 const DEADLY = new Set(
-  'LGDT LIDT LLDT LTR LMSW WRMSR HLT SYSENTER SYSEXIT INVD WBINVD IRET RETF CALLF JMPF ESC WAIT'.split(' '),
+  'LGDT LIDT LLDT LTR LMSW WRMSR HLT SYSENTER SYSEXIT INVD WBINVD IRET RETF CALLF JMPF'.split(' '),
 );
 const isControlMove = (row: Row): boolean => row.operands.some((o) => o === 'Cd' || o === 'Dd');
 /** Handled apart: they need a target. */
@@ -146,7 +149,7 @@ function memory(rng: RandomStream, reg: number, address16: boolean): number[] {
   return [(reg << 3) | 4, (rng.below(4) << 6) | (rng.below(8) << 3) | 5, ...littleEndian(place(rng), 4)];
 }
 
-const MODRM = /^([EGM][bwdvpasq]?|[SCDR][wd])$/;
+const MODRM = /^([EGM][a-z]?|[SCDR][wd])$/;
 
 /** Machine code of a random form of a row. */
 function encode(rng: RandomStream, row: Row): number[] {
@@ -154,14 +157,15 @@ function encode(rng: RandomStream, row: Row): number[] {
   const address16 = rng.chance(1, 25);
   const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
   const opcode = parts.map((part) => Number.parseInt(part, 16));
-  if (parts.at(-1)!.endsWith('+r')) opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
+  if (parts.at(-1)!.endsWith('+i')) opcode[opcode.length - 1]! += rng.below(8);
+  else if (parts.at(-1)!.endsWith('+r')) opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
   const code: number[] = [];
   if (is16) code.push(0x66);
   if (address16) code.push(0x67);
   if (rng.chance(1, 25)) code.push(pick(rng, [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x64, 0x65, 0x65]));
   if (row.string && rng.chance(1, 2)) code.push(pick(rng, [0xf2, 0xf3]));
   const extension = / \/(\d)/.exec(row.opcode)?.[1];
-  const modrmOperands = row.operands.filter((o) => MODRM.test(o) && !['CL', 'CS', 'DS', 'DX', 'SS', 'ES'].includes(o));
+  const modrmOperands = row.operands.filter((o) => MODRM.test(o) && o !== 'ES' && o !== 'GS');
   let modrm: number[] = [];
   if (modrmOperands.length > 0 || extension !== undefined) {
     const regFirst = modrmOperands[0]?.startsWith('G') === true;
@@ -203,25 +207,25 @@ function system(rng: RandomStream, ring: number): number[] {
     ...[0x8e, 0xc0 | (segment << 3)],
   ];
   const segment = pick(rng, [0, 3, 4, 5]);
-  switch (rng.below(14)) {
+  switch (rng.below(15)) {
     case 0: {
       const reload = [0xb8, ...littleEndian(pick(rng, DIRECTORIES), 4), 0x0f, 0x22, 0xd8];
       return ring === 0 ? reload : [0x0f, 0x20, 0xd8];
     }
     case 1:
       return [0x0f, 0x01, 0x3d, ...littleEndian(rng.chance(1, 3) ? CODE_AT + 4096 * rng.below(4) : place(rng), 4)];
-    case 2: // Toggle CR0.WP, or CR4.PGE.
+    case 2: // Toggle CR0.WP or AM, or CR4.PGE.
       return rng.chance(1, 2)
-        ? [0x0f, 0x20, 0xc0, 0x35, 0, 0, 1, 0, 0x0f, 0x22, 0xc0]
+        ? [0x0f, 0x20, 0xc0, 0x35, 0, 0, pick(rng, [1, 1, 4]), 0, 0x0f, 0x22, 0xc0]
         : [0x0f, 0x20, 0xe0, 0x34, 0x80, 0x0f, 0x22, 0xe0];
     case 3: // PUSHF; set TF; POPF.
       return [0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d];
-    case 4:
-      return [0x9c, 0x58, 0x35, ...littleEndian(valueIn(rng, 32) & 0x8d5, 4), 0x50, 0x9d];
+    case 4: // PUSHF; change the flags, also that of alignment checks; POPF.
+      return [0x9c, 0x81, 0x34, 0x24, ...littleEndian(rng.uint32() & 0x40cd5, 4), 0x9d];
     case 5:
       return rng.chance(1, 2) ? [0xfb] : [0xfa];
     case 6:
-      return [0xcd, pick(rng, [VECTOR_CALL, VECTOR_CALL, 3, 4, 0x30])];
+      return [0xcd, pick(rng, [VECTOR_CALL, VECTOR_CALL, VECTOR_INNER, VECTOR_INNER, 3, 4, 0x30])];
     case 7:
       return loadSegment(segment, rng.chance(2, 3) ? flatSelector : pick(rng, [...SEL_ODD, SEL_ABSENT]));
     case 8:
@@ -239,6 +243,15 @@ function system(rng: RandomStream, ring: number): number[] {
       return [0x80, 0x35, ...littleEndian(pageEntry(rng), 4), pick(rng, [1, 2, 2, 0x20, 0x40, 0x40])];
     case 12: // LOCK-free handling of what an interrupt would: INT3, INTO, BOUND.
       return pick(rng, [[0xcc], [0xce], [0x62, 0x05, ...littleEndian(place(rng), 4)]]);
+    case 13: {
+      // A breakpoint on data or code, or none.
+      const address = rng.chance(1, 4) ? CODE_AT + rng.below(CODE_BYTES) : place(rng);
+      const control = rng.chance(1, 2) ? 0 : 0x201 | (rng.below(16) << 16);
+      return [
+        ...[0xb8, ...littleEndian(address, 4), 0x0f, 0x23, 0xc0],
+        ...[0xb8, ...littleEndian(control, 4), 0x0f, 0x23, 0xf8],
+      ];
+    }
     default:
       return ring === 0 && rng.chance(1, 3) ? [0xf4] : [0x0f, 0xa2];
   }
@@ -336,6 +349,7 @@ class Writer {
   /** Something that sets flags, something that looks at them, and perhaps something between. */
   private flagChain(items: Item[]): void {
     const { rng } = this;
+    if (rng.chance(2, 3)) this.emit(items, 0xb8 | rng.below(3), ...littleEndian(valueIn(rng, 32), 4));
     if (rng.chance(1, 3)) this.emit(items, 0xb1, shiftCount(rng) & (rng.chance(1, 2) ? 0 : 0xff)); // mov cl, n
     this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS))));
     if (rng.chance(1, 2)) this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS))));
@@ -428,7 +442,8 @@ export function randomProgram(rng: RandomStream): Program {
     at += size;
   }
   const intercepts = rng.chance(1, 8) ? rng.uint32() & ~0x100 : rng.chance(1, 8) ? 1 << 14 : 0;
-  return { ring, truncated: rng.chance(1, 5), intercepts, blocks: writer.blocks, places };
+  const alignment = rng.chance(1, 6);
+  return { ring, truncated: rng.chance(1, 5), alignment, intercepts, blocks: writer.blocks, places };
 }
 
 /** Where an item starts. */

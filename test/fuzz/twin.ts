@@ -61,6 +61,8 @@ function observe(world: World, exit: number): Record<string, unknown> {
     stackFlat: cpu.stackFlat,
     interruptible: cpu.interruptible(),
     resumeAt: cpu.resumeAt,
+    special: cpu.special,
+    pendingDebug: cpu.pendingDebug,
     traced: cpu.tracedWrites.map((value, n) => (n % 2 === 0 ? value : -value)),
     ...(exit === EXIT_EXCEPTION
       ? { vector: cpu.exitVector, error: cpu.exitError, lin: cpu.exitLin, software: cpu.exitIsSoftware, during: cpu.exitDuring }
@@ -192,9 +194,9 @@ function answer(cpu: Cpu, exit: number, value: number): boolean {
 }
 
 function makeWorld(program: Program, compiled: boolean): World {
-  const { ring, truncated, intercepts } = program;
-  const world = new World({ ring, truncated, intercepts, landing: landingOf(program), compiled });
-  for (const { at, bytes } of assemble(program)) world.writeCode(at, bytes);
+  const { ring, truncated, alignment, intercepts } = program;
+  const world = new World({ ring, truncated, alignment, intercepts, landing: landingOf(program), compiled });
+  for (const { at, bytes } of assemble(program)) world.loadCode(at, bytes);
   return world;
 }
 

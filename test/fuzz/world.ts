@@ -5,14 +5,15 @@
  * Invariant: everything that a program can observe is a function of the program and of the calls made on the world.
  */
 import { CodeCache } from '../../src/machine/code-cache.ts';
-import { Compiler } from '../../src/machine/compiler/compiler.ts';
-import { JUMP_TABLE_BYTES } from '../../src/machine/compiler/layout.ts';
+import { COMPILER_TABLE_BYTES, Compiler } from '../../src/machine/compiler/compiler.ts';
+
 import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../src/machine/costs.ts';
 import { Cpu } from '../../src/machine/cpu.ts';
 import { CPU_BLOCK_BYTES } from '../../src/machine/cpu-core.ts';
 import { FRAME_TRACED, MachineMemory } from '../../src/machine/memory.ts';
 import { frontTableBytes, Mmu } from '../../src/machine/mmu.ts';
 import {
+  CR0_AM,
   CR0_PE,
   CR0_PG,
   CR0_WP,
@@ -61,6 +62,7 @@ const GFN_DIRECTORY2 = 1;
 const GFN_TABLE = 2;
 const GFN_DATA = 4;
 const GFN_CODE = 16;
+const GFN_CODE_COPY = 20;
 const GFN_STACK = 24;
 const GFN_KERNEL = 28;
 export const DIRECTORIES = [GFN_DIRECTORY << 12, GFN_DIRECTORY2 << 12] as const;
@@ -91,6 +93,8 @@ export const VECTOR_TICK = 0x20;
 /** Interrupt whose handler goes on at the program's landing. */
 export const VECTOR_KICK = 0x21;
 export const VECTOR_CALL = 0x80;
+/** Its handler calls the program's first block in ring 0. */
+export const VECTOR_INNER = 0x81;
 const VECTORS_WITH_ERROR = [8, 10, 11, 12, 13, 14, 17];
 
 const COSTS = Object.fromEntries(COST_CLASSES.map((name, n) => [name, 1 + ((n * 7) % 5)])) as unknown as InstructionCosts;
@@ -109,6 +113,8 @@ export interface WorldOptions {
   readonly ring: number;
   /** A VMM keeps the topmost 4 MiB of the linear address space for itself. */
   readonly truncated: boolean;
+  /** CR0.AM is set: ring 3 can ask for alignment checks. */
+  readonly alignment: boolean;
   /** Exceptions by number that leave run(). */
   readonly intercepts: number;
   /** Where a handler goes on. */
@@ -128,7 +134,7 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.options = options;
-    const tables = 2 * frontTableBytes() + CPU_BLOCK_BYTES + JUMP_TABLE_BYTES;
+    const tables = 2 * frontTableBytes() + CPU_BLOCK_BYTES + COMPILER_TABLE_BYTES;
     this.memory = new MachineMemory(FRAMES, Math.ceil(tables / 4096) + 1);
     this.physmap = new PhysMap(this.memory, FRAMES);
     for (let gfn = FRAMES - 1; gfn >= 0; gfn--) this.physmap.mfnOf[gfn] = this.memory.allocateFrame(0);
@@ -161,8 +167,9 @@ export class World {
         if (p < DATA_RW_PAGES) map(LOW_AT + p * 4096, gfn, kind);
       }
       for (let p = 0; p < CODE_PAGES; p++) {
-        // Page 2 can be written through its alias only. The other address space has other code in page 3.
-        const gfn = GFN_CODE + (n === 1 && p === 3 ? 1 : p);
+        // Page 2 can be written through its alias only. The other address space has copies of pages 0 and 1, and
+        // other code in page 3.
+        const gfn = n === 0 || p === 2 ? GFN_CODE + p : p === 3 ? GFN_CODE + 1 : GFN_CODE_COPY + p;
         map(CODE_AT + p * 4096, gfn, p === 2 ? PTE_PRESENT | PTE_USER : user);
         map(CODE_ALIAS + p * 4096, GFN_CODE + p, user);
       }
@@ -207,6 +214,7 @@ export class World {
     const back = emit([...count(2), ...iret]);
     const tick = emit([...count(3), ...iret]);
     const call = emit([...count(4), 0x40, ...iret]); // inc eax
+    const inner = emit([0xff, 0x15, ...word(CODE_AT), ...iret]); // call [..]
     // Every eighth debug trap switches TF off.
     const debug = emit([
       ...count(5),
@@ -220,6 +228,7 @@ export class World {
       if (vector === 3 || vector === 4) return [back, GATE_TRAP | GATE_USER];
       if (vector === VECTOR_TICK) return [tick, GATE_INTERRUPT];
       if (vector === VECTOR_CALL) return [call, GATE_TRAP | GATE_USER];
+      if (vector === VECTOR_INNER) return [inner, GATE_TRAP | GATE_USER];
       return VECTORS_WITH_ERROR.includes(vector) ? [withError, GATE_TRAP] : [plain, GATE_INTERRUPT];
     };
     for (let vector = 0; vector < 256; vector++) {
@@ -256,11 +265,17 @@ export class World {
     this.poke(TSS_AT + 100, word(104 << 16));
   }
 
-  /** Writes machine code, as the loader before the start or a device during the run. */
-  writeCode(lin: number, bytes: Uint8Array): void {
+  /** Puts machine code there, and into the copies of its pages. */
+  loadCode(lin: number, bytes: Uint8Array): void {
+    this.writeCode(lin, bytes, GFN_CODE);
+    this.writeCode(lin, bytes, GFN_CODE_COPY);
+  }
+
+  /** Writes machine code to the code pages at `gfn`, as a device does. */
+  writeCode(lin: number, bytes: Uint8Array, gfn = GFN_CODE): void {
     bytes.forEach((byte, n) => {
       const at = lin - CODE_AT + n;
-      const mfn = this.physmap.lookup(GFN_CODE + (at >> 12));
+      const mfn = this.physmap.lookup(gfn + (at >> 12));
       this.codeCache.written(mfn, at & 0xfff, 1);
       this.memory.bytes[mfn * 4096 + (at & 0xfff)] = byte;
     });
@@ -278,7 +293,7 @@ export class World {
     const { cpu } = this;
     const { ring, landing } = this.options;
     const peek = (lin: number): number => this.physmap.read32((GFN_KERNEL << 12) + (lin - KERNEL_AT));
-    cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP;
+    cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP | (this.options.alignment ? CR0_AM : 0);
     cpu.cr4 = CR4_PSE | CR4_PGE;
     cpu.cr3 = DIRECTORIES[0];
     [cpu.gdtBase, cpu.gdtLimit, cpu.idtBase, cpu.idtLimit] = [GDT_AT, 13 * 8 - 1, IDT_AT, 0x7ff];
