@@ -120,6 +120,8 @@ export interface WorldOptions {
   /** Where a handler goes on. */
   readonly landing: number;
   readonly compiled: boolean;
+  /** Units that the compiler keeps at most. */
+  readonly unitsMax?: number;
 }
 
 export class World {
@@ -139,7 +141,7 @@ export class World {
     this.physmap = new PhysMap(this.memory, FRAMES);
     for (let gfn = FRAMES - 1; gfn >= 0; gfn--) this.physmap.mfnOf[gfn] = this.memory.allocateFrame(0);
     this.codeCache = new CodeCache(this.memory, TIMING);
-    if (options.compiled) new Compiler(this.memory, this.codeCache);
+    if (options.compiled) new Compiler(this.memory, this.codeCache, options.unitsMax);
     this.walker = new GuestWalker(this.physmap);
     this.mmus = [0, 1].map(() => new Mmu(this.memory, TIMING, this.walker, this.codeCache));
     this.cpu = new Cpu(this.memory, this.mmus[0]!, this.codeCache);
