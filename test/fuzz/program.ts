@@ -151,8 +151,8 @@ function memory(rng: RandomStream, reg: number, address16: boolean): number[] {
 
 const MODRM = /^([EGM][a-z]?|[SCDR][wd])$/;
 
-/** Machine code of a random form of a row. */
-function encode(rng: RandomStream, row: Row): number[] {
+/** Machine code of a random form of a row; `memoryIn` of 12 operands that may lie in memory do. */
+function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   const is16 = !row.byte && rng.chance(1, 8);
   const address16 = rng.chance(1, 25);
   const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
@@ -171,7 +171,7 @@ function encode(rng: RandomStream, row: Row): number[] {
     const regFirst = modrmOperands[0]?.startsWith('G') === true;
     const reg = extension !== undefined ? Number(extension) : regFirst ? target(rng) : rng.below(8);
     const rm = modrmOperands.find((o) => 'EMR'.includes(o[0]!)) ?? 'Ev';
-    const isMemory = rm[0] === 'M' ? rng.chance(30, 31) : rm[0] !== 'R' && rng.chance(1, 2);
+    const isMemory = rm[0] === 'M' ? rng.chance(30, 31) : rm[0] !== 'R' && rng.chance(memoryIn, 12);
     if (isMemory && row.lockable && rng.chance(1, 12)) code.push(0xf0);
     const register = regFirst ? rng.below(8) : target(rng);
     modrm = isMemory ? memory(rng, reg, address16) : [0xc0 | (reg << 3) | register];
@@ -266,9 +266,10 @@ const pageEntry = (rng: RandomStream): number => {
 // ------------------------------------------------------------------ programs
 
 const BLOCKS_MAX = 24;
-/** Words of a page of ring 3: how often the program has landed, and the sum of the flags that it has looked at. */
+/** Words of a page of ring 3: how often the program has landed, the sum of the flags that it has seen, rounds. */
 const COUNTER_AT = DATA_AT + 0x10;
 const FLAGS_AT = DATA_AT + 0x14;
+const ROUNDS_AT = DATA_AT + 0x18;
 const TABLE_ENTRIES = 16;
 /** The jump table of the landing lies in front of everything. */
 const TABLE_BYTES = 4 * TABLE_ENTRIES;
@@ -279,9 +280,12 @@ class Writer {
   private readonly rng: RandomStream;
   private readonly ring: number;
   private readonly blockCount: number;
+  /** Blocks are loops of chains of flags, mostly on registers, instead of a bit of everything. */
+  private readonly isSoup: boolean;
 
   constructor(rng: RandomStream, ring: number, blockCount: number) {
     this.rng = rng;
+    this.isSoup = rng.chance(1, 3);
     this.ring = ring;
     this.blockCount = blockCount;
   }
@@ -335,8 +339,17 @@ class Writer {
     const { rng } = this;
     const items: Item[] = [];
     const length = 1 + rng.below(rng.chance(1, 6) ? 60 : 14);
-    for (let n = 0; n < length; n++) this.item(items, number);
-    this.ending(items, number);
+    if (this.isSoup) {
+      for (let n = 0; n < length; n++) this.flagChain(items);
+      // Eight times, then to the landing, which goes to another block.
+      this.emit(items, 0xff, 0x05, ...littleEndian(ROUNDS_AT, 4));
+      this.emit(items, 0xf6, 0x05, ...littleEndian(ROUNDS_AT, 4), 7);
+      this.refer(items, [0x0f, 0x85], { block: number, item: 0 }, 'relative32');
+      this.refer(items, [0xe9], { block: 0, item: 0 }, 'relative32');
+    } else {
+      for (let n = 0; n < length; n++) this.item(items, number);
+      this.ending(items, number);
+    }
     this.blocks.push(items);
   }
 
@@ -348,12 +361,13 @@ class Writer {
 
   /** Something that sets flags, something that looks at them, and perhaps something between. */
   private flagChain(items: Item[]): void {
-    const { rng } = this;
+    const { rng, isSoup } = this;
+    const set = (): void => this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS)), isSoup ? 1 : 6));
     if (rng.chance(2, 3)) this.emit(items, 0xb8 | rng.below(3), ...littleEndian(valueIn(rng, 32), 4));
     if (rng.chance(1, 3)) this.emit(items, 0xb1, shiftCount(rng) & (rng.chance(1, 2) ? 0 : 0xff)); // mov cl, n
-    this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS))));
-    if (rng.chance(1, 2)) this.emit(items, ...encode(rng, pick(rng, pick(rng, SETTERS))));
-    if (rng.chance(1, 4)) this.emit(items, ...ordinary(rng, this.ring));
+    set();
+    if (rng.chance(1, 3)) set();
+    if (rng.chance(1, isSoup ? 12 : 4)) this.emit(items, ...ordinary(rng, this.ring));
     const roll = rng.below(4);
     if (roll === 0) this.lookAtFlags(items);
     else this.emit(items, ...encode(rng, pick(rng, pick(rng, roll === 1 ? CARRIERS : CONDITIONAL))));
