@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly preset?: string;
   readonly seconds?: number;
   readonly cpuEngine?: EngineName;
+  /** Transfers of control before their target is compiled; the code cache's own number unless told. */
+  readonly hotAfter?: number;
 }
 
 export interface RunEnd {
@@ -49,6 +51,7 @@ export function runVm(options: RunOptions): RunEnd {
   const engine = new Engine();
   const trace = new Trace({ keepMax: 0 });
   const machine = new PhysicalMachine(preset, memoryBytes / 4096 + 4096, 1, 1, options.cpuEngine);
+  if (options.hotAfter !== undefined) machine.codeCache.hotAfter = options.hotAfter;
   const vm = new ExecutedVm(0, machine, engine, {
     name: 'vm',
     image: options.image,

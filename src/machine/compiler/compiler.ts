@@ -172,14 +172,19 @@ export class Compiler {
   private free: number[] = [];
   /** The CPU that is executing compiled code. */
   private cpu: Cpu | null = null;
+  private readonly unitsMax: number;
 
-  /** @param codeCache whose instructions are compiled; takes JUMP_TABLE_BYTES of table space */
-  constructor(memory: MachineMemory, codeCache: CodeCache) {
+  /**
+   * @param codeCache whose instructions are compiled; takes COMPILER_TABLE_BYTES of table space
+   * @param unitsMax functions and units that live at once
+   */
+  constructor(memory: MachineMemory, codeCache: CodeCache, unitsMax = UNITS_MAX) {
+    this.unitsMax = unitsMax;
     this.memory = memory;
     this.words = memory.words32;
     this.jumpTableAt = memory.reserveTable(JUMP_TABLE_BYTES);
-    this.recordsAt = memory.reserveTable(UNITS_MAX * RECORD_BYTES);
-    this.table = new Table({ element: 'anyfunc', initial: UNITS_MAX, maximum: UNITS_MAX });
+    this.recordsAt = memory.reserveTable(unitsMax * RECORD_BYTES);
+    this.table = new Table({ element: 'anyfunc', initial: unitsMax, maximum: unitsMax });
     this.clearJumps();
     this.runtime = buildRuntime({
       memory: memory.wasm,
@@ -202,11 +207,17 @@ export class Compiler {
     const { eip } = cpu;
     const page = cpu.mmu.findCode(eip, (cpu.cpl === 3 ? 1 : 0) | 2);
     const insn = page?.insns[eip & 0xfff];
-    if (insn === undefined || insn.entry?.eip === eip) return;
+    if (page === null || insn === undefined || insn.entry?.eip === eip) return;
+    const known = entryOf(page, eip);
+    if (known !== null) {
+      // The same frame was entered at another address meanwhile.
+      setEntry(insn, known);
+      return;
+    }
     const region = findRegion(cpu, eip);
     if (region === null) return;
-    const full = this.free.length === 0 && this.units.length === UNITS_MAX;
-    if (full || this.codes.size === UNITS_MAX) this.reset();
+    const full = this.free.length === 0 && this.units.length === this.unitsMax;
+    if (full || this.codes.size === this.unitsMax) this.reset();
     this.install(region, cpu.cpl === 3, cpu.instructions);
   }
 
@@ -223,10 +234,7 @@ export class Compiler {
     for (const page of new Set(region.pages.values())) page.compiled.units.push(unit);
     region.entries.forEach((block, number) => {
       const insn = block.insns[0]!;
-      if (insn.entry === null) {
-        insn.entry = { unit, eip: block.start, number };
-        insn.run = enterCompiled;
-      }
+      if (insn.entry?.eip !== block.start) setEntry(insn, { unit, eip: block.start, number });
       this.setJump(block.start, region.pages.get(block.start >>> 12)!.compiled.id, index, number);
     });
   }
@@ -506,6 +514,21 @@ export class Compiler {
     this.putState(cpu);
     return stop ? 1 : 0;
   }
+}
+
+/** A way into compiled code for `eip`, which is in this page. */
+function entryOf(page: CodePage, eip: number): CompiledEntry | null {
+  for (const unit of page.compiled.units) {
+    if (!(unit instanceof Unit) || unit.region.pages.get(eip >>> 12) !== page) continue;
+    const number = unit.region.entries.findIndex(({ start }) => start === eip);
+    if (number >= 0) return { unit, eip, number };
+  }
+  return null;
+}
+
+function setEntry(insn: Insn, entry: CompiledEntry): void {
+  insn.entry = entry;
+  insn.run = enterCompiled;
 }
 
 /** Handler of an instruction at which compiled code can be entered. */
