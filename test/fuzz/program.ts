@@ -158,7 +158,8 @@ function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
   const opcode = parts.map((part) => Number.parseInt(part, 16));
   if (parts.at(-1)!.endsWith('+i')) opcode[opcode.length - 1]! += rng.below(8);
-  else if (parts.at(-1)!.endsWith('+r')) opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
+  else if (parts.at(-1)!.endsWith('+r'))
+    opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
   const code: number[] = [];
   if (is16) code.push(0x66);
   if (address16) code.push(0x67);
@@ -181,7 +182,8 @@ function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   const isShift = row.operands[1] === 'Ib' && /^(SH|SA|RO|RC)/.test(row.mnemonic);
   for (const [n, notation] of row.operands.entries()) {
     if (notation === 'Ib') code.push((isShift || n === 2 ? shiftCount(rng) : valueIn(rng, 8)) & 0xff);
-    else if (notation === 'Iw') code.push(...littleEndian(row.mnemonic === 'ENTER' ? rng.below(64) : valueIn(rng, 16), 2));
+    else if (notation === 'Iw')
+      code.push(...littleEndian(row.mnemonic === 'ENTER' ? rng.below(64) : valueIn(rng, 16), 2));
     else if (notation === 'Iz' || notation === 'Iv') code.push(...littleEndian(valueIn(rng, 8 * width), width));
     else if (notation === 'Ap') code.push(...littleEndian(place(rng), width), ...littleEndian(SEL_CODE16, 2));
     else if (notation[0] === 'O') code.push(...littleEndian(place(rng), address16 ? 2 : 4));
@@ -229,7 +231,11 @@ function system(rng: RandomStream, ring: number): number[] {
     case 7:
       return loadSegment(segment, rng.chance(2, 3) ? flatSelector : pick(rng, [...SEL_ODD, SEL_ABSENT]));
     case 8:
-      return [...loadSegment(segment, pick(rng, SEL_ODD)), ...encode(rng, pick(rng, pick(rng, COMMON))), ...loadSegment(segment, flatSelector)];
+      return [
+        ...loadSegment(segment, pick(rng, SEL_ODD)),
+        ...encode(rng, pick(rng, pick(rng, COMMON))),
+        ...loadSegment(segment, flatSelector),
+      ];
     case 9: // PUSH seg; POP seg.
       return pick(rng, [
         [0x06, 0x1f],
@@ -294,7 +300,14 @@ class Writer {
     items.push({ bytes, fix: null });
   }
 
-  private refer(items: Item[], opcode: readonly number[], to: Label, kind: Fix['kind'], plus = 0, behind: readonly number[] = []): void {
+  private refer(
+    items: Item[],
+    opcode: readonly number[],
+    to: Label,
+    kind: Fix['kind'],
+    plus = 0,
+    behind: readonly number[] = [],
+  ): void {
     const hole = kind === 'relative8' ? [0] : [0, 0, 0, 0];
     items.push({ bytes: [...opcode, ...hole, ...behind], fix: { at: opcode.length, kind, to, plus } });
   }
@@ -307,7 +320,8 @@ class Writer {
   landing(table: number): void {
     const { rng } = this;
     const items: Item[] = [];
-    const load = (register: number, value: number): void => this.emit(items, 0xb8 | register, ...littleEndian(value, 4));
+    const load = (register: number, value: number): void =>
+      this.emit(items, 0xb8 | register, ...littleEndian(value, 4));
     load(ESP, STACK_MIDDLE + 4 * rng.below(64));
     load(0, SEL_DATA[this.ring]!);
     // Compiled code needs flat segments: few programs leave them as they are.
@@ -494,7 +508,8 @@ export const landingOf = (program: Program): number => program.places[0]!;
 
 /** The program without an item. */
 export function without(program: Program, block: number, item: number): Program {
-  const blocks = program.blocks.map((items, b) => (b === block ? items.map((old, n) => (n === item ? NOTHING : old)) : items));
+  const blocks = program.blocks.map((items, b) =>
+    b === block ? items.map((old, n) => (n === item ? NOTHING : old)) : items,
+  );
   return { ...program, blocks };
 }
-

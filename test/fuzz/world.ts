@@ -97,7 +97,9 @@ export const VECTOR_CALL = 0x80;
 export const VECTOR_INNER = 0x81;
 const VECTORS_WITH_ERROR = [8, 10, 11, 12, 13, 14, 17];
 
-const COSTS = Object.fromEntries(COST_CLASSES.map((name, n) => [name, 1 + ((n * 7) % 5)])) as unknown as InstructionCosts;
+const COSTS = Object.fromEntries(
+  COST_CLASSES.map((name, n) => [name, 1 + ((n * 7) % 5)]),
+) as unknown as InstructionCosts;
 const TIMING: CpuTiming = {
   instructions: COSTS,
   walkReferenceCycles: 3,

@@ -49,7 +49,13 @@ function bookOf({ vm, instructions, state, memoryHash, simulatedNs, digest }: Ru
 }
 
 /** Runs a guest by both engines; `hotAfter` when things are compiled, undefined for the default. */
-function compare(image: GuestImage, append: string, way: Way, hotAfters: readonly (number | undefined)[], seconds: number): void {
+function compare(
+  image: GuestImage,
+  append: string,
+  way: Way,
+  hotAfters: readonly (number | undefined)[],
+  seconds: number,
+): void {
   const options = { image, append, seconds, memoryBytes: 8 * 2 ** 20, ...way };
   const expected = bookOf(runVm({ ...options, cpuEngine: 'interpreter' }));
   for (const hotAfter of hotAfters) {

@@ -21,10 +21,18 @@ import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
 import { type Handler, type Insn, SEG_FS, SEG_GS } from '../insn.ts';
 import type { MachineMemory } from '../memory.ts';
-import { updateFlat } from '../segments.ts';
+import {
+  ATTR_CODE,
+  ATTR_CODE_OR_DATA,
+  ATTR_EXPAND_DOWN,
+  ATTR_PRESENT,
+  ATTR_WRITABLE,
+  updateFlat,
+} from '../segments.ts';
 import type { Site } from './emitter.ts';
 import { emitRegion, GLOBAL_JUMP_TABLE, LOCALS } from './function.ts';
 import {
+  AT_BASED,
   AT_CODE_TAGS,
   AT_COUNT,
   AT_CPL,
@@ -79,6 +87,13 @@ setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
 const INTERPRETED = 0;
 const CONTINUE = 1;
 const STOP = 2;
+
+/** Whether a segment is writable data without a limit, as 0 or 1. */
+function isUnlimited(cpu: Cpu, seg: number): number {
+  const kind =
+    cpu.segAttributes[seg]! & (ATTR_PRESENT | ATTR_CODE_OR_DATA | ATTR_CODE | ATTR_EXPAND_DOWN | ATTR_WRITABLE);
+  return kind === (ATTR_PRESENT | ATTR_CODE_OR_DATA | ATTR_WRITABLE) && cpu.segLimit[seg] === -1 ? 1 : 0;
+}
 
 /** One compiled region. */
 class Unit implements CompiledUnit {
@@ -396,6 +411,7 @@ export class Compiler {
     words[at + (AT_GUARDED >> 2)] =
       (cpu.observeSensitive ? GUARDED_SENSITIVE : 0) | (cpu.intercepts !== 0 || cpu.cpl !== 0 ? GUARDED_PRIVILEGED : 0);
     words[at + (AT_CR2 >> 2)] = cpu.cr2;
+    words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
     words[at + (AT_SEGMENTS >> 2)] = 0;
     words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
   }
@@ -481,6 +497,7 @@ export class Compiler {
       words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
       words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
       words[at + (AT_CR2 >> 2)] = cpu.cr2;
+      words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
       // An instruction without flags leaves them in their deferred form, which the function knows.
       if (!site.keepsFlags) {
         words[at + (AT_KIND >> 2)] = DEFERRED_NONE;

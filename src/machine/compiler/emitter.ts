@@ -7,9 +7,11 @@
  *   - the budget local holds cycles left (low half) and instructions retired (high half), charged block by block.
  */
 import { assert } from '../../core/errors.ts';
-import type { Insn } from '../insn.ts';
+import { BLOCK_BASES } from '../cpu-core.ts';
+import { type Insn, SEG_FS, SEG_GS } from '../insn.ts';
 import { codeSlot } from '../mmu.ts';
 import {
+  AT_BASED,
   AT_CODE_TAGS,
   AT_COUNT,
   AT_EIP,
@@ -318,8 +320,30 @@ export class Emitter {
 
   // ------------------------------------------------------------------ memory
 
-  /** Pushes the linear address of the ModRM operand (flat segments). */
+  /** Pushes the linear address of the ModRM operand. Through FS and GS it leaves if there could be a limit to check. */
   address(insn: Insn): void {
+    this.offset(insn);
+    if (insn.seg !== SEG_FS && insn.seg !== SEG_GS) return;
+    const { body } = this;
+    // An operand that wraps around at 4 GiB is beyond the limit too.
+    body.tee(L_ENTRY);
+    body.with(-4, OP.i32gtU);
+    body.get(L_BLOCK);
+    body.memory(LOAD32, AT_BASED);
+    body.with(1 << (insn.seg - SEG_FS), OP.i32and);
+    body.op(OP.i32eqz);
+    body.op(OP.i32or);
+    this.open('', 'if');
+    this.exitHere();
+    this.close();
+    body.get(L_ENTRY);
+    body.get(L_BLOCK);
+    body.memory(LOAD32, BLOCK_BASES + 4 * insn.seg);
+    body.op(OP.i32add);
+  }
+
+  /** Pushes the offset of the ModRM operand in its segment. */
+  offset(insn: Insn): void {
     const { body } = this;
     let terms = 0;
     if (insn.base !== 8) {

@@ -27,6 +27,7 @@ export const AT_SYSTEM_FLAGS = 104; // EFLAGS without the arithmetic flags
 export const AT_RECORD = 108; // byte address of the record of the unit that runs
 
 export const AT_CR2 = 112;
+export const AT_BASED = 116; // bit n: FS (0), GS (1) is a writable segment without limit
 
 /** Sensitive instructions are watched. */
 export const GUARDED_SENSITIVE = 1;

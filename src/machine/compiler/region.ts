@@ -60,7 +60,7 @@ const BLOCK_INSNS_MAX = 60;
 const JUMPS = /^(J(?!MP|CXZ)[A-Z]+)$/;
 
 /** A target that lies in a segment which may not be flat. */
-const isFarAway = (insn: Insn): boolean => insn.isMemory && !usesFlatSegment(insn);
+const isFarAway = (insn: Insn): boolean => insn.isMemory && !isReachable(insn);
 
 /** What an instruction does to the flow of control; null: runs on. */
 export function endingOf(insn: Insn): Ending | null {
@@ -310,5 +310,5 @@ export function findRegion(cpu: Cpu, start: number): Region | null {
   }
 }
 
-/** Segment registers whose flat use the compiler relies on: everything but FS, GS and CS. */
-export const usesFlatSegment = (insn: Insn): boolean => insn.seg <= 3 && insn.seg !== SEG_CS;
+/** Compiled code reaches memory through every segment register but CS: flat ones, and FS and GS of any base. */
+export const isReachable = (insn: Insn): boolean => insn.seg !== SEG_CS;

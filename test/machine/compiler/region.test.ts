@@ -81,7 +81,13 @@ function expectSound(region: Region): void {
   const entrySet = new Set<Block>(entries);
   const after = (block: Block): Block[] => {
     const targets =
-      block.ending === 'branch' ? [block.target, block.end] : block.ending === 'next' ? [block.end] : ['jump', 'call'].includes(block.ending) ? [block.target] : [];
+      block.ending === 'branch'
+        ? [block.target, block.end]
+        : block.ending === 'next'
+          ? [block.end]
+          : ['jump', 'call'].includes(block.ending)
+            ? [block.target]
+            : [];
     return targets.map((at) => blockAt.get(at)).filter((to): to is Block => to !== undefined);
   };
   /** Nodes that can be reached from the dispatcher without passing `without`. */
