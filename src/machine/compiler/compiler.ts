@@ -21,6 +21,7 @@ import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
 import { type Handler, type Insn, SEG_FS, SEG_GS } from '../insn.ts';
 import type { MachineMemory } from '../memory.ts';
+import { CR4_TSD } from '../paging.ts';
 import {
   ATTR_CODE,
   ATTR_CODE_OR_DATA,
@@ -50,11 +51,14 @@ import {
   AT_SEGMENTS,
   AT_SYSTEM_FLAGS,
   AT_SYSTEM_FRONT,
+  AT_TSC,
   AT_UNIT,
   carriesOf,
   DEFERRED_NONE,
+  GUARDED_INTERCEPTED,
   GUARDED_PRIVILEGED,
   GUARDED_SENSITIVE,
+  GUARDED_TIME,
   JUMP_TABLE_BYTES,
   jumpSlot,
   RECORD_BYTES,
@@ -87,6 +91,14 @@ setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
 const INTERPRETED = 0;
 const CONTINUE = 1;
 const STOP = 2;
+
+/** GUARDED_* bits: which instructions must ask the guard of their row. */
+function guardsOf(cpu: Cpu): number {
+  const sensitive = cpu.observeSensitive ? GUARDED_SENSITIVE : 0;
+  if (cpu.intercepts !== 0) return sensitive | GUARDED_PRIVILEGED | GUARDED_INTERCEPTED | GUARDED_TIME;
+  if (cpu.cpl === 0) return sensitive;
+  return sensitive | GUARDED_PRIVILEGED | ((cpu.cr4 & CR4_TSD) !== 0 ? GUARDED_TIME : 0);
+}
 
 /** Whether a segment is writable data without a limit, as 0 or 1. */
 function isUnlimited(cpu: Cpu, seg: number): number {
@@ -408,12 +420,19 @@ export class Compiler {
     words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
     words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
     words[at + (AT_CPL >> 2)] = cpu.cpl;
-    words[at + (AT_GUARDED >> 2)] =
-      (cpu.observeSensitive ? GUARDED_SENSITIVE : 0) | (cpu.intercepts !== 0 || cpu.cpl !== 0 ? GUARDED_PRIVILEGED : 0);
+    words[at + (AT_GUARDED >> 2)] = guardsOf(cpu);
+    this.putTime(cpu);
     words[at + (AT_CR2 >> 2)] = cpu.cr2;
     words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
     words[at + (AT_SEGMENTS >> 2)] = 0;
     words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
+  }
+
+  private putTime(cpu: Cpu): void {
+    const time = cpu.readTsc() + cpu.left;
+    const at = (cpu.block + AT_TSC) >> 2;
+    this.words[at] = (time % 4294967296) | 0;
+    this.words[at + 1] = Math.floor(time / 4294967296);
   }
 
   /** Takes over what compiled code keeps in another form: flags, and which segments are flat. */
@@ -497,6 +516,7 @@ export class Compiler {
       words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
       words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
       words[at + (AT_CR2 >> 2)] = cpu.cr2;
+      if (insn.row.mnemonic === 'WRMSR') this.putTime(cpu);
       words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
       // An instruction without flags leaves them in their deferred form, which the function knows.
       if (!site.keepsFlags) {

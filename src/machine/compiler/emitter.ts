@@ -89,7 +89,7 @@ const widthIndex = (width: number): number => (width === 32 ? 0 : width === 16 ?
 const extendOp = (width: number): number => (width === 16 ? OP.i32extend16S : OP.i32extend8S);
 
 const KEEPS_FLAGS = new Set(
-  'MOV PUSH POP PUSHA POPA PUSHF MOVS STOS LODS CLI STI CLD STD INVLPG ENTER XLAT'.split(' '),
+  'MOV PUSH POP PUSHA POPA PUSHF MOVS STOS LODS CLI STI CLD STD INVLPG ENTER XLAT RDTSC PAUSE'.split(' '),
 );
 
 /** The interpreter executes it without touching the arithmetic flags, whatever its form. */
@@ -218,6 +218,16 @@ export class Emitter {
     this.body.i32(eip);
     this.body.set(L_EIP);
     this.br('leave');
+  }
+
+  /** Pushes the cycles (i64) that are left behind the present instruction. */
+  pushCyclesLeft(): void {
+    const { body } = this;
+    body.get(L_BUDGET);
+    body.i64(0xffffffffn);
+    body.op(OP.i64and);
+    body.i64(BigInt(this.place!.cycles - this.insn!.cycles));
+    body.op(OP.i64add);
   }
 
   /** Leaves behind the present instruction, which is complete, giving back what the rest of its block was charged. */

@@ -29,10 +29,16 @@ export const AT_RECORD = 108; // byte address of the record of the unit that run
 export const AT_CR2 = 112;
 export const AT_BASED = 116; // bit n: FS (0), GS (1) is a writable segment without limit
 
+export const AT_TSC = 120; // i64: the time-stamp counter plus the cycles left
+
 /** Sensitive instructions are watched. */
 export const GUARDED_SENSITIVE = 1;
 /** Privileged instructions are intercepted, or not allowed at the present privilege. */
 export const GUARDED_PRIVILEGED = 2;
+/** Some instructions are intercepted. */
+export const GUARDED_INTERCEPTED = 4;
+/** RDTSC is intercepted, or not allowed. */
+export const GUARDED_TIME = 8;
 
 /** Pages of one region at most. */
 export const REGION_PAGES_MAX = 8;
