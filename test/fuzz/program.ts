@@ -100,6 +100,8 @@ const CONDITIONAL = CONDITION_NAMES.flatMap((name) => [byMnemonic.get(`SET${name
 const SETTERS = COMMON.filter(([row]) => !/^(NOT|DIV|IDIV|MOV|LEA|XCHG|PUSH|POP|CBW|CWD|BSWAP)/.test(row!.mnemonic));
 const CARRIERS = ['ADC', 'SBB', 'RCL', 'RCR', 'INC', 'DEC', 'CMC', 'SALC'].map((name) => byMnemonic.get(name)!);
 
+const SHIFTS_BY_REGISTER = [...byMnemonic.values()].flat().filter(({ operands }) => operands.at(-1) === 'CL');
+
 const pick = <T>(rng: RandomStream, list: readonly T[]): T => list[rng.below(list.length)]!;
 
 const ESP = 4;
@@ -205,8 +207,10 @@ function ordinary(rng: RandomStream, ring: number): number[] {
 function system(rng: RandomStream, ring: number): number[] {
   const flatSelector = SEL_DATA[ring]!;
   const loadSegment = (segment: number, selector: number): number[] => [
-    ...[0xb8, ...littleEndian(selector, 4)],
-    ...[0x8e, 0xc0 | (segment << 3)],
+    0xb8,
+    ...littleEndian(selector, 4),
+    0x8e,
+    0xc0 | (segment << 3),
   ];
   const segment = pick(rng, [0, 3, 4, 5]);
   switch (rng.below(15)) {
@@ -253,10 +257,8 @@ function system(rng: RandomStream, ring: number): number[] {
       // A breakpoint on data or code, or none.
       const address = rng.chance(1, 4) ? CODE_AT + rng.below(CODE_BYTES) : place(rng);
       const control = rng.chance(1, 2) ? 0 : 0x201 | (rng.below(16) << 16);
-      return [
-        ...[0xb8, ...littleEndian(address, 4), 0x0f, 0x23, 0xc0],
-        ...[0xb8, ...littleEndian(control, 4), 0x0f, 0x23, 0xf8],
-      ];
+      const load = (value: number): number[] => [0xb8, ...littleEndian(value, 4)];
+      return [...load(address), 0x0f, 0x23, 0xc0, ...load(control), 0x0f, 0x23, 0xf8];
     }
     default:
       return ring === 0 && rng.chance(1, 3) ? [0xf4] : [0x0f, 0xa2];
@@ -381,6 +383,11 @@ class Writer {
     if (rng.chance(1, 3)) this.emit(items, 0xb1, shiftCount(rng) & (rng.chance(1, 2) ? 0 : 0xff)); // mov cl, n
     set();
     if (rng.chance(1, 3)) set();
+    if (rng.chance(1, 5)) {
+      // A shift by zero leaves the flags as they were.
+      this.emit(items, 0xb1, rng.chance(1, 2) ? 0 : shiftCount(rng));
+      this.emit(items, ...encode(rng, pick(rng, SHIFTS_BY_REGISTER), isSoup ? 1 : 6));
+    }
     if (rng.chance(1, isSoup ? 12 : 4)) this.emit(items, ...ordinary(rng, this.ring));
     const roll = rng.below(4);
     if (roll === 0) this.lookAtFlags(items);

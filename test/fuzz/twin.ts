@@ -273,17 +273,17 @@ export function reduce(program: Program, seed: number): Program {
   let { slices } = runTwins(best, seed, EXITS_MAX, 1);
   for (let progress = true; progress; ) {
     progress = false;
-    best.blocks.forEach((items, block) =>
-      items.forEach((item, n) => {
-        if (item.bytes.length === 0) return;
+    for (const [block, items] of best.blocks.entries()) {
+      for (const [n, item] of items.entries()) {
+        if (item.bytes.length === 0) continue;
         const smaller = without(best, block, n);
         const result = runTwins(smaller, seed, slices, 1);
-        if (result.difference === null) return;
+        if (result.difference === null) continue;
         best = smaller;
         slices = result.slices;
         progress = true;
-      }),
-    );
+      }
+    }
   }
   return best;
 }
