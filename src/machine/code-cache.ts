@@ -180,7 +180,8 @@ export class CodeCache {
 
 function dropOverlapping(page: CodePage, offset: number, count: number): void {
   const { insns, compiled } = page;
-  for (const unit of [...compiled.units]) if (unit.overlaps(page, offset, count)) unit.kill();
+  // A copy: kill() takes the unit out of the list.
+  for (const unit of compiled.units.slice()) if (unit.overlaps(page, offset, count)) unit.kill();
   for (let at = Math.max(0, offset - INSN_BYTES_MAX + 1); at < offset + count; at++) {
     const insn = insns[at];
     if (insn !== undefined && at + insn.length > offset) insns[at] = undefined;

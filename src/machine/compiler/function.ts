@@ -21,7 +21,8 @@ import {
   LOCALS,
   type Site,
 } from './emitter.ts';
-import { emitPop, emitPush, flagsAfter, neededFlags, translationOf } from './instructions.ts';
+import { flagsAfter, neededFlags, translationOf } from './instructions/index.ts';
+import { emitPop, emitPush } from './instructions/stack.ts';
 import { AT_CODE_TAGS, AT_MODE, AT_UNIT, JUMP_ENTRIES, JUMP_ENTRY_BYTES } from './layout.ts';
 import type { Block, Region } from './region.ts';
 import { type Body, LOAD32, OP } from './wasm.ts';
@@ -51,7 +52,7 @@ class RegionEmitter {
     this.region = region;
     this.e = new Emitter(isUser);
     this.pages = [...new Set(region.blocks.map(({ start }) => start >>> 12))];
-    region.entries.forEach((block, n) => this.entryNumber.set(block, n));
+    for (const [n, block] of region.entries.entries()) this.entryNumber.set(block, n);
     this.children = region.dominator.map(() => []);
     region.dominator.forEach((above, node) => {
       if (node > 0) this.children[above]!.push(node);

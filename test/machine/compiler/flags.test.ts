@@ -73,6 +73,7 @@ const runtime = buildRuntime({
   slow: ignore,
   fill: ignore,
   interpret: ignore,
+  invalidate: ignore,
 });
 type FlagFunction = (kind: number, first: number, second: number) => number;
 const [wasmResult, wasmCarries] = [runtime.result, runtime.carries] as [FlagFunction, FlagFunction];

@@ -91,7 +91,7 @@ test('a device whose clock is off keeps its bytes', () => {
 describe('typing', () => {
   test('set 1 by translation, set 2 without it', () => {
     const { device, command, data, drain } = newI8042();
-    device.type([...'A b\n'].map((character) => character.charCodeAt(0)));
+    device.type(Array.from('A b\n', (character) => character.charCodeAt(0)));
     expect(drain()).toEqual([0x2a, 0x1e, 0x9e, 0xaa, 0x39, 0xb9, 0x30, 0xb0, 0x1c, 0x9c]);
     command(0x60);
     data(0x00);
