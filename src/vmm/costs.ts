@@ -7,7 +7,7 @@
  * every machine (`pathCycles`); only the CPI and the hardware terms differ. Numbers that papers report as results of whole operations under a VMM are never inputs.
  * Invariant: every cost is a non-negative integer, and every number of a preset is listed with a source in `figures`.
  */
-import { assert, UserError } from '../core/errors.ts';
+import { assert } from '../core/errors.ts';
 import type { Cycles, Hz } from '../core/units.ts';
 import { COST_CLASSES, type CostClass, type CpuTiming, type InstructionCosts } from '../machine/costs.ts';
 import type { TlbSpec } from '../machine/tlb.ts';
@@ -187,14 +187,6 @@ export function definePreset(spec: PresetSpec): MachinePreset {
 /** The preset as a table: every number with its unit and source. */
 export function presetTable(preset: MachinePreset): readonly PresetFigure[] {
   return preset.figures;
-}
-
-/** Fails with a message for the user if the machine has no second-level page tables. */
-export function requireNestedPaging(preset: MachinePreset): void {
-  if (preset.vmx.nestedPaging) return;
-  throw new UserError(
-    `the machine '${preset.id}' (${preset.name}, ${preset.year}) has no nested paging: use paging: shadow, or a later machine`,
-  );
 }
 
 function exitFigure(spec: PresetSpec, reason: VmxExitReason): Sourced {

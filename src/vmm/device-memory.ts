@@ -11,10 +11,10 @@ import type { MemoryBus } from '../machine/memory-bus.ts';
 export class DeviceMemory implements MmioHandler {
   private readonly lapic: Lapic;
   private readonly bus: MemoryBus;
-  private readonly charge: (device: string) => void;
+  private readonly charge: (device: string | undefined) => void;
 
-  /** @param charge pays for one access to the named device */
-  constructor(lapic: Lapic, bus: MemoryBus, charge: (device: string) => void) {
+  /** @param charge pays for one access to the named device; undefined: nobody answers */
+  constructor(lapic: Lapic, bus: MemoryBus, charge: (device: string | undefined) => void) {
     this.lapic = lapic;
     this.bus = bus;
     this.charge = charge;
@@ -25,7 +25,7 @@ export class DeviceMemory implements MmioHandler {
       this.charge(this.lapic.name);
       return this.lapic.readMemory(gpa & 0xfff, bytes);
     }
-    this.charge(this.bus.deviceAt(gpa)?.name ?? '');
+    this.charge(this.bus.deviceAt(gpa)?.name);
     return this.bus.read(gpa, bytes);
   }
 
@@ -34,7 +34,7 @@ export class DeviceMemory implements MmioHandler {
       this.charge(this.lapic.name);
       this.lapic.writeMemory(gpa & 0xfff, bytes, value >>> 0);
     } else {
-      this.charge(this.bus.deviceAt(gpa)?.name ?? '');
+      this.charge(this.bus.deviceAt(gpa)?.name);
       this.bus.write(gpa, bytes, value);
     }
   }

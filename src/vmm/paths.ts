@@ -49,6 +49,7 @@ export const VMM_OPERATIONS = [
   'device-uart',
   'device-cmos',
   'device-keyboard',
+  'device-ide',
   'device-apic',
   'device-ioapic',
   'device-debug',
@@ -187,6 +188,10 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   },
   'device-cmos': { instructions: 80, why: 'one register access of the CMOS clock' },
   'device-keyboard': { instructions: 80, why: 'one register access of the i8042' },
+  'device-ide': {
+    instructions: 150,
+    why: 'one register access of an ATA channel: selected disk, state of the command; the data register moves 2 or 4 bytes of a sector, and with the last ones hands the sector over and sets the next timer',
+  },
   'device-apic': {
     instructions: 120,
     why: 'one register access of the local APIC: jump by register, find the highest request and the priority in force',
@@ -195,7 +200,35 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
     instructions: 100,
     why: 'one register access of the I/O APIC: index, redirection entry, pin level',
   },
-  'device-debug': { instructions: 40, why: 'debug console, exit and progress ports, and ports that nobody answers' },
+  'device-debug': {
+    instructions: 40,
+    why: 'debug console, exit, progress and POST ports, ports 0x61 and 0x92, VGA registers, and ports that nobody answers',
+  },
 
   hypercall: { instructions: 60, why: 'number check, jump by table, return value' },
 };
+
+/** The path of each device of the PC, by its name on the bus; a test keeps the list complete. */
+export const DEVICE_PATHS: Readonly<Record<string, VmmOperation>> = {
+  pic: 'device-pic',
+  pit: 'device-pit',
+  com1: 'device-uart',
+  cmos: 'device-cmos',
+  i8042: 'device-keyboard',
+  ide0: 'device-ide',
+  ide1: 'device-ide',
+  lapic: 'device-apic',
+  ioapic: 'device-ioapic',
+  debugcon: 'device-debug',
+  'exit-port': 'device-debug',
+  progress: 'device-debug',
+  post: 'device-debug',
+  port61: 'device-debug',
+  port92: 'device-debug',
+  'vga-text': 'device-debug',
+};
+
+/** The path of an access to a device; undefined: nobody answers. */
+export function devicePath(device: string | undefined): VmmOperation {
+  return device === undefined ? 'device-debug' : DEVICE_PATHS[device]!;
+}

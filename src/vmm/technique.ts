@@ -44,8 +44,6 @@ export interface Executor {
   guestView(): Cpu;
   /** Guest instructions retired, emulated ones included. */
   readonly instructions: number;
-  /** Gives back what the VMM holds for this vCPU. */
-  release(): void;
 }
 
 /** A technique: a plug-in. */

@@ -23,20 +23,9 @@ import { Lapic } from '../machine/devices/lapic.ts';
 import { EXIT_BUDGET, EXIT_TRIPLE_FAULT, EXIT_UNIMPLEMENTED } from '../machine/exits.ts';
 import type { Mmu } from '../machine/mmu.ts';
 import { DeviceMemory } from './device-memory.ts';
-import type { VmmOperation } from './paths.ts';
+import { devicePath, type VmmOperation } from './paths.ts';
 import type { Disposition, Executor, Technique } from './technique.ts';
 import type { ExecutedVm, VmCpu } from './vm.ts';
-
-/** Device path of our VMM for each device of the PC; others take the shortest. */
-const DEVICE_OPERATIONS: Readonly<Record<string, VmmOperation>> = {
-  pic: 'device-pic',
-  pit: 'device-pit',
-  uart16550: 'device-uart',
-  cmos: 'device-cmos',
-  i8042: 'device-keyboard',
-  lapic: 'device-apic',
-  ioapic: 'device-ioapic',
-};
 
 /** More vCPUs than a VM can have. */
 const TAGS_PER_VM = 256;
@@ -192,7 +181,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   // ------------------------------------------------------------------ services for techniques
 
   /** What this vCPU's accesses to memory-mapped devices reach. `charge` pays for one of them. */
-  deviceMemory(charge = (device: string) => this.vmm(deviceOperation(device))): DeviceMemory {
+  deviceMemory(charge = (device: string | undefined) => this.vmm(devicePath(device))): DeviceMemory {
     return new DeviceMemory(this.lapic, this.vm.pc.memoryBus, charge);
   }
 
@@ -260,8 +249,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Charges the emulation of the device behind the port that `cpu` asked for. */
   chargeDevice(cpu: Cpu): void {
     this.vmm('io-decode');
-    const device = this.vm.pc.bus.deviceAt(cpu.ioPort)?.name ?? '';
-    this.vmm(deviceOperation(device));
+    this.vmm(devicePath(this.vm.pc.bus.deviceAt(cpu.ioPort)?.name));
   }
 
   /** Acknowledges the pending interrupt at the interrupt controller that has it. Returns its vector. */
@@ -313,10 +301,6 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     assert(this.pcpu !== null, 'the vCPU is not loaded on a pCPU');
     return this.pcpu;
   }
-}
-
-function deviceOperation(device: string): VmmOperation {
-  return DEVICE_OPERATIONS[device] ?? 'device-debug';
 }
 
 /** An address as people read it. */

@@ -1,13 +1,17 @@
 /** Machine presets: complete, sourced, consistent with the published primitives that they claim, and one formula. */
 import { describe, expect, test } from 'vitest';
 import { COST_CLASSES } from '../../src/machine/costs.ts';
+import type { BlockStore } from '../../src/machine/devices/block-store.ts';
+import { createPc } from '../../src/machine/pc.ts';
 import { Tlb } from '../../src/machine/tlb.ts';
-import { definePreset, presetTable, requireNestedPaging, VMX_EXIT_REASONS } from '../../src/vmm/costs.ts';
+import { definePreset, presetTable, VMX_EXIT_REASONS } from '../../src/vmm/costs.ts';
 import { TableWork, tableWorkCycles } from '../../src/vmm/paging/work.ts';
-import { VMM_OPERATIONS, VMM_PATHS } from '../../src/vmm/paths.ts';
+import { DEVICE_PATHS, devicePath, VMM_OPERATIONS, VMM_PATHS } from '../../src/vmm/paths.ts';
 import { broadwell } from '../../src/vmm/presets/broadwell.ts';
 import { findPreset, presets } from '../../src/vmm/presets/index.ts';
 import { pentium4_672 } from '../../src/vmm/presets/pentium4-672.ts';
+import { FakeClock } from '../machine/devices/fake-clock.ts';
+import { guest, runVm } from './run-vm.ts';
 
 describe.each(presets.map((preset) => [preset.id, preset] as const))('%s', (_id, preset) => {
   test('every number is a non-negative integer with a source, listed once', () => {
@@ -85,9 +89,41 @@ describe('looking up', () => {
     expect(() => findPreset('pentium5')).toThrow("unknown machine 'pentium5': allowed are pentium4-672, broadwell");
   });
 
-  test('nested paging needs a machine that has it', () => {
-    expect(() => requireNestedPaging(broadwell)).not.toThrow();
-    expect(() => requireNestedPaging(pentium4_672)).toThrow('has no nested paging');
+  test('nested paging and tagged TLBs need a machine that has them', () => {
+    const image = guest('hello');
+    const run = (wanted: { paging: 'nested' | 'shadow'; taggedTlb: boolean; preset: string }) =>
+      runVm({ image, technique: 'hardware-assisted', ...wanted }).vm.outcome?.kind;
+    expect(run({ paging: 'nested', taggedTlb: true, preset: 'broadwell' })).toBe('completed');
+    expect(() => run({ paging: 'nested', taggedTlb: false, preset: 'pentium4-672' })).toThrow(
+      'has no nested paging (EPT)',
+    );
+    expect(() => run({ paging: 'shadow', taggedTlb: true, preset: 'pentium4-672' })).toThrow(
+      'has no tagged TLB (VPID)',
+    );
+  });
+});
+
+describe('devices', () => {
+  const disk: BlockStore = { sectors: 1, read: () => {}, write: () => {}, flush: () => {} };
+  const pc = createPc({ clock: new FakeClock(), memoryBytes: 2 ** 24, disks: [disk, null, disk] });
+  const devices = [...pc.bus.devices, ...pc.memoryBus.devices].map(({ name }) => name);
+
+  test('every device of a PC has a path, and every path a device', () => {
+    expect(Object.keys(DEVICE_PATHS).sort()).toEqual([...devices, 'lapic'].sort());
+    const paths = VMM_OPERATIONS.filter((operation) => operation.startsWith('device-'));
+    expect([...new Set(Object.values(DEVICE_PATHS))].sort()).toEqual([...paths].sort());
+  });
+
+  test('the serial port and the disks are not charged as the debug console', () => {
+    const at = (port: number) => devicePath(pc.bus.deviceAt(port)?.name);
+    expect([0x3f8, 0x1f0, 0x3f6, 0x170, 0xe9, 0x2f8].map(at)).toEqual([
+      'device-uart',
+      'device-ide',
+      'device-ide',
+      'device-ide',
+      'device-debug',
+      'device-debug',
+    ]);
   });
 });
 

@@ -129,7 +129,7 @@ export class Cmos implements PortDevice {
     };
     const extendedKib = Math.max(0, Math.floor(this.spec.memoryBytes / 1024) - 1024);
     const above16MiB = Math.max(0, Math.floor(this.spec.memoryBytes / 65_536) - 256);
-    registers[0x14] = 0x20; // equipment: 80-column display, no coprocessor bit, no floppy
+    registers[0x14] = 0x26; // equipment: 80-column display, PS/2 mouse, coprocessor, no floppy
     word(0x15, 640); // base memory, KiB
     word(0x17, Math.min(extendedKib, 0xffff));
     word(0x30, Math.min(extendedKib, 0xffff));

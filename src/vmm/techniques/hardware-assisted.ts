@@ -198,13 +198,6 @@ class HardwareExecutor implements Executor {
     return this.cpu;
   }
 
-  release(): void {
-    const { vm } = this.vcpu;
-    this.shadow?.release();
-    this.nested?.release();
-    vm.machine.memory.freeFrame(this.openBusMfn, vm.vmmOwner);
-  }
-
   // ------------------------------------------------------------------ exits
 
   /** Charges one exit: hardware out and in, dispatch in the VMM, and the path of the reason. */

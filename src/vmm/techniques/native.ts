@@ -106,10 +106,6 @@ class NativeExecutor implements Executor {
   guestView(): Cpu {
     return this.cpu;
   }
-
-  release(): void {
-    // holds nothing
-  }
 }
 
 export const native: Technique = {

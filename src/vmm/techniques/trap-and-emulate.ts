@@ -255,11 +255,6 @@ class TrapExecutor implements Executor {
     return this.virtual;
   }
 
-  release(): void {
-    this.shadow.release();
-    this.region.release();
-  }
-
   // ------------------------------------------------------------------ exits
 
   /** Charges one exception to ring 0 and the return from it. */

@@ -139,11 +139,6 @@ export class VmmRegion {
     }
   }
 
-  release(): void {
-    for (const mfn of this.pages) this.memory.freeFrame(mfn, this.owner);
-    this.memory.freeFrame(this.table, this.owner);
-  }
-
   private shadowEntry(i: number, low: number, high: number): void {
     if (!isCodeOrData(high)) {
       this.setEntry(i, low, high & ~PRESENT);
