@@ -100,6 +100,8 @@ const CONDITIONAL = CONDITION_NAMES.flatMap((name) => [byMnemonic.get(`SET${name
 const SETTERS = COMMON.filter(([row]) => !/^(NOT|DIV|IDIV|MOV|LEA|XCHG|PUSH|POP|CBW|CWD|BSWAP)/.test(row!.mnemonic));
 const CARRIERS = ['ADC', 'SBB', 'RCL', 'RCR', 'INC', 'DEC', 'CMC', 'SALC'].map((name) => byMnemonic.get(name)!);
 
+const SHIFTS_BY_REGISTER = [...byMnemonic.values()].flat().filter(({ operands }) => operands.at(-1) === 'CL');
+
 const pick = <T>(rng: RandomStream, list: readonly T[]): T => list[rng.below(list.length)]!;
 
 const ESP = 4;
@@ -158,7 +160,8 @@ function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
   const opcode = parts.map((part) => Number.parseInt(part, 16));
   if (parts.at(-1)!.endsWith('+i')) opcode[opcode.length - 1]! += rng.below(8);
-  else if (parts.at(-1)!.endsWith('+r')) opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
+  else if (parts.at(-1)!.endsWith('+r'))
+    opcode[opcode.length - 1]! += row.mnemonic === 'PUSH' ? rng.below(8) : target(rng);
   const code: number[] = [];
   if (is16) code.push(0x66);
   if (address16) code.push(0x67);
@@ -181,7 +184,8 @@ function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   const isShift = row.operands[1] === 'Ib' && /^(SH|SA|RO|RC)/.test(row.mnemonic);
   for (const [n, notation] of row.operands.entries()) {
     if (notation === 'Ib') code.push((isShift || n === 2 ? shiftCount(rng) : valueIn(rng, 8)) & 0xff);
-    else if (notation === 'Iw') code.push(...littleEndian(row.mnemonic === 'ENTER' ? rng.below(64) : valueIn(rng, 16), 2));
+    else if (notation === 'Iw')
+      code.push(...littleEndian(row.mnemonic === 'ENTER' ? rng.below(64) : valueIn(rng, 16), 2));
     else if (notation === 'Iz' || notation === 'Iv') code.push(...littleEndian(valueIn(rng, 8 * width), width));
     else if (notation === 'Ap') code.push(...littleEndian(place(rng), width), ...littleEndian(SEL_CODE16, 2));
     else if (notation[0] === 'O') code.push(...littleEndian(place(rng), address16 ? 2 : 4));
@@ -203,8 +207,10 @@ function ordinary(rng: RandomStream, ring: number): number[] {
 function system(rng: RandomStream, ring: number): number[] {
   const flatSelector = SEL_DATA[ring]!;
   const loadSegment = (segment: number, selector: number): number[] => [
-    ...[0xb8, ...littleEndian(selector, 4)],
-    ...[0x8e, 0xc0 | (segment << 3)],
+    0xb8,
+    ...littleEndian(selector, 4),
+    0x8e,
+    0xc0 | (segment << 3),
   ];
   const segment = pick(rng, [0, 3, 4, 5]);
   switch (rng.below(15)) {
@@ -229,7 +235,11 @@ function system(rng: RandomStream, ring: number): number[] {
     case 7:
       return loadSegment(segment, rng.chance(2, 3) ? flatSelector : pick(rng, [...SEL_ODD, SEL_ABSENT]));
     case 8:
-      return [...loadSegment(segment, pick(rng, SEL_ODD)), ...encode(rng, pick(rng, pick(rng, COMMON))), ...loadSegment(segment, flatSelector)];
+      return [
+        ...loadSegment(segment, pick(rng, SEL_ODD)),
+        ...encode(rng, pick(rng, pick(rng, COMMON))),
+        ...loadSegment(segment, flatSelector),
+      ];
     case 9: // PUSH seg; POP seg.
       return pick(rng, [
         [0x06, 0x1f],
@@ -247,10 +257,8 @@ function system(rng: RandomStream, ring: number): number[] {
       // A breakpoint on data or code, or none.
       const address = rng.chance(1, 4) ? CODE_AT + rng.below(CODE_BYTES) : place(rng);
       const control = rng.chance(1, 2) ? 0 : 0x201 | (rng.below(16) << 16);
-      return [
-        ...[0xb8, ...littleEndian(address, 4), 0x0f, 0x23, 0xc0],
-        ...[0xb8, ...littleEndian(control, 4), 0x0f, 0x23, 0xf8],
-      ];
+      const load = (value: number): number[] => [0xb8, ...littleEndian(value, 4)];
+      return [...load(address), 0x0f, 0x23, 0xc0, ...load(control), 0x0f, 0x23, 0xf8];
     }
     default:
       return ring === 0 && rng.chance(1, 3) ? [0xf4] : [0x0f, 0xa2];
@@ -294,7 +302,14 @@ class Writer {
     items.push({ bytes, fix: null });
   }
 
-  private refer(items: Item[], opcode: readonly number[], to: Label, kind: Fix['kind'], plus = 0, behind: readonly number[] = []): void {
+  private refer(
+    items: Item[],
+    opcode: readonly number[],
+    to: Label,
+    kind: Fix['kind'],
+    plus = 0,
+    behind: readonly number[] = [],
+  ): void {
     const hole = kind === 'relative8' ? [0] : [0, 0, 0, 0];
     items.push({ bytes: [...opcode, ...hole, ...behind], fix: { at: opcode.length, kind, to, plus } });
   }
@@ -307,7 +322,8 @@ class Writer {
   landing(table: number): void {
     const { rng } = this;
     const items: Item[] = [];
-    const load = (register: number, value: number): void => this.emit(items, 0xb8 | register, ...littleEndian(value, 4));
+    const load = (register: number, value: number): void =>
+      this.emit(items, 0xb8 | register, ...littleEndian(value, 4));
     load(ESP, STACK_MIDDLE + 4 * rng.below(64));
     load(0, SEL_DATA[this.ring]!);
     // Compiled code needs flat segments: few programs leave them as they are.
@@ -367,6 +383,11 @@ class Writer {
     if (rng.chance(1, 3)) this.emit(items, 0xb1, shiftCount(rng) & (rng.chance(1, 2) ? 0 : 0xff)); // mov cl, n
     set();
     if (rng.chance(1, 3)) set();
+    if (rng.chance(1, 5)) {
+      // A shift by zero leaves the flags as they were.
+      this.emit(items, 0xb1, rng.chance(1, 2) ? 0 : shiftCount(rng));
+      this.emit(items, ...encode(rng, pick(rng, SHIFTS_BY_REGISTER), isSoup ? 1 : 6));
+    }
     if (rng.chance(1, isSoup ? 12 : 4)) this.emit(items, ...ordinary(rng, this.ring));
     const roll = rng.below(4);
     if (roll === 0) this.lookAtFlags(items);
@@ -494,7 +515,8 @@ export const landingOf = (program: Program): number => program.places[0]!;
 
 /** The program without an item. */
 export function without(program: Program, block: number, item: number): Program {
-  const blocks = program.blocks.map((items, b) => (b === block ? items.map((old, n) => (n === item ? NOTHING : old)) : items));
+  const blocks = program.blocks.map((items, b) =>
+    b === block ? items.map((old, n) => (n === item ? NOTHING : old)) : items,
+  );
   return { ...program, blocks };
 }
-

@@ -65,7 +65,13 @@ function observe(world: World, exit: number): Record<string, unknown> {
     pendingDebug: cpu.pendingDebug,
     traced: cpu.tracedWrites.map((value, n) => (n % 2 === 0 ? value : -value)),
     ...(exit === EXIT_EXCEPTION
-      ? { vector: cpu.exitVector, error: cpu.exitError, lin: cpu.exitLin, software: cpu.exitIsSoftware, during: cpu.exitDuring }
+      ? {
+          vector: cpu.exitVector,
+          error: cpu.exitError,
+          lin: cpu.exitLin,
+          software: cpu.exitIsSoftware,
+          during: cpu.exitDuring,
+        }
       : {}),
     ...(exit === EXIT_IO ? { port: cpu.ioPort, ioBytes: cpu.ioBytes, isIn: cpu.ioIsIn, ioValue: cpu.ioValue } : {}),
     ...(exit === EXIT_INTERCEPT || exit === EXIT_SENSITIVE ? { instruction: cpu.exitInsn.row.mnemonic } : {}),
@@ -74,7 +80,11 @@ function observe(world: World, exit: number): Record<string, unknown> {
 }
 
 const show = (value: unknown): string =>
-  typeof value === 'number' ? `${value} (${hex(value)})` : ArrayBuffer.isView(value) ? [...(value as Int32Array)].map(hex).join(' ') : JSON.stringify(value);
+  typeof value === 'number'
+    ? `${value} (${hex(value)})`
+    : ArrayBuffer.isView(value)
+      ? [...(value as Int32Array)].map(hex).join(' ')
+      : JSON.stringify(value);
 
 function compareStates(a: Record<string, unknown>, b: Record<string, unknown>): string | null {
   const lines: string[] = [];
@@ -263,17 +273,17 @@ export function reduce(program: Program, seed: number): Program {
   let { slices } = runTwins(best, seed, EXITS_MAX, 1);
   for (let progress = true; progress; ) {
     progress = false;
-    best.blocks.forEach((items, block) =>
-      items.forEach((item, n) => {
-        if (item.bytes.length === 0) return;
+    for (const [block, items] of best.blocks.entries()) {
+      for (const [n, item] of items.entries()) {
+        if (item.bytes.length === 0) continue;
         const smaller = without(best, block, n);
         const result = runTwins(smaller, seed, slices, 1);
-        if (result.difference === null) return;
+        if (result.difference === null) continue;
         best = smaller;
         slices = result.slices;
         progress = true;
-      }),
-    );
+      }
+    }
   }
   return best;
 }

@@ -97,7 +97,9 @@ export const VECTOR_CALL = 0x80;
 export const VECTOR_INNER = 0x81;
 const VECTORS_WITH_ERROR = [8, 10, 11, 12, 13, 14, 17];
 
-const COSTS = Object.fromEntries(COST_CLASSES.map((name, n) => [name, 1 + ((n * 7) % 5)])) as unknown as InstructionCosts;
+const COSTS = Object.fromEntries(
+  COST_CLASSES.map((name, n) => [name, 1 + ((n * 7) % 5)]),
+) as unknown as InstructionCosts;
 const TIMING: CpuTiming = {
   instructions: COSTS,
   walkReferenceCycles: 3,
@@ -218,13 +220,9 @@ export class World {
     const call = emit([...count(4), 0x40, ...iret]); // inc eax
     const inner = emit([0xff, 0x15, ...word(CODE_AT), ...iret]); // call [..]
     // Every eighth debug trap switches TF off.
-    const debug = emit([
-      ...count(5),
-      ...[0xf6, 0x05, ...word(COUNTERS_AT + 20), 7], // test byte [..], 7
-      ...[0x75, 8], // jne
-      ...[0x81, 0x64, 0x24, 8, ...word(~0x100)], // and dword [esp+8], ~TF
-      ...iret,
-    ]);
+    const testByte = [0xf6, 0x05, ...word(COUNTERS_AT + 20), 7]; // test byte [..], 7
+    const clearTf = [0x81, 0x64, 0x24, 8, ...word(~0x100)]; // and dword [esp+8], ~TF
+    const debug = emit([...count(5), ...testByte, 0x75, clearTf.length, ...clearTf, ...iret]); // jne
     const gates = (vector: number): [number, number] => {
       if (vector === 1) return [debug, GATE_INTERRUPT];
       if (vector === 3 || vector === 4) return [back, GATE_TRAP | GATE_USER];
@@ -247,7 +245,8 @@ export class World {
     ];
     const flat = (access: number): number[] => segment(0, limit, 0xc000 | access);
     this.poke(GDT_AT, [
-      ...[0, 0, 0, 0, 0, 0, 0, 0],
+      ...word(0),
+      ...word(0),
       ...flat(0x9b),
       ...flat(0x93),
       ...flat(0xfb),

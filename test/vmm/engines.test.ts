@@ -5,8 +5,14 @@
  */
 import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { NS_PER_SECOND } from '../../src/core/units.ts';
 import { type GuestImage, readGuestImage } from '../../src/guest/image.ts';
+import { buildWorld, finishWorld } from '../../src/lab/build.ts';
+import { collect } from '../../src/lab/collect.ts';
+import type { ResolvedRun } from '../../src/lab/plan.ts';
+import { ENGINE_NAMES } from '../../src/vmm/machine.ts';
 import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
+import { kernelFile } from '../system/machine.ts';
 import { guest, type RunEnd, runVm } from './run-vm.ts';
 
 interface Way {
@@ -49,7 +55,13 @@ function bookOf({ vm, instructions, state, memoryHash, simulatedNs, digest }: Ru
 }
 
 /** Runs a guest by both engines; `hotAfter` when things are compiled, undefined for the default. */
-function compare(image: GuestImage, append: string, way: Way, hotAfters: readonly (number | undefined)[], seconds: number): void {
+function compare(
+  image: GuestImage,
+  append: string,
+  way: Way,
+  hotAfters: readonly (number | undefined)[],
+  seconds: number,
+): void {
   const options = { image, append, seconds, memoryBytes: 8 * 2 ** 20, ...way };
   const expected = bookOf(runVm({ ...options, cpuEngine: 'interpreter' }));
   for (const hotAfter of hotAfters) {
@@ -115,4 +127,47 @@ describe.each(['regressions/bin/', '../system/bin/'])('kernels of %s', (folder) 
   it.each(kernelsOf(folder).map((path) => [path.slice(path.lastIndexOf('/') + 1), path]))('%s', (_name, path) => {
     for (const way of ways) compare(readGuestImage(path, 'kernel'), '', way, [1], 0.0004);
   });
+});
+
+const MIB = 2 ** 20;
+
+/** Several VMs and vCPUs, so that compiled code is shared between them, on a host of two CPUs. */
+function sharedHost(paging: PagingName, technique: TechniqueName, vcpus: number): ResolvedRun {
+  const vm = { technique, paging, taggedTlb: true, weight: 256, capPercent: 0, baselineRun: null };
+  const nano = { ...vm, guest: 'nano', imageFile: null, workload: 'mix tasks=2 work=6000 hz=1000' };
+  const smp = { ...vm, guest: 'smp', imageFile: kernelFile('smp'), workload: '' };
+  const others =
+    technique === 'native' ? [] : [1, 2].map((n) => ({ ...nano, name: `nano${n}`, memoryBytes: 8 * MIB, vcpus: 1 }));
+  return {
+    runId: 1,
+    role: 'point',
+    seed: 1,
+    axes: {},
+    durationNs: 0.05 * NS_PER_SECOND,
+    host: {
+      preset: NEW,
+      frequencyHz: 200_000_000,
+      pcpus: 2,
+      memoryBytes: 128 * MIB,
+      quantumNs: 20_000,
+      scheduler: { policy: 'round-robin', params: {} },
+    },
+    vms: [{ ...smp, name: 'smp', memoryBytes: 16 * MIB, vcpus }, ...others],
+  };
+}
+
+it.each([
+  ['native', 'native', 2],
+  ['nested', 'hardware-assisted', 4],
+  ['shadow', 'hardware-assisted', 2],
+] as const)('a host of several VMs with several CPUs: %s %s %i', (paging, technique, vcpus) => {
+  const run = sharedHost(paging, technique, vcpus);
+  const records = ENGINE_NAMES.map((engine) => {
+    const world = buildWorld(run, { engine });
+    world.vms[0]!.vm.machine.codeCache.hotAfter = 2;
+    const outcome = finishWorld(world);
+    const machines = world.vms.map(({ vm }) => [vm.consoleText(), vm.memoryHash(), vm.exits.sorted(), vm.outcome]);
+    return { record: collect(world, outcome), machines };
+  });
+  expect(records[1]).toEqual(records[0]);
 });

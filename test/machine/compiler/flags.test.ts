@@ -15,15 +15,7 @@ import {
 } from '../../../src/machine/compiler/layout.ts';
 import { buildRuntime } from '../../../src/machine/compiler/runtime.ts';
 import { Table } from '../../../src/machine/compiler/wasm.ts';
-import {
-  arithmeticFlags,
-  FLAG_AF,
-  FLAG_CF,
-  FLAG_OF,
-  FLAG_PF,
-  FLAG_SF,
-  FLAG_ZF,
-} from '../../../src/machine/flags.ts';
+import { arithmeticFlags, FLAG_AF, FLAG_CF, FLAG_OF, FLAG_PF, FLAG_SF, FLAG_ZF } from '../../../src/machine/flags.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
 import { edges } from '../../oracle/values.ts';
 

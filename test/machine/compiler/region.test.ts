@@ -81,7 +81,13 @@ function expectSound(region: Region): void {
   const entrySet = new Set<Block>(entries);
   const after = (block: Block): Block[] => {
     const targets =
-      block.ending === 'branch' ? [block.target, block.end] : block.ending === 'next' ? [block.end] : ['jump', 'call'].includes(block.ending) ? [block.target] : [];
+      block.ending === 'branch'
+        ? [block.target, block.end]
+        : block.ending === 'next'
+          ? [block.end]
+          : ['jump', 'call'].includes(block.ending)
+            ? [block.target]
+            : [];
     return targets.map((at) => blockAt.get(at)).filter((to): to is Block => to !== undefined);
   };
   /** Nodes that can be reached from the dispatcher without passing `without`. */
@@ -102,19 +108,14 @@ function expectSound(region: Region): void {
     // The immediate dominator is one, and every other dominator is above it.
     const idom = dominator[block.node]!;
     expect(dominatesByDefinition(idom, block.node)).toBe(true);
-    for (const { node } of blocks) {
-      if (node !== block.node && dominatesByDefinition(node, block.node)) {
-        expect(dominatesByDefinition(node, idom)).toBe(true);
-      }
-    }
-    for (const to of after(block)) {
-      if (to.node > block.node) continue;
-      const natural = dominatesByDefinition(to.node, block.node);
-      expect(natural || entrySet.has(to), 'an edge back is natural, or goes to an entry').toBe(true);
-      if (natural) expect(isLoop[to.node]).toBe(true);
+    const above = blocks.filter(({ node }) => node !== block.node && dominatesByDefinition(node, block.node));
+    for (const { node } of above) expect(dominatesByDefinition(node, idom)).toBe(true);
+    // An edge back closes a loop, or goes to an entry by way of the dispatcher.
+    for (const to of after(block).filter(({ node }) => node <= block.node)) {
+      expect(dominatesByDefinition(to.node, block.node) ? isLoop[to.node] : entrySet.has(to)).toBe(true);
     }
     const forward = blocks.filter((from) => from.node < block.node && after(from).includes(block)).length;
-    if (forward > 1 || entrySet.has(block)) expect(isMerge[block.node]).toBe(true);
+    expect(isMerge[block.node]).toBe(forward > 1 || entrySet.has(block));
     // One page, and whole instructions.
     expect(block.start >>> 12).toBe((block.end - 1) >>> 12);
     expect(block.insns.reduce((sum, insn) => sum + insn.length, block.start)).toBe(block.end);
@@ -138,7 +139,7 @@ describe('random graphs', () => {
       });
       const options = { ring: 0, truncated: false, alignment: false, intercepts: 0, compiled: true };
       const world = new World({ ...options, landing: nodes[0]!.at });
-      nodes.forEach((node, i) => world.loadCode(node.at, Uint8Array.from(codeOf(nodes, i))));
+      for (const [i, { at }] of nodes.entries()) world.loadCode(at, Uint8Array.from(codeOf(nodes, i)));
       world.codeCache.hotAfter = 1 + (n % 3);
       const coverage = new Coverage(world.cpu);
       const { cpu } = world;

@@ -110,7 +110,18 @@ describe('everything', () => {
   it('is forgotten when there is too much of it, and the program goes on', () => {
     // Small loops one after the other, each in a region of its own: mov ecx, 40; loop $; ...; jmp to the first.
     const parts = 60;
-    const code = Array.from({ length: parts }, () => [0xb9, 40, 0, 0, 0, 0xe2, 0xfe, 0xff, 0x05, ...littleEndian(CODE_AT + 0x3000, 4)]).flat();
+    const code = Array.from({ length: parts }, () => [
+      0xb9,
+      40,
+      0,
+      0,
+      0,
+      0xe2,
+      0xfe,
+      0xff,
+      0x05,
+      ...littleEndian(CODE_AT + 0x3000, 4),
+    ]).flat();
     code.push(0xe9, ...littleEndian(-(code.length + 5), 4));
     const unitsMax = 8;
     const world = makeWorld(code, unitsMax);

@@ -50,13 +50,28 @@ describe('LEB128', () => {
   it('can be read again', () => {
     fc.assert(
       fc.property(fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }), (value) => {
-        expect(decode(written((b) => b.signed(value)), true)).toBe(BigInt(value));
-        expect(decode(written((b) => b.unsigned(value)), false)).toBe(BigInt(value >>> 0));
+        expect(
+          decode(
+            written((b) => b.signed(value)),
+            true,
+          ),
+        ).toBe(BigInt(value));
+        expect(
+          decode(
+            written((b) => b.unsigned(value)),
+            false,
+          ),
+        ).toBe(BigInt(value >>> 0));
       }),
     );
     fc.assert(
       fc.property(fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n }), (value) => {
-        expect(decode(written((b) => b.signed64(value)), true)).toBe(value);
+        expect(
+          decode(
+            written((b) => b.signed64(value)),
+            true,
+          ),
+        ).toBe(value);
       }),
     );
   });
