@@ -12,9 +12,8 @@ export const folder = import.meta.dirname;
 const MIB = 1024 * 1024;
 const MEMORY_MIB = 16;
 const timeoutMs = 30_000;
-/** The processor that has what hvsim's has; the second without what it lacks. */
+/** The processor that has what hvsim's has. */
 const QEMU_CPU = 'pentium2';
-const QEMU_PLAIN_CPU = 'pentium2,-fpu';
 
 /** Techniques with their paging, as the tests call them. */
 export const MODES = {
@@ -110,7 +109,7 @@ export function probeOnQemu(name: string, cpus = 1): string {
 export async function smallOnQemu(name: string): Promise<string> {
   const place = mkdtempSync(join(tmpdir(), 'hvsim-qemu-'));
   try {
-    const args = ['-kernel', kernelFile(name), '-M', 'isapc', '-cpu', QEMU_PLAIN_CPU, '-m', String(MEMORY_MIB)];
+    const args = ['-kernel', kernelFile(name), '-M', 'isapc', '-cpu', QEMU_CPU, '-m', String(MEMORY_MIB)];
     args.push('-accel', 'tcg', '-display', 'none', '-vga', 'std', '-net', 'none', '-no-reboot');
     args.push('-serial', `file:${join(place, 'serial')}`, '-monitor', 'stdio');
     const qemu = spawn('qemu-system-i386', args, { stdio: ['pipe', 'ignore', 'ignore'] });
