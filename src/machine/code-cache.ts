@@ -150,7 +150,7 @@ export class CodeCache {
   private release(mfn: Mfn, frame: FrameCode): void {
     if (this.mmus.some((mmu) => mmu.executes(frame.code32) || mmu.executes(frame.code16))) return;
     for (const page of [frame.code32, frame.code16]) {
-      for (const unit of [...page.compiled.units]) unit.kill();
+      for (const unit of page.compiled.units.slice()) unit.kill();
       // In place: a CPU may hold this very array.
       page.insns.fill(undefined);
     }

@@ -46,7 +46,11 @@ describe('mistakes', () => {
       ['run', 'x.yaml', '--jobs', '0'],
       /^--jobs: found "0", expected a whole number from 1 to 256\n$/,
     ],
-    ['a bad engine', ['run', 'x.yaml', '--engine', 'jit'], /^--engine: found "jit", expected interpreter\n$/],
+    [
+      'a bad engine',
+      ['run', 'x.yaml', '--engine', 'jit'],
+      /^--engine: found "jit", expected compiled or interpreter\n$/,
+    ],
     ['a bad seed', ['run', 'scenarios/overhead.yaml', '--seed', 'x'], /^--seed: found "x", expected a whole number/],
     [
       'a bad override',

@@ -1,4 +1,4 @@
-/** Runs the command line as its users do: in a process of its own. */
+/** Runs the command line as its users do: in a process of its own, from dist/, which test/build.ts keeps up to date. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -15,7 +15,7 @@ const TIMEOUT_MS = 240_000;
 
 export function hvsim(...args: readonly string[]): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli.ts', ...args], {
+    const child = spawn(process.execPath, ['dist/cli.js', ...args], {
       cwd: ROOT,
       timeout: TIMEOUT_MS,
     });
