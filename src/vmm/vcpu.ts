@@ -268,7 +268,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** After HLT: goes on if an interrupt waits, blocks until one comes, or ends the VM if no CPU can take any. */
   halted(cpu: Cpu): Disposition {
     const isOpen = cpu.interruptsEnabled();
-    if (this.nmiWaiting || (isOpen && this.interruptWaiting)) return 'resume';
+    // An NMI that waits for the IRET of the one before it wakes nobody.
+    if ((this.nmiWaiting && !cpu.nmiBlocked) || (isOpen && this.interruptWaiting)) return 'resume';
     this.rest = isOpen ? 'halted' : 'out';
     if (isOpen) return 'block';
     this.vm.endIfAllOut(`HLT with interrupts off before ${hex32(cpu.eip)}`);

@@ -9,7 +9,7 @@ import { DR6_ACCESS, DR7_GENERAL_DETECT, followDebugRegisters } from '../breakpo
 import type { Cpu } from '../cpu.ts';
 import { APIC_BASE_BOOT_CPU, APIC_BASE_ENABLE } from '../devices/lapic.ts';
 import { EXIT_HALT, EXIT_INTERCEPT, EXIT_SENSITIVE, VECTOR_DB, VECTOR_GP, VECTOR_UD } from '../exits.ts';
-import { FLAG_DF, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_VM, FLAG_ZF } from '../flags.ts';
+import { FLAG_DF, FLAG_IF, FLAG_IOPL, FLAG_RF, FLAG_TF, FLAG_VM, FLAG_ZF } from '../flags.ts';
 import type { Handler, Insn } from '../insn.ts';
 import { FLAGS_FREE } from '../interrupts.ts';
 import {
@@ -368,7 +368,10 @@ function writeApicBase(c: Cpu, low: number, high: number): void {
   c.apicBase.low = (low & ~APIC_BASE_BOOT_CPU) | (c.apicBase.low & APIC_BASE_BOOT_CPU);
 }
 
-const hlt: Handler = (c) => c.requestStop(EXIT_HALT);
+/** A debug trap that follows it ends the wait at once (SDM vol 2, HLT): there is none. */
+const hlt: Handler = (c) => {
+  if ((c.systemFlags & FLAG_TF) === 0 && c.pendingDebug === 0) c.requestStop(EXIT_HALT);
+};
 /** VMCALL and VMMCALL: undefined on the bare machine; a hypercall where the VMM intercepts it. */
 const hypercall: Handler = (c) => c.raise(VECTOR_UD);
 
