@@ -6,7 +6,7 @@
  */
 import { Command, CommanderError } from 'commander';
 import { packageVersion } from './commands/package.ts';
-import { note, toleratePipes } from './commands/terminal.ts';
+import { note, write } from './commands/terminal.ts';
 import { UserError } from './core/errors.ts';
 
 const EXIT_USAGE = 2;
@@ -22,6 +22,7 @@ function program(): Command {
     .showHelpAfterError('(hvsim --help shows how)')
     .showSuggestionAfterError()
     .exitOverride()
+    .configureOutput({ writeOut: (text) => write('stdout', text), writeErr: (text) => write('stderr', text) })
     .addHelpText('after', ROOT_EXAMPLES);
   addExperiments(root);
   addBoot(root);
@@ -165,7 +166,6 @@ async function done(code: number | Promise<number>): Promise<void> {
 
 /** Runs a command line; what went wrong becomes a message and an exit code. */
 async function main(argv: readonly string[]): Promise<void> {
-  toleratePipes();
   try {
     await program().parseAsync(argv);
   } catch (error) {

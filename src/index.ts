@@ -7,6 +7,7 @@
  * Importing this loads neither Vega nor a native module; they come with the first chart.
  */
 export { assert, Bug, UserError } from './core/errors.ts';
+export type { Param, ParamSet } from './host/params.ts';
 export { definePolicy, type Scheduler, type SchedulerHost, type SchedulerPolicy } from './host/scheduler.ts';
 export { buildWorld, finishWorld, runWorld, type World } from './lab/build.ts';
 export { type Experiment, type ExperimentOptions, runScenario } from './lab/experiment.ts';

@@ -18,7 +18,7 @@ import { amount, grouped, percent, short, time } from '../report/format.ts';
 import type { EngineName } from '../vmm/machine.ts';
 import { type GuestOptions, guestParts } from './boot-guest.ts';
 import { runWithTerminal } from './boot-tty.ts';
-import { note } from './terminal.ts';
+import { note, print } from './terminal.ts';
 
 export interface BootOptions extends GuestOptions {
   readonly technique: string;
@@ -41,6 +41,8 @@ const ROM_BYTES_MAX = 16 * MIB;
 const VCPUS_MAX = 8;
 const CONSOLE_CHUNK = 4096;
 const NEWLINE = 10;
+/** Its file descriptor: the stream of Node would be made for nothing. */
+const STDOUT = 1;
 /** How often a running guest is looked at. */
 const SLICE_NS = 1_000_000;
 
@@ -61,7 +63,7 @@ export async function bootCommand(named: string | undefined, options: BootOption
   output.flush();
   const screen = world.vms[0]!.vm.screenText().trimEnd();
   // A kernel that only knows the text screen has no other console.
-  if (options.screen === true || (!output.used && screen !== '')) process.stdout.write(`${screen}\n`);
+  if (options.screen === true || (!output.used && screen !== '')) print(screen);
   const record = collect(world, outcome);
   const [vm] = record.vms as [VmRecord];
   printLedger(world, record, vm, wallSeconds);
@@ -195,7 +197,7 @@ class ConsoleOutput {
     let done = 0;
     while (done < this.length) {
       try {
-        done += writeSync(process.stdout.fd, this.buffer, done, this.length - done);
+        done += writeSync(STDOUT, this.buffer, done, this.length - done);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         if (code === 'EPIPE') process.exit(0);

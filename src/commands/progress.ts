@@ -3,7 +3,7 @@
  * Invariant: it writes to stderr only, and nothing of it enters the results.
  */
 import cliProgress from 'cli-progress';
-import { note } from './terminal.ts';
+import { note, tolerant } from './terminal.ts';
 
 /** Lines that are written at most when there is no terminal. */
 const LINES_MAX = 10;
@@ -29,7 +29,7 @@ export class Progress {
     }
     const format = `${this.name} {bar} {value}/{total} runs, {duration_formatted}`;
     // The cursor stays, so that Ctrl-C may end the process at once and needs no handler of ours.
-    const options = { format, hideCursor: false, stream: process.stderr, barsize: 30, gracefulExit: false };
+    const options = { format, hideCursor: false, stream: tolerant('stderr'), barsize: 30, gracefulExit: false };
     this.bar = new cliProgress.SingleBar(options, cliProgress.Presets.shades_classic);
     this.bar.start(total, 0);
   }

@@ -1,6 +1,7 @@
 /** hvsim schema: the JSON Schema of scenarios, for editors. */
 import { scenarioJsonSchema } from '../lab/schema.ts';
 import { CHART_NAMES } from '../report/charts/index.ts';
+import { write } from './terminal.ts';
 
 /** The text of scenarios/scenario.schema.json. */
 export function schemaText(): string {
@@ -8,6 +9,6 @@ export function schemaText(): string {
 }
 
 export function schemaCommand(): number {
-  process.stdout.write(schemaText());
+  write('stdout', schemaText());
   return 0;
 }

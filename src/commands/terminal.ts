@@ -4,19 +4,26 @@
  */
 
 export function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  write('stdout', `${line}\n`);
 }
 
 export function note(line: string): void {
-  process.stderr.write(`${line}\n`);
+  write('stderr', `${line}\n`);
 }
 
-/** Ends quietly when the other end of a pipe was closed. */
-export function toleratePipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
-      throw error;
-    });
-  }
+/** Writes some text as it is. */
+export function write(name: 'stdout' | 'stderr', text: string): void {
+  tolerant(name).write(text);
+}
+
+/** A stream that ends the program quietly when the other end of a pipe was closed. Node makes it when it is first used. */
+export function tolerant(name: 'stdout' | 'stderr'): NodeJS.WriteStream {
+  const stream = process[name];
+  if (!stream.listeners('error').includes(onError)) stream.on('error', onError);
+  return stream;
+}
+
+function onError(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  throw error;
 }

@@ -4,9 +4,12 @@
  * Every draw uses integer arithmetic or correctly rounded + - * / only, hence the same bits on every JavaScript engine.
  * Generator: Alea (J. Baagoe, 2010) as packaged by seedrandom: 32 bits a draw, period about 2^116.
  */
-import seedrandom from 'seedrandom';
+import type seedrandom from 'seedrandom';
+// @ts-expect-error: the types of the package do not name its parts; the whole has six more generators and loads crypto
+import aleaUntyped from 'seedrandom/lib/alea.js';
 import { assert } from './errors.ts';
 
+const alea = aleaUntyped as typeof seedrandom.alea;
 const TWO_32 = 2 ** 32;
 
 export class RandomStream {
@@ -16,7 +19,7 @@ export class RandomStream {
   /** Use `Streams.stream`: it makes sure that no two consumers share a stream. */
   constructor(seed: string, name: string) {
     this.name = name;
-    const generator = seedrandom.alea(`${seed}\u0000${name}`);
+    const generator = alea(`${seed}\u0000${name}`);
     this.next = () => generator.int32();
   }
 

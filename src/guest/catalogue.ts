@@ -6,30 +6,32 @@
 import { existsSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
 import { UserError } from '../core/errors.ts';
 import { type GuestImage, readBytes, readGuestImage } from './image.ts';
 
-const option = z.object({ default: z.union([z.string(), z.number(), z.boolean()]), unit: z.string() });
-const workload = z.object({ description: z.string(), options: z.record(z.string(), option).default({}) });
-const entry = z.object({
-  name: z.string().min(1),
-  file: z.string().min(1),
-  description: z.string(),
-  /** Under which techniques the guest behaves, and why. */
-  technique_note: z.string().optional(),
-  /** Options of the kernel's command line for every workload. */
-  kernel_options: z.record(z.string(), option).default({}),
-  workloads: z.record(z.string(), workload).default({}),
-});
-const catalogueSchema = z.array(entry);
-
 /** One `name=value` of a guest's command line. */
-export type GuestOption = z.infer<typeof option>;
+export interface GuestOption {
+  readonly default: string | number | boolean;
+  readonly unit: string;
+}
+
 /** Something a guest can be told to do. */
-export type GuestWorkload = z.infer<typeof workload>;
+export interface GuestWorkload {
+  readonly description: string;
+  readonly options: Readonly<Record<string, GuestOption>>;
+}
+
 /** One guest of the catalogue. */
-export type GuestEntry = z.infer<typeof entry>;
+export interface GuestEntry {
+  readonly name: string;
+  readonly file: string;
+  readonly description: string;
+  /** Under which techniques the guest behaves, and why. */
+  readonly technique_note?: string;
+  /** Options of the kernel's command line for every workload. */
+  readonly kernel_options: Readonly<Record<string, GuestOption>>;
+  readonly workloads: Readonly<Record<string, GuestWorkload>>;
+}
 
 export interface GuestCatalogue {
   /** Folder that the entries' files are relative to. */
@@ -57,10 +59,9 @@ export function parseCatalogue(path: string, folder: string, text: string): Gues
   } catch (error) {
     throw new UserError(`${path}: is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const parsed = catalogueSchema.safeParse(json);
-  if (!parsed.success) throw new UserError(`${path}: ${z.prettifyError(parsed.error)}`);
+  const guests = guestsOf(new Reader(path), json);
   const seen = new Set<string>();
-  for (const guest of parsed.data) {
+  for (const guest of guests) {
     if (seen.has(guest.name))
       throw new UserError(`${path}: guest ${guest.name} is listed twice, allowed: unique names`);
     seen.add(guest.name);
@@ -69,7 +70,77 @@ export function parseCatalogue(path: string, folder: string, text: string): Gues
       throw new UserError(`${path}: guest ${guest.name} has the file ${guest.file}, allowed: a path inside ${folder}`);
     }
   }
-  return { folder, guests: parsed.data };
+  return { folder, guests };
+}
+
+function guestsOf(read: Reader, json: unknown): GuestEntry[] {
+  if (!Array.isArray(json)) throw read.fault('', json, 'a list');
+  return json.map((value: unknown, index) => {
+    const at = `[${index}]`;
+    const entry = read.mapping(at, value);
+    const note = entry['technique_note'];
+    return {
+      name: read.name(`${at}.name`, entry['name']),
+      file: read.name(`${at}.file`, entry['file']),
+      description: read.text(`${at}.description`, entry['description']),
+      ...(note === undefined ? {} : { technique_note: read.text(`${at}.technique_note`, note) }),
+      kernel_options: optionsOf(read, `${at}.kernel_options`, entry['kernel_options']),
+      workloads: read.record(`${at}.workloads`, entry['workloads'], (where, workload) => ({
+        description: read.text(`${where}.description`, read.mapping(where, workload)['description']),
+        options: optionsOf(read, `${where}.options`, read.mapping(where, workload)['options']),
+      })),
+    };
+  });
+}
+
+function optionsOf(read: Reader, at: string, value: unknown): Record<string, GuestOption> {
+  return read.record(at, value, (where, option) => {
+    const fields = read.mapping(where, option);
+    return {
+      default: read.scalar(`${where}.default`, fields['default']),
+      unit: read.text(`${where}.unit`, fields['unit']),
+    };
+  });
+}
+
+/** Takes values of JSON for what they should be, or names the file and the place of the first that is not. */
+class Reader {
+  private readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  fault(at: string, found: unknown, expected: string): UserError {
+    const text = found === undefined ? 'nothing' : JSON.stringify(found).slice(0, 60);
+    return new UserError(`${this.path}: ${at === '' ? '' : `${at}: `}found ${text}, expected ${expected}`);
+  }
+
+  mapping(at: string, value: unknown): Readonly<Record<string, unknown>> {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    throw this.fault(at, value, 'a mapping');
+  }
+
+  /** A mapping of names to things of one kind; an empty one where nothing stands. */
+  record<T>(at: string, value: unknown, read: (at: string, value: unknown) => T): Record<string, T> {
+    const entries = Object.entries(value === undefined ? {} : this.mapping(at, value));
+    return Object.fromEntries(entries.map(([name, item]) => [name, read(`${at}.${name}`, item)]));
+  }
+
+  text(at: string, value: unknown): string {
+    if (typeof value === 'string') return value;
+    throw this.fault(at, value, 'a text');
+  }
+
+  name(at: string, value: unknown): string {
+    if (typeof value === 'string' && value !== '') return value;
+    throw this.fault(at, value, 'a text that is not empty');
+  }
+
+  scalar(at: string, value: unknown): string | number | boolean {
+    if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
+    throw this.fault(at, value, 'a text, a number, true or false');
+  }
 }
 
 /** The entry of a name, or a UserError that lists the names there are. */

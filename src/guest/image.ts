@@ -3,10 +3,10 @@
  * Invariants: `sha256` is of `bytes`; `kind` is read from the first bytes alone, so a file of a known kind may still
  * be malformed (the loader tells).
  */
-import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { UserError } from '../core/errors.ts';
+import { newHash } from '../core/hash.ts';
 import { hasElfMagic } from './elf.ts';
 import { isBootSector } from './flat.ts';
 import { hasLinuxHeader } from './linux.ts';
@@ -28,7 +28,15 @@ const IMAGE_BYTES_MAX = 256 * 2 ** 20;
 
 /** Wraps bytes that are already in memory. */
 export function guestImage(name: string, path: string, bytes: Uint8Array): GuestImage {
-  return { name, path, bytes, sha256: createHash('sha256').update(bytes).digest('hex'), kind: kindOf(bytes) };
+  return {
+    name,
+    path,
+    bytes,
+    kind: kindOf(bytes),
+    get sha256() {
+      return newHash('sha256').update(bytes).digest('hex');
+    },
+  };
 }
 
 /** Reads an image file. */

@@ -20,10 +20,9 @@ import type { Runnable } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
+import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
-  type Params,
-  parseParams,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,

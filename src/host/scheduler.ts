@@ -14,15 +14,10 @@
  *  - Weights, caps and affinity are data on the task. A policy that has no notion of them may ignore weights and caps,
  *    but never `hard`: picking a task for a pCPU outside its hard mask is a bug.
  */
-import * as z from 'zod';
-import { UserError } from '../core/errors.ts';
 import type { RandomStream } from '../core/rng.ts';
 import type { Ns } from '../core/units.ts';
+import { NO_PARAMS, type ParamSet, type Params, parseParams, type ValuesOf } from './params.ts';
 import type { CpuMask, Topology } from './topology.ts';
-
-export type ParamValue = number | boolean | string;
-/** Values of a policy's own parameters, by name. */
-export type Params = Readonly<Record<string, ParamValue>>;
 
 /** States of a task; the numbers index ledgers. `ready` is what guests see as steal time. */
 export const STATE_NEW = 0;
@@ -155,59 +150,31 @@ export interface SchedulerPolicy {
   readonly name: string;
   readonly summary: string;
   /** Parameters of the whole host, with defaults and meanings. */
-  readonly params: z.ZodObject;
+  readonly params: ParamSet;
   /** Parameters per VM and per vCPU. Weight, cap and affinity exist without being listed here. */
-  readonly vmParams: z.ZodObject;
-  readonly vcpuParams: z.ZodObject;
+  readonly vmParams: ParamSet;
+  readonly vcpuParams: ParamSet;
   /** Throws a UserError that names every parameter in fault. */
   make(host: SchedulerHost, params?: Params): Scheduler;
 }
 
-/** Nothing to set. */
-const NO_PARAMS = z.strictObject({});
-
 /** Turns the description of a policy into a policy: parameters are checked before the author's `make` sees them. */
-export function definePolicy<P extends z.ZodObject>(description: {
+export function definePolicy<const P extends ParamSet = typeof NO_PARAMS>(description: {
   readonly name: string;
   readonly summary: string;
   readonly params?: P;
-  readonly vmParams?: z.ZodObject;
-  readonly vcpuParams?: z.ZodObject;
-  readonly make: (host: SchedulerHost, params: z.output<P>) => Scheduler;
+  readonly vmParams?: ParamSet;
+  readonly vcpuParams?: ParamSet;
+  readonly make: (host: SchedulerHost, params: ValuesOf<P>) => Scheduler;
 }): SchedulerPolicy {
-  const { name, summary, make, params = NO_PARAMS, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
+  const { name, summary, make, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
+  const params = description.params ?? (NO_PARAMS as unknown as P);
   return {
     name,
     summary,
     params,
     vmParams,
     vcpuParams,
-    make: (host, values = {}) => make(host, parseParams(`scheduler ${name}`, params, values) as z.output<P>),
+    make: (host, values = {}) => make(host, parseParams(`scheduler ${name}`, params, values)),
   };
-}
-
-/** Fills in defaults, or throws a UserError with one line per fault. */
-export function parseParams<S extends z.ZodObject>(owner: string, schema: S, values: unknown): z.output<S> {
-  const result = schema.safeParse(values);
-  if (result.success) return result.data;
-  const faults = result.error.issues.map((issue) => `${owner}: ${[...issue.path, issue.message].join(': ')}`);
-  const known = Object.keys(schema.shape);
-  throw new UserError(
-    `${faults.join('\n')}\nparameters of ${owner}: ${known.length === 0 ? 'none' : known.join(', ')}`,
-  );
-}
-
-/** One parameter for people to read. The unit is the last word of the name. */
-export interface ParamInfo {
-  readonly name: string;
-  readonly default: unknown;
-  readonly meaning: string;
-}
-
-/** The parameters of a schema, in the order of their definition. */
-export function describeParams(schema: z.ZodObject): ParamInfo[] {
-  return Object.entries(schema.shape).map(([name, field]) => {
-    const result = (field as z.ZodType).safeParse(undefined);
-    return { name, default: result.success ? result.data : undefined, meaning: (field as z.ZodType).description ?? '' };
-  });
 }

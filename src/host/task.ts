@@ -4,7 +4,8 @@
  */
 import { ACCOUNTS, type Pcpu, type Runnable } from '../core/runnable.ts';
 import type { Ns } from '../core/units.ts';
-import { type Params, type SchedVm, STATE_NEW, STATES, type Task, type TaskState } from './scheduler.ts';
+import type { Params } from './params.ts';
+import { type SchedVm, STATE_NEW, STATES, type Task, type TaskState } from './scheduler.ts';
 import type { CpuMask } from './topology.ts';
 
 export class HostVm implements SchedVm {

@@ -5,7 +5,7 @@
  */
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
-import type { Params } from '../host/scheduler.ts';
+import type { Params } from '../host/params.ts';
 import { PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';

@@ -4,6 +4,7 @@
  * YAML, is again a scenario with the same meaning; units are converted in sweep.ts.
  */
 import { z } from 'zod';
+import type { Param } from '../host/params.ts';
 import { GUESTS, namesOf, PRESET_NAMES, SCHEDULERS, TECHNIQUES } from './catalog.ts';
 import { formatQuantity, parseQuantity, type QuantityKind, quantityPattern } from './units.ts';
 
@@ -37,10 +38,27 @@ function enumOf(names: readonly string[]) {
   return z.enum(names as [string, ...string[]]);
 }
 
+function paramSchema(param: Param): z.ZodType {
+  switch (param.kind) {
+    case 'flag':
+      return z.boolean().default(param.default).describe(param.meaning);
+    case 'choice':
+      return enumOf(param.of).default(param.default).describe(param.meaning);
+    case 'integer': {
+      const least = z.int().min(param.min);
+      const range = param.max === undefined ? least : least.max(param.max);
+      const value = param.also === undefined ? range : z.union([z.literal(param.also), range]);
+      const whole = param.default === undefined ? value.optional() : value.default(param.default);
+      return whole.describe(param.meaning);
+    }
+  }
+}
+
 function schedulerSchema() {
-  const policies = SCHEDULERS.map(({ name, summary, params }) =>
-    z.strictObject({ policy: z.literal(name).describe(summary), ...params.shape }),
-  );
+  const policies = SCHEDULERS.map(({ name, summary, params }) => {
+    const fields = Object.entries(params).map(([key, param]) => [key, paramSchema(param)] as const);
+    return z.strictObject({ policy: z.literal(name).describe(summary), ...Object.fromEntries(fields) });
+  });
   return z.discriminatedUnion('policy', policies as [(typeof policies)[0], ...typeof policies]);
 }
 

@@ -3,9 +3,9 @@
  * Invariants: a VM never touches a frame that it does not own; its devices run on the VM's clock, which is the local
  * time of the vCPU that runs and engine time otherwise; once `outcome` is set nothing of it runs again.
  */
-import { createHash } from 'node:crypto';
 import type { Engine, EventHandle } from '../core/engine.ts';
 import { assert, UserError } from '../core/errors.ts';
+import { newHash } from '../core/hash.ts';
 import type { Pcpu } from '../core/runnable.ts';
 import { type Bytes, type Ns, PAGE_BYTES } from '../core/units.ts';
 import { firmwareBlocks } from '../guest/firmware-tables.ts';
@@ -311,7 +311,7 @@ export class ExecutedVm {
 
   /** SHA-256 of guest RAM in guest-physical order, in hex. */
   memoryHash(): string {
-    const hash = createHash('sha256');
+    const hash = newHash('sha256');
     for (let gfn = 0; gfn < this.physmap.ramFrames; gfn++) {
       const at = this.physmap.lookup(gfn) * PAGE_BYTES;
       hash.update(this.machine.memory.bytes.subarray(at, at + PAGE_BYTES));

@@ -63,10 +63,15 @@ describe('reading a catalogue', () => {
     expect(() => findWorkload(findGuest(catalogue, 'b'), 'run')).toThrow('allowed: none: this guest has no workloads');
   });
 
-  test.each<[string, string, RegExp]>([
+  test.each<[string, string, RegExp | string]>([
     ['no JSON', '[', /^c\.json: is not JSON: /],
-    ['no list', '{}', /^c\.json: .*expected array/],
-    ['a missing field', '[{"name":"a","file":"f"}]', /^c\.json: .*description/s],
+    ['no list', '{}', 'c.json: found {}, expected a list'],
+    ['a missing field', '[{"name":"a","file":"f"}]', 'c.json: [0].description: found nothing, expected a text'],
+    [
+      'an option without a unit',
+      '[{"name":"a","file":"f","description":"","kernel_options":{"hz":{"default":1}}}]',
+      'c.json: [0].kernel_options.hz.unit: found nothing, expected a text',
+    ],
     [
       'one name twice',
       '[{"name":"a","file":"f","description":""},{"name":"a","file":"f","description":""}]',

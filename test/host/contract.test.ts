@@ -6,14 +6,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS, NS_PER_US } from '../../src/core/units.ts';
 import { hog, interactive, periodic, yielder } from '../../src/host/modelled/index.ts';
+import { type Params, parseParams } from '../../src/host/params.ts';
 import { schedulers } from '../../src/host/sched/index.ts';
-import {
-  describeParams,
-  type Params,
-  type SchedulerPolicy,
-  STATE_READY,
-  STATE_RUNNING,
-} from '../../src/host/scheduler.ts';
+import { type SchedulerPolicy, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Lab, type LabSpec, type LabVm } from './lab.ts';
 
 /** Policies that leave pCPUs idle by design. */
@@ -68,8 +63,8 @@ describe.each(cases)('%s', (_name, policy, params) => {
   test('describes itself', () => {
     expect(policy.name).toMatch(/^[a-z0-9-]+$/);
     expect(policy.summary.length).toBeGreaterThan(10);
-    for (const param of describeParams(policy.params)) expect(param.meaning).not.toBe('');
-    expect(() => policy.params.parse({})).not.toThrow();
+    for (const param of Object.values(policy.params)) expect(param.meaning).not.toBe('');
+    expect(() => parseParams(policy.name, policy.params, {})).not.toThrow();
   });
 
   test('hogs keep every pCPU busy and none of them starves', () => {

@@ -6,13 +6,14 @@ import { Trace, type TraceEvent } from '../../src/core/trace.ts';
 import { NS_PER_MS, type Ns } from '../../src/core/units.ts';
 import { Dispatcher, type RunOutcome, type TaskSpec, type VmSpec } from '../../src/host/dispatch.ts';
 import { type DemandModel, ModelledVcpu } from '../../src/host/modelled/demand.ts';
-import { type Params, type SchedulerPolicy, STATE_NEW, STATE_RUNNING } from '../../src/host/scheduler.ts';
+import type { Params } from '../../src/host/params.ts';
+import { type SchedulerPolicy, STATE_NEW, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import type { HostTask } from '../../src/host/task.ts';
 import { makeTopology, type TopologySpec } from '../../src/host/topology.ts';
 
 export interface LabVm extends Partial<VmSpec> {
   readonly demand: DemandModel;
-  readonly with?: unknown;
+  readonly with?: Params;
   readonly vcpus?: number;
   readonly task?: TaskSpec;
   /** When it is started; default 0. */

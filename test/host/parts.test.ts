@@ -5,7 +5,7 @@ import { NS_PER_MS } from '../../src/core/units.ts';
 import { assertBalanced, totalCycles } from '../../src/host/ledger.ts';
 import { demands, hog, interactive, io, periodic } from '../../src/host/modelled/index.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
-import { describeParams, STATE_RUNNING } from '../../src/host/scheduler.ts';
+import { STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Timers } from '../../src/host/timers.ts';
 import { cpuMask, intersect, makeTopology, nextCpu } from '../../src/host/topology.ts';
 import { Lab } from './lab.ts';
@@ -51,12 +51,13 @@ test('policy timers: earliest first, lowest id at equal times, one time per id',
 });
 
 test('parameters have names with units, defaults and meanings', () => {
-  const info = describeParams(credit.params);
-  expect(info.slice(0, 2).map(({ name, default: value }) => [name, value])).toEqual([
+  const info = Object.entries(credit.params);
+  expect(info.slice(0, 2).map(([name, { default: value }]) => [name, value])).toEqual([
     ['tslice_ms', 30],
     ['ratelimit_us', 1000],
   ]);
-  for (const model of demands) for (const { meaning } of describeParams(model.params)) expect(meaning).not.toBe('');
+  for (const model of demands)
+    for (const { meaning } of Object.values(model.params)) expect(meaning).not.toBe('');
 });
 
 test('periodic demands: a late request is skipped, or queued', () => {

@@ -3,12 +3,11 @@
  * A demand says what it wants next; `ModelledVcpu` lives it on whatever pCPU it is given.
  * Invariant: a demand is asked for its next step exactly when the step before is done, at that local time.
  */
-import type * as z from 'zod';
 import type { Engine } from '../../core/engine.ts';
 import type { RandomStream } from '../../core/rng.ts';
 import { ACCOUNT_GUEST, type Pcpu, type Runnable, type RunStop } from '../../core/runnable.ts';
 import type { Cycles, Ns } from '../../core/units.ts';
-import { parseParams } from '../scheduler.ts';
+import { type ParamSet, type Params, parseParams, type ValuesOf } from '../params.ts';
 
 /** What a modelled vCPU does next. */
 export type Step =
@@ -29,15 +28,15 @@ export interface Demand {
 export interface DemandModel {
   readonly name: string;
   readonly summary: string;
-  readonly params: z.ZodObject;
-  make(params: unknown, random: RandomStream): Demand;
+  readonly params: ParamSet;
+  make(params: Params, random: RandomStream): Demand;
 }
 
-export function defineDemand<P extends z.ZodObject>(description: {
+export function defineDemand<const P extends ParamSet>(description: {
   readonly name: string;
   readonly summary: string;
   readonly params: P;
-  readonly make: (params: z.output<P>, random: RandomStream) => Demand;
+  readonly make: (params: ValuesOf<P>, random: RandomStream) => Demand;
 }): DemandModel {
   const { name, summary, params, make } = description;
   return {

@@ -1,14 +1,13 @@
 /** A vCPU that never blocks, or that ends after a given amount of work. */
-import * as z from 'zod';
 import { NS_PER_US } from '../../core/units.ts';
 import { defineDemand } from './demand.ts';
 
 export const hog = defineDemand({
   name: 'hog',
   summary: 'computes without a pause, for ever or for a given time',
-  params: z.strictObject({
-    work_us: z.int().min(1).optional().describe('CPU time after which it ends; default never'),
-  }),
+  params: {
+    work_us: { kind: 'integer', min: 1, meaning: 'CPU time after which it ends; default never' },
+  },
   make({ work_us }) {
     let started = false;
     return {

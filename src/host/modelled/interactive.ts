@@ -1,15 +1,14 @@
 /** A vCPU with random bursts of work and random pauses (exponential), drawn from its own stream. */
-import * as z from 'zod';
 import { NS_PER_US } from '../../core/units.ts';
 import { defineDemand } from './demand.ts';
 
 export const interactive = defineDemand({
   name: 'interactive',
   summary: 'computes and thinks in turn, for exponentially distributed times',
-  params: z.strictObject({
-    burst_us: z.int().min(1).default(2_000).describe('mean CPU time of a burst'),
-    think_us: z.int().min(1).default(20_000).describe('mean time of a pause'),
-  }),
+  params: {
+    burst_us: { kind: 'integer', min: 1, default: 2_000, meaning: 'mean CPU time of a burst' },
+    think_us: { kind: 'integer', min: 1, default: 20_000, meaning: 'mean time of a pause' },
+  },
   make({ burst_us, think_us }, random) {
     let computing = true;
     return {

@@ -2,19 +2,23 @@
  * A vCPU that gets a request at fixed times and computes a little for each: an I/O-bound guest, or a real-time task.
  * A request that comes while the one before is not done is lost (`late: skip`) or waits its turn (`late: queue`).
  */
-import * as z from 'zod';
 import { divCeil, NS_PER_US } from '../../core/units.ts';
 import { defineDemand } from './demand.ts';
 
 export const periodic = defineDemand({
   name: 'periodic',
   summary: 'computes for a while at fixed intervals of time',
-  params: z.strictObject({
-    work_us: z.int().min(1).default(100).describe('CPU time per request'),
-    period_us: z.int().min(1).default(10_000).describe('time from request to request'),
-    phase_us: z.int().min(0).default(0).describe('time of the first request'),
-    late: z.enum(['skip', 'queue']).default('skip').describe('what becomes of requests that come too early'),
-  }),
+  params: {
+    work_us: { kind: 'integer', min: 1, default: 100, meaning: 'CPU time per request' },
+    period_us: { kind: 'integer', min: 1, default: 10_000, meaning: 'time from request to request' },
+    phase_us: { kind: 'integer', min: 0, default: 0, meaning: 'time of the first request' },
+    late: {
+      kind: 'choice',
+      of: ['skip', 'queue'],
+      default: 'skip',
+      meaning: 'what becomes of requests that come too early',
+    },
+  },
   make({ work_us, period_us, phase_us, late }) {
     const period = period_us * NS_PER_US;
     let due = phase_us * NS_PER_US;

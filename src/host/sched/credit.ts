@@ -5,8 +5,8 @@
  * is blocked is in no queue; total weight = sum over the active units of the weight of their VM.
  * Source: the rules of xen/common/sched/credit.c as of 2026 (facts only; own code), golden vectors in the test.
  */
-import * as z from 'zod';
 import { divCeil, NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
+import type { ParamSet, ValuesOf } from '../params.ts';
 import {
   type Decision,
   definePolicy,
@@ -18,32 +18,50 @@ import {
 } from '../scheduler.ts';
 import { type CpuMask, countCpus, cpuMask, intersect, nextCpu } from '../topology.ts';
 
-const params = z.strictObject({
-  tslice_ms: z.int().min(1).max(1000).default(30).describe('longest slice, and period of the accounting'),
-  ratelimit_us: z
-    .union([z.literal(0), z.int().min(100).max(500_000)])
-    .default(1000)
-    .describe('a running vCPU is not replaced before it ran that long; 0 switches that off'),
-  migration_delay_us: z
-    .int()
-    .min(0)
-    .max(100_000)
-    .default(0)
-    .describe('a vCPU that ran less than this ago is cache hot and not stolen'),
-  load_balance_ratelimit_us: z
-    .int()
-    .min(0)
-    .max(1_000_000)
-    .default(1000)
-    .describe('pause of a pCPU between two attempts to steal; an idle one then waits for the next wake-up'),
-  tickle_one_idle_cpu: z.boolean().default(true).describe('a wake-up alerts one suitable idle pCPU, not all of them'),
-  boost: z.boolean().default(true).describe('a vCPU within its share goes first when it wakes up'),
-  accounting: z
-    .enum(['exact', 'tick'])
-    .default('exact')
-    .describe('burn the time really run, or (until 2009) a whole tick from whoever runs at the tick'),
-});
-type CreditParams = z.output<typeof params>;
+const params = {
+  tslice_ms: {
+    kind: 'integer',
+    min: 1,
+    max: 1000,
+    default: 30,
+    meaning: 'longest slice, and period of the accounting',
+  },
+  ratelimit_us: {
+    kind: 'integer',
+    min: 100,
+    max: 500_000,
+    also: 0,
+    default: 1000,
+    meaning: 'a running vCPU is not replaced before it ran that long; 0 switches that off',
+  },
+  migration_delay_us: {
+    kind: 'integer',
+    min: 0,
+    max: 100_000,
+    default: 0,
+    meaning: 'a vCPU that ran less than this ago is cache hot and not stolen',
+  },
+  load_balance_ratelimit_us: {
+    kind: 'integer',
+    min: 0,
+    max: 1_000_000,
+    default: 1000,
+    meaning: 'pause of a pCPU between two attempts to steal; an idle one then waits for the next wake-up',
+  },
+  tickle_one_idle_cpu: {
+    kind: 'flag',
+    default: true,
+    meaning: 'a wake-up alerts one suitable idle pCPU, not all of them',
+  },
+  boost: { kind: 'flag', default: true, meaning: 'a vCPU within its share goes first when it wakes up' },
+  accounting: {
+    kind: 'choice',
+    of: ['exact', 'tick'],
+    default: 'exact',
+    meaning: 'burn the time really run, or (until 2009) a whole tick from whoever runs at the tick',
+  },
+} as const satisfies ParamSet;
+type CreditParams = ValuesOf<typeof params>;
 
 const BOOST = 0;
 const UNDER = -1;

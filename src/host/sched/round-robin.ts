@@ -3,27 +3,35 @@
  * Invariant: every ready task is in exactly one queue; a pCPU is idle only if no ready task may run on it.
  * Source: textbook. Wake: tail of the queue, an idle pCPU takes it at once, a busy one is not preempted.
  */
-import * as z from 'zod';
 import { NS_PER_MS, type Ns } from '../../core/units.ts';
+import type { ParamSet, ValuesOf } from '../params.ts';
 import { type Decision, definePolicy, type Scheduler, type SchedulerHost, type Task } from '../scheduler.ts';
 
-const params = z.strictObject({
-  quantum_ms: z.int().min(1).max(10_000).default(10).describe('running time before the next task gets its turn'),
-  queue: z
-    .enum(['shared', 'per-pcpu'])
-    .default('shared')
-    .describe('one queue for all pCPUs, or one each with stealing'),
-  weighted: z.boolean().default(false).describe('scale the quantum of a task by its weight over the mean weight'),
-});
+const params = {
+  quantum_ms: {
+    kind: 'integer',
+    min: 1,
+    max: 10_000,
+    default: 10,
+    meaning: 'running time before the next task gets its turn',
+  },
+  queue: {
+    kind: 'choice',
+    of: ['shared', 'per-pcpu'],
+    default: 'shared',
+    meaning: 'one queue for all pCPUs, or one each with stealing',
+  },
+  weighted: { kind: 'flag', default: false, meaning: 'scale the quantum of a task by its weight over the mean weight' },
+} as const satisfies ParamSet;
 
 class RoundRobin implements Scheduler {
   private readonly host: SchedulerHost;
-  private readonly params: z.output<typeof params>;
+  private readonly params: ValuesOf<typeof params>;
   private readonly queues: Task[][];
   private tasks = 0;
   private weights = 0;
 
-  constructor(host: SchedulerHost, settings: z.output<typeof params>) {
+  constructor(host: SchedulerHost, settings: ValuesOf<typeof params>) {
     this.host = host;
     this.params = settings;
     this.queues = host.topology.map(() => []);

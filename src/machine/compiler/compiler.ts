@@ -14,8 +14,7 @@
  *   - when something is compiled depends on execution counts only, and changes no result.
  * Modules hold no address of a machine, so machines (and VMs that run the same bytes at the same addresses) share them.
  */
-import { createHash } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
+import { newHash } from '../../core/hash.ts';
 import { PAGE_BYTES } from '../../core/units.ts';
 import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
@@ -86,7 +85,6 @@ const SITE_HITS = 500;
  * spend more time on optimising what runs for a moment than that takes to run. Only speed depends on it.
  */
 const V8_TIERING_BUDGET = 200_000_000;
-setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
 
 const INTERPRETED = 0;
 const CONTINUE = 1;
@@ -164,7 +162,13 @@ interface SharedCode {
   readonly pages: readonly number[];
 }
 
-const digest = (data: Uint8Array): string => createHash('sha1').update(data).digest('base64');
+/** The functions of a machine, and what enters them. */
+interface Started {
+  readonly table: WasmTable;
+  readonly runtime: Runtime;
+}
+
+const digest = (data: Uint8Array): string => newHash('sha1').update(data).digest('base64');
 
 const modules = new Map<string, object>();
 
@@ -190,10 +194,10 @@ const TYPES = [
 export class Compiler {
   private readonly memory: MachineMemory;
   private readonly words: Int32Array;
-  private readonly table: WasmTable;
   private readonly jumpTableAt: number;
   private readonly recordsAt: number;
-  private readonly runtime: Runtime;
+  /** Made when the first code is compiled: many machines never have any. */
+  private started: Started | null = null;
   private readonly codes = new Map<string, SharedCode>();
   private readonly units: (Unit | null)[] = [];
   private free: number[] = [];
@@ -211,11 +215,16 @@ export class Compiler {
     this.words = memory.words32;
     this.jumpTableAt = memory.reserveTable(JUMP_TABLE_BYTES);
     this.recordsAt = memory.reserveTable(unitsMax * RECORD_BYTES);
-    this.table = new Table({ element: 'anyfunc', initial: unitsMax, maximum: unitsMax });
-    this.clearJumps();
-    this.runtime = buildRuntime({
-      memory: memory.wasm,
-      table: this.table,
+    codeCache.compiler = this;
+  }
+
+  private start(): Started {
+    // Not an import: a process that compiles nothing shall not load it.
+    process.getBuiltinModule('node:v8').setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    const table = new Table({ element: 'anyfunc', initial: this.unitsMax, maximum: this.unitsMax });
+    const runtime = buildRuntime({
+      memory: this.memory.wasm,
+      table,
       jumpTableAt: this.jumpTableAt,
       recordsAt: this.recordsAt,
       slow: (site) => this.slow(site),
@@ -223,7 +232,7 @@ export class Compiler {
       interpret: this.interpret,
       invalidate: this.invalidate,
     });
-    codeCache.compiler = this;
+    return { table, runtime };
   }
 
   // ------------------------------------------------------------------ compiling
@@ -311,7 +320,8 @@ export class Compiler {
     ];
     const functions = [{ name: 'region', type: REGION_TYPE, locals: LOCALS, body }];
     const bytes = buildModule(TYPES, imports, functions);
-    const { fill, interpret, carries, result, invalidate } = this.runtime;
+    const { table, runtime } = (this.started ??= this.start());
+    const { fill, interpret, carries, result, invalidate } = runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
     const { exports } = new Instance(moduleOf(bytes), {
@@ -325,7 +335,7 @@ export class Compiler {
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
       },
     });
-    this.table.set(slot, exports['region']);
+    table.set(slot, exports['region']);
     return { slot, sites, pages };
   }
 
@@ -370,7 +380,7 @@ export class Compiler {
     for (const unit of this.units) if (unit !== null) this.drop(unit);
     this.units.length = 0;
     this.free = [];
-    for (let slot = 0; slot < this.codes.size; slot++) this.table.set(slot, null);
+    for (let slot = 0; slot < this.codes.size; slot++) this.started?.table.set(slot, null);
     this.codes.clear();
     this.clearJumps();
   }
@@ -392,7 +402,7 @@ export class Compiler {
     this.setJump(eip, page.compiled.id, unit.index, number);
     this.cpu = cpu;
     this.putState(cpu);
-    this.runtime.run(cpu.block);
+    this.started!.runtime.run(cpu.block);
     const at = cpu.block >> 2;
     const { words } = this;
     cpu.left = words[at + (AT_LEFT >> 2)]!;

@@ -1,0 +1,90 @@
+/**
+ * Parameters of policies and demands, as plain data: what a value may be, what it is by default, what it means. The schema
+ * of scenarios and the lists for people are made from these descriptions.
+ * Invariants: values that `parseParams` answers lie in their ranges, and no other names are among them; nothing here needs
+ * a schema library, so a world can be built without loading one.
+ */
+import { UserError } from '../core/errors.ts';
+
+export type ParamValue = number | boolean | string;
+/** Values of a policy's own parameters, by name. */
+export type Params = Readonly<Record<string, ParamValue>>;
+
+/** One parameter. The unit is the last word of its name. */
+export type Param =
+  /** A whole number from `min` to `max`, or `also`. Without a default it may be left out. */
+  | {
+      readonly kind: 'integer';
+      readonly min: number;
+      readonly max?: number;
+      readonly also?: number;
+      readonly default?: number;
+      readonly meaning: string;
+    }
+  | { readonly kind: 'flag'; readonly default: boolean; readonly meaning: string }
+  | { readonly kind: 'choice'; readonly of: readonly string[]; readonly default: string; readonly meaning: string };
+
+/** Parameters by name, in the order that people see. */
+export type ParamSet = Readonly<Record<string, Param>>;
+
+type ValueOf<P extends Param> = P extends { readonly kind: 'integer' }
+  ? P extends { readonly default: number }
+    ? number
+    : number | undefined
+  : P extends { readonly kind: 'choice' }
+    ? P['of'][number]
+    : boolean;
+
+/** What a checked set of values looks like. */
+export type ValuesOf<S extends ParamSet> = { readonly [name in keyof S]: ValueOf<S[name]> };
+
+/** Nothing to set. */
+export const NO_PARAMS = {} as const satisfies ParamSet;
+
+/** Fills in defaults, or throws a UserError with one line per fault. */
+export function parseParams<S extends ParamSet>(owner: string, set: S, values: Params): ValuesOf<S> {
+  const known = Object.keys(set);
+  const faults = known.flatMap((name) => {
+    const value = values[name];
+    const param = set[name]!;
+    return value === undefined || allows(param, value) ? [] : [`${name}: found ${shown(value)}, ${expected(param)}`];
+  });
+  for (const name of Object.keys(values)) if (!Object.hasOwn(set, name)) faults.push(`${name}: unknown parameter`);
+  if (faults.length > 0) {
+    const lines = faults.map((fault) => `${owner}: ${fault}`).join('\n');
+    throw new UserError(`${lines}\nparameters of ${owner}: ${known.length === 0 ? 'none' : known.join(', ')}`);
+  }
+  const entries = known.map((name) => [name, values[name] ?? set[name]!.default] as const);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as ValuesOf<S>;
+}
+
+function allows(param: Param, value: unknown): boolean {
+  switch (param.kind) {
+    case 'flag':
+      return typeof value === 'boolean';
+    case 'choice':
+      return param.of.some((name) => name === value);
+    case 'integer': {
+      if (!Number.isSafeInteger(value)) return false;
+      const number = value as number;
+      return number === param.also || (number >= param.min && number <= (param.max ?? Number.MAX_SAFE_INTEGER));
+    }
+  }
+}
+
+function expected(param: Param): string {
+  switch (param.kind) {
+    case 'flag':
+      return 'expected true or false';
+    case 'choice':
+      return `expected one of ${param.of.join(', ')}`;
+    case 'integer': {
+      const range = param.max === undefined ? `from ${param.min}` : `from ${param.min} to ${param.max}`;
+      return `expected a whole number ${range}${param.also === undefined ? '' : `, or ${param.also}`}`;
+    }
+  }
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? `"${value}"` : String(value);
+}
