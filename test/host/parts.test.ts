@@ -56,8 +56,7 @@ test('parameters have names with units, defaults and meanings', () => {
     ['tslice_ms', 30],
     ['ratelimit_us', 1000],
   ]);
-  for (const model of demands)
-    for (const { meaning } of Object.values(model.params)) expect(meaning).not.toBe('');
+  for (const model of demands) for (const { meaning } of Object.values(model.params)) expect(meaning).not.toBe('');
 });
 
 test('periodic demands: a late request is skipped, or queued', () => {

@@ -320,7 +320,8 @@ export class Compiler {
     ];
     const functions = [{ name: 'region', type: REGION_TYPE, locals: LOCALS, body }];
     const bytes = buildModule(TYPES, imports, functions);
-    const { table, runtime } = (this.started ??= this.start());
+    this.started ??= this.start();
+    const { table, runtime } = this.started;
     const { fill, interpret, carries, result, invalidate } = runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
