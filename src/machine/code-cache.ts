@@ -89,8 +89,9 @@ export class CodeCache {
   /** The decoded page of a frame, created on first use. */
   page(mfn: Mfn, is32: boolean): CodePage {
     const frame = this.frame(mfn);
-    if (is32) return (frame.code32 ??= this.emptyPage(mfn));
-    return (frame.code16 ??= this.emptyPage(mfn));
+    if (is32) frame.code32 ??= this.emptyPage(mfn);
+    else frame.code16 ??= this.emptyPage(mfn);
+    return (is32 ? frame.code32 : frame.code16)!;
   }
 
   /** Called before a page is looked up for execution: forgets everything when a guest has executed too much memory. */
