@@ -139,9 +139,9 @@ static void registers(void) {
   check(pipe(ends) == 0, "pipe");
   for (u32 i = 0; i < 4; i++) {
     if (!child()) continue;
-    u32 answer[2] = {i, compute(i + 1, 400000)};
+    u32 answer[2] = {i, compute(i + 1, 100000)};
     for (int k = 0; k < 4; k++) {
-      check(compute(i + 1, 400000) == answer[1], "computation");
+      check(compute(i + 1, 100000) == answer[1], "computation");
       if (k == 2) yield();
     }
     write(ends[1], answer, sizeof answer);
@@ -150,7 +150,7 @@ static void registers(void) {
   u32 got[2];
   for (int i = 0; i < 4; i++) {
     check(read(ends[0], got, sizeof got) == sizeof got, "answer");
-    check(compute(got[0] + 1, 400000) == got[1], "same computation here");
+    check(compute(got[0] + 1, 100000) == got[1], "same computation here");
   }
   for (int i = 0; i < 4; i++) check(result() == 0, "status");
 }
