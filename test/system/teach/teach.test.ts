@@ -6,8 +6,7 @@
  * Bochs, too) and runs all tests of the kernel under every technique.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -155,7 +154,8 @@ it('the interpreter and compiled code take the same steps', () => {
     );
     check(one!, 'session', cpus);
     expect(other!.consoleText()).toBe(one!.consoleText());
-    expect(other!.instructions).toBe(one!.instructions);
+    expect(other!.endedAt).toBe(one!.endedAt);
+    expect(other!.memoryHash()).toBe(one!.memoryHash());
   }
 });
 
