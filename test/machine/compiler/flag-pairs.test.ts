@@ -133,7 +133,10 @@ describe('flags that an instruction finds and leaves', () => {
         // CL is what it was at the start, zero, or something else.
         const count = rng.chance(1, 3) ? [] : [0xb1, rng.chance(1, 2) ? 0 : shiftCount(rng)];
         // What is known of the flags must also be known in the next block.
-        const code = [...first, ...edge(rng), ...count, ...encode(rng, row, is16), ...edge(rng), ...CONSUMERS];
+        const setter = [...edge(rng), ...count, ...encode(rng, row, is16)];
+        // Either before the consumers, or in a function behind them that they call.
+        const called = [...first, 0xe8, ...littleEndian(CONSUMERS.length, 4), ...CONSUMERS, ...setter, 0xc3];
+        const code = rng.chance(1, 4) ? called : [...first, ...setter, ...edge(rng), ...CONSUMERS];
         pair.load(code);
         for (let n = 0; n < OPERANDS; n++) {
           const operands = [valueIn(rng, 32), valueIn(rng, 32), valueIn(rng, 32)];
