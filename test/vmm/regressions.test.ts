@@ -25,6 +25,8 @@ const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: strin
   ['fpuloop', 'completed', '104807282\n'],
   ['gdtgone', 'triple-fault', ''],
   ['gdtodd', 'completed', 'K\n'],
+  ['gdtstack', 'completed', 'CBACBACBA\n'],
+  ['hlttf', 'completed', '4\n'],
   ['jumpabs', 'triple-fault', ''],
   ['lcall', 'completed', 'FKK\n'],
   ['straddle', 'time-limit', ''],

@@ -408,6 +408,7 @@ class TrapExecutor implements Executor {
       this.cpu.flushTlb(true);
     }
     const tables = virtual.gdtBase !== seen.gdtBase || virtual.gdtLimit !== seen.gdtLimit;
+    if (tables) this.region.traceAgain(shadow);
     if (tables || gdtTouched || ((paging || wrote) && this.region.gdtMoved(virtual))) this.syncGdt();
     this.seen = {
       cr0: virtual.cr0,
@@ -428,7 +429,7 @@ class TrapExecutor implements Executor {
       const gfn = vcpu.vm.gfnOf(Math.floor(at / 4096));
       shadow.guestTableWritten(gfn * 4096 + (at % 4096), writes[i + 1]!);
       this.chargeWork();
-      gdtTouched ||= this.region.gdtFrames.has(gfn);
+      if (this.region.written(gfn * 4096 + (at % 4096), writes[i + 1]!, shadow)) gdtTouched = true;
     }
     writes.length = 0;
     return gdtTouched;

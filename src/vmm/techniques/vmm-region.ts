@@ -3,12 +3,13 @@
  * real CPU uses while the guest runs. Mapped in every shadow root, supervisor only; guest segments end below it.
  * Invariants: a shadow descriptor is the guest's one at ring 1 instead of 0, truncated, and present only if the guest
  * has used it before (so the first load traps and the guest's accessed bit gets set) and, for user code, only in user
- * mode; gates and system descriptors are never present, so everything that goes through them traps.
+ * mode; gates and system descriptors are never present, so everything that goes through them traps; nor are those in a
+ * frame whose trace was given up (a kernel's stack beside its GDT), so the VMM looks at the guest's own at each load.
  * Source: Bugnion et al., "Bringing Virtualization to the x86 Architecture with the Original VMware Workstation",
  * ACM TOCS 2012, section 4 (shadow descriptors, truncation, top 4 MiB); the not-present rules are our choice.
  */
 import { UserError } from '../../core/errors.ts';
-import type { Gfn, Mfn } from '../../core/units.ts';
+import { type Bytes, type Gfn, type Gpa, type Mfn, PAGE_BYTES, PAGE_SHIFT } from '../../core/units.ts';
 import type { Cpu } from '../../machine/cpu.ts';
 import type { MachineMemory } from '../../machine/memory.ts';
 import { CR0_PG, CR4_PSE, PDE_LARGE, PTE_PRESENT, PTE_WRITABLE } from '../../machine/paging.ts';
@@ -25,6 +26,8 @@ const PAGES = 18;
 /** The VMM's own TSS is the last entry of its GDT. */
 const TSS_SELECTOR = 0xfff8;
 const GDT_ENTRIES = 8192;
+/** Writes into a frame of the GDT, but beside it, after which the trace costs more than it saves. Our choice. */
+const BESIDES_MAX = 4096;
 const TSS_LIMIT = 103;
 const TSS_IO_MAP = 102;
 
@@ -35,8 +38,12 @@ const DPL_SHIFT = 13;
 export class VmmRegion {
   /** Directory entry that maps the region. */
   readonly pde: number;
-  /** Guest frames that hold the guest's GDT; they are write-traced. */
-  readonly gdtFrames = new Set<Gfn>();
+  /** Guest frames that hold the guest's GDT, with the bytes of each that are GDT; they are write-traced. */
+  readonly gdtFrames = new Map<Gfn, { first: number; end: number }>();
+  /** Those of them that are not traced, because the guest wrote too often beside the GDT. Their entries stay hidden. */
+  private readonly untraced = new Set<Gfn>();
+  /** Writes beside the GDT, by frame. */
+  private readonly besides = new Map<Gfn, number>();
   private readonly memory: MachineMemory;
   private readonly physmap: PhysMap;
   private readonly owner: number;
@@ -79,7 +86,7 @@ export class VmmRegion {
 
   /** Makes the shadow GDT from the guest's, and traces the frames that the guest's lies in. Returns descriptors read. */
   syncGdt(virtual: Cpu, shadow: ShadowPaging): number {
-    for (const gfn of this.gdtFrames) shadow.removeTrace(gfn);
+    this.removeTraces(shadow);
     this.gdtFrames.clear();
     this.userCode.length = 0;
     const count = Math.min((virtual.gdtLimit + 1) >> 3, GDT_ENTRIES - 1);
@@ -90,13 +97,55 @@ export class VmmRegion {
       const known = low !== null && high !== null;
       this.guestWords[2 * i] = known ? low : 0;
       this.guestWords[2 * i + 1] = known ? high : 0;
-      if (known) this.shadowEntry(i, low, high);
+      if (known && this.isHidden(virtual, lin)) this.setEntry(i, low, high & ~PRESENT);
+      else if (known) this.shadowEntry(i, low, high);
       else this.setEntry(i, 0, 0);
     }
     this.entries = count;
     this.userCodeShown = false;
-    for (const gfn of this.gdtFrames) shadow.addTrace(gfn);
+    for (const gfn of this.gdtFrames.keys()) if (!this.untraced.has(gfn)) shadow.addTrace(gfn);
     return count;
+  }
+
+  /** The guest has another GDT: its frames are traced, whatever was given up before. Call before syncGdt. */
+  traceAgain(shadow: ShadowPaging): void {
+    this.besides.clear();
+    if (this.untraced.size === 0) return;
+    this.removeTraces(shadow);
+    this.gdtFrames.clear();
+    this.untraced.clear();
+  }
+
+  /**
+   * The guest wrote to a traced frame. True if the shadow GDT is to be made anew: its frame holds descriptors (whether
+   * or not one was hit; that is the price of traces by page).
+   */
+  written(gpa: Gpa, length: Bytes, shadow: ShadowPaging): boolean {
+    const gfn = gpa >>> PAGE_SHIFT;
+    const bytes = this.gdtFrames.get(gfn);
+    if (bytes === undefined || this.untraced.has(gfn)) return false;
+    const offset = gpa & (PAGE_BYTES - 1);
+    if (offset < bytes.end && offset + length > bytes.first) return true;
+    const count = (this.besides.get(gfn) ?? 0) + 1;
+    this.besides.set(gfn, count);
+    if (count === BESIDES_MAX) {
+      shadow.removeTrace(gfn);
+      this.untraced.add(gfn);
+    }
+    return true;
+  }
+
+  private removeTraces(shadow: ShadowPaging): void {
+    for (const gfn of this.gdtFrames.keys()) if (!this.untraced.has(gfn)) shadow.removeTrace(gfn);
+  }
+
+  /** A part of the descriptor at `lin` is in a frame without trace. */
+  private isHidden(virtual: Cpu, lin: number): boolean {
+    if (this.untraced.size === 0) return false;
+    return [lin, (lin + 7) | 0].some((at) => {
+      const gpa = this.guestAddress(virtual, at);
+      return gpa !== null && this.untraced.has(gpa >>> PAGE_SHIFT);
+    });
   }
 
   /** The guest's descriptor behind a selector of its GDT, as it was when a segment was loaded from the shadow. */
@@ -111,10 +160,20 @@ export class VmmRegion {
     for (let i = 0; i < 4; i++) {
       const gpa = this.guestAddress(virtual, (lin + i) | 0);
       if (gpa === null) return null;
-      this.gdtFrames.add(gpa >>> 12);
+      this.noteByte(gpa);
       value |= this.physmap.read8(gpa) << (8 * i);
     }
     return value;
+  }
+
+  private noteByte(gpa: Gpa): void {
+    const offset = gpa & (PAGE_BYTES - 1);
+    const bytes = this.gdtFrames.get(gpa >>> PAGE_SHIFT);
+    if (bytes === undefined) this.gdtFrames.set(gpa >>> PAGE_SHIFT, { first: offset, end: offset + 1 });
+    else {
+      bytes.first = Math.min(bytes.first, offset);
+      bytes.end = Math.max(bytes.end, offset + 1);
+    }
   }
 
   /** The guest's GDT lies in other frames than when it was last synchronized: its page tables changed under it. */
