@@ -39,6 +39,9 @@ const VMM_BYTES = 64 * MIB;
 /** The same for a ROM. */
 const ROM_BYTES_MAX = 16 * MIB;
 const VCPUS_MAX = 8;
+const QUANTUM_NS = 20_000;
+/** Whoever waits for a spin lock waits for the next window: short ones keep what it loses small. */
+const SMP_QUANTUM_NS = 2_000;
 const CONSOLE_CHUNK = 4096;
 const NEWLINE = 10;
 /** Its file descriptor: the stream of Node would be made for nothing. */
@@ -136,7 +139,7 @@ function planOf(guest: string, options: BootOptions): ResolvedRun {
       frequencyHz: preset.frequencyHz,
       pcpus: vcpus,
       memoryBytes: memoryBytes + VMM_BYTES + (options.bios === undefined ? 0 : ROM_BYTES_MAX),
-      quantumNs: 20_000,
+      quantumNs: vcpus === 1 ? QUANTUM_NS : SMP_QUANTUM_NS,
       scheduler: { policy: 'round-robin', params: {} },
     },
     vms: [
