@@ -192,6 +192,22 @@ function resolveTarget(path: string, specifier: string): string {
   return parts.join('/');
 }
 
+/** Everything outside the project that is loaded with a file, by its imports and theirs: packages and parts of Node. */
+export function loadedWith(path: string, sources: readonly Source[]): string[] {
+  const files = new Map(sources.map((source) => [source.path, source]));
+  const outside = new Set<string>();
+  const seen = new Set([path]);
+  for (const here of seen) {
+    const source = files.get(here);
+    for (const { target, typeOnly } of source === undefined ? [] : importsOf(source)) {
+      if (typeOnly) continue;
+      if (files.has(target)) seen.add(target);
+      else outside.add(target);
+    }
+  }
+  return [...outside].sort((a, b) => (a < b ? -1 : 1));
+}
+
 function layerOf(path: string): number | undefined {
   const match = /^src\/(?:([\w-]+)\/)?/.exec(path);
   if (match === null) return undefined;

@@ -13,6 +13,7 @@ import {
   checkLayers,
   checkPlaces,
   checkSpecifiers,
+  loadedWith,
   longFiles,
   type Source,
 } from './tidy-rules.ts';
@@ -42,6 +43,11 @@ describe('the project', () => {
   test('names files with their ending', () => expect(checkSpecifiers(code)).toEqual([]));
   test('avoids the banned words', () => expect(checkBans(src)).toEqual([]));
   test('mentions no place of one machine', () => expect(checkPlaces(texts)).toEqual([]));
+  test('boots a guest without the libraries of scenarios and reports', () => {
+    const allowed = ['node:fs', 'node:path', 'node:url', 'seedrandom/lib/alea.js', 'tinyqueue'];
+    expect(loadedWith('src/commands/boot.ts', src)).toEqual(allowed);
+    expect(loadedWith('src/cli.ts', src)).toEqual(['commander', 'node:fs', 'node:url']);
+  });
   test('has no file that nobody can read in one go', () => expect(longFiles(src, 900)).toEqual([]));
 });
 
@@ -122,6 +128,14 @@ describe('the rules can fail', () => {
   test('places', () => {
     expect(checkPlaces(file('docs/a.md', 'see /home/me/x'))).toHaveLength(1);
     expect(checkPlaces(file('docs/a.md', 'see src/home/me and /tmp/x'))).toEqual([]);
+  });
+
+  test('what is loaded', () => {
+    const sources = [
+      { path: 'src/a.ts', text: "import { b } from './b.ts';\nimport type { z } from 'zod';\nawait import('yaml');" },
+      { path: 'src/b.ts', text: "import './a.ts';\nimport 'node:fs';\nexport { v } from 'vega';" },
+    ];
+    expect(loadedWith('src/a.ts', sources)).toEqual(['node:fs', 'vega']);
   });
 
   test('lengths', () => {

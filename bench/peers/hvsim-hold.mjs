@@ -1,11 +1,11 @@
 /**
- * A process with several VMs of hvsim, to look at its memory: runs them to their end, then waits to be killed. Uses the
- * public API of the built package, as `hvsim boot` does.
+ * A process with several VMs of hvsim, to look at its memory: runs them to their end, then waits to be killed. Loads what
+ * `hvsim boot` loads, and nothing of the scenarios and reports.
  *
  *   node hvsim-hold.mjs '{"kernel": FILE, "append": TEXT, "memoryMib": 64, "machines": 32}'
  */
 import { writeSync } from 'node:fs';
-import { buildWorld, finishWorld } from '../../dist/index.js';
+import { buildWorld, finishWorld } from '../../dist/lab/build.js';
 
 const MIB = 2 ** 20;
 const HOLD_MS = 600_000;

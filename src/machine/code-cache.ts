@@ -48,10 +48,12 @@ export interface CodePage {
   readonly compiled: PageCompilation;
 }
 
-/** Two pages of one frame: for 32-bit and 16-bit code. Instructions of the previous page that reach into it. */
+/** What is decoded of one frame. A page takes 32 KiB, and most frames need one: it is made when code of its size is executed. */
 interface FrameCode {
-  readonly code32: CodePage;
-  readonly code16: CodePage;
+  /** For 32-bit and 16-bit code. */
+  code32: CodePage | null;
+  code16: CodePage | null;
+  /** Instructions of the previous page that reach into it. */
   readonly straddlers: Insn[];
   /** Writes to the frame since it was last found to be executed. */
   writes: number;
@@ -87,7 +89,9 @@ export class CodeCache {
   /** The decoded page of a frame, created on first use. */
   page(mfn: Mfn, is32: boolean): CodePage {
     const frame = this.frame(mfn);
-    return is32 ? frame.code32 : frame.code16;
+    if (is32) frame.code32 ??= this.emptyPage(mfn);
+    else frame.code16 ??= this.emptyPage(mfn);
+    return (is32 ? frame.code32 : frame.code16)!;
   }
 
   /** Called before a page is looked up for execution: forgets everything when a guest has executed too much memory. */
@@ -95,8 +99,7 @@ export class CodeCache {
     if (this.frames.size <= FRAMES_MAX && this.remembered <= INSNS_MAX) return;
     for (const frame of this.frames.values()) {
       // In place: CPUs hold these very arrays.
-      frame.code32.insns.fill(undefined);
-      frame.code16.insns.fill(undefined);
+      for (const page of pagesOf(frame)) page.insns.fill(undefined);
       for (const insn of frame.straddlers) insn.stale = true;
     }
     this.frames.clear();
@@ -137,8 +140,8 @@ export class CodeCache {
       this.memory.frameFlags[mfn]! &= ~FRAME_CODE;
       return;
     }
-    dropOverlapping(frame.code32, offset, count);
-    dropOverlapping(frame.code16, offset, count);
+    if (frame.code32 !== null) dropOverlapping(frame.code32, offset, count);
+    if (frame.code16 !== null) dropOverlapping(frame.code16, offset, count);
     if (offset < INSN_BYTES_MAX && frame.straddlers.length > 0) {
       for (const insn of frame.straddlers) insn.stale = true;
       frame.straddlers.length = 0;
@@ -148,8 +151,9 @@ export class CodeCache {
 
   /** A frame is written again and again: unless a CPU executes it, it holds code no more, and writes to it may be fast. */
   private release(mfn: Mfn, frame: FrameCode): void {
-    if (this.mmus.some((mmu) => mmu.executes(frame.code32) || mmu.executes(frame.code16))) return;
-    for (const page of [frame.code32, frame.code16]) {
+    const pages = pagesOf(frame);
+    if (pages.some((page) => this.mmus.some((mmu) => mmu.executes(page)))) return;
+    for (const page of pages) {
       for (const unit of page.compiled.units.slice()) unit.kill();
       // In place: a CPU may hold this very array.
       page.insns.fill(undefined);
@@ -162,7 +166,7 @@ export class CodeCache {
   private frame(mfn: Mfn): FrameCode {
     let frame = this.frames.get(mfn);
     if (frame === undefined) {
-      frame = { code32: this.emptyPage(mfn), code16: this.emptyPage(mfn), straddlers: [], writes: 0 };
+      frame = { code32: null, code16: null, straddlers: [], writes: 0 };
       this.frames.set(mfn, frame);
     }
     return frame;
@@ -176,6 +180,10 @@ export class CodeCache {
       compiled: { id: this.pages, units: [], kills: 0, banned: false },
     };
   }
+}
+
+function pagesOf({ code32, code16 }: FrameCode): CodePage[] {
+  return [code32, code16].filter((page) => page !== null);
 }
 
 function dropOverlapping(page: CodePage, offset: number, count: number): void {

@@ -14,6 +14,8 @@ export const ABSENT = -1;
 /** Guest frames of the 32-bit address space. */
 const GFN_END = 2 ** 20;
 
+const ZEROS = new Uint8Array(PAGE_BYTES);
+
 export class PhysMap {
   readonly memory: MachineMemory;
   /** Machine frame of each guest frame, ABSENT where there is none. */
@@ -80,7 +82,7 @@ export class PhysMap {
     }
   }
 
-  /** Fills guest-physical memory with one byte value, for loaders. */
+  /** Fills guest-physical memory with one byte value, for loaders. Zeros cost the host no memory where zeros are. */
   fill(gpa: Gpa, length: Bytes, value: number): void {
     for (let done = 0; done < length; ) {
       const at = gpa + done;
@@ -88,7 +90,8 @@ export class PhysMap {
       assert(mfn !== ABSENT, `loader wrote outside RAM at 0x${at.toString(16)}`);
       const count = Math.min(length - done, PAGE_BYTES - (at & 0xfff));
       const start = mfn * PAGE_BYTES + (at & 0xfff);
-      this.memory.bytes.fill(value, start, start + count);
+      const bytes = this.memory.bytes.subarray(start, start + count);
+      if (value !== 0 || Buffer.compare(bytes, ZEROS.subarray(0, count)) !== 0) bytes.fill(value);
       done += count;
     }
   }

@@ -1,0 +1,177 @@
+/**
+ * A teaching kernel for PCs with several CPUs, of the kind that universities use: it finds the MP table, starts the other
+ * CPUs, runs a scheduler on each, reads its programs from an IDE disk, and has a shell at COM1. What it prints must be
+ * what it prints on QEMU, whoever executes it.
+ * Invariant: expected/SESSION-CPUS.txt is what QEMU printed at COM1; UPDATE=1 writes it anew, PEERS=all compares (on
+ * Bochs, too) and runs all tests of the kernel under every technique.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { parseInput } from '../../../src/guest/input-script.ts';
+import { buildWorld, finishWorld } from '../../../src/lab/build.ts';
+import type { ResolvedRun } from '../../../src/lab/plan.ts';
+import { type BlockStore, SECTOR_BYTES } from '../../../src/machine/devices/block-store.ts';
+import type { EngineName } from '../../../src/vmm/machine.ts';
+import type { ExecutedVm } from '../../../src/vmm/vm.ts';
+import { MODES, type Mode } from '../machine.ts';
+
+const folder = import.meta.dirname;
+const MIB = 2 ** 20;
+const MEMORY_MIB = 32;
+const kernel = join(folder, 'bin', 'teach.elf');
+const image = gunzipSync(readFileSync(join(folder, 'bin', 'disk.img.gz')));
+const read = (file: string): string => readFileSync(join(folder, file), 'latin1');
+const steps = (session: string) => parseInput(session, readFileSync(join(folder, `${session}.txt`)));
+
+const SESSIONS = { session: 3, tests: 4, keys: 5 } as const;
+type Session = keyof typeof SESSIONS;
+const CPUS = [1, 2] as const;
+
+function diskOf(bytes: Uint8Array): BlockStore {
+  const at = (sector: number): number => sector * SECTOR_BYTES;
+  return {
+    sectors: bytes.length / SECTOR_BYTES,
+    read: (sector, target, offset) => target.set(bytes.subarray(at(sector), at(sector + 1)), offset),
+    write: (sector, source, offset) => bytes.set(source.subarray(offset, offset + SECTOR_BYTES), at(sector)),
+    flush: () => {},
+  };
+}
+
+interface Options {
+  readonly engine?: EngineName;
+  readonly append?: string;
+  readonly pcpus?: number;
+  readonly keys?: boolean;
+}
+
+/** A slow clock, because CPUs without work spin, and whoever waits for a lock spins to the end of a window. */
+const SLOW_HZ = 200_000_000;
+
+function onHvsim(session: Session, mode: Mode, vcpus: number, options: Options = {}): ExecutedVm {
+  const [technique, paging] = MODES[mode];
+  const run: ResolvedRun = {
+    runId: 1,
+    role: 'point',
+    seed: 1,
+    axes: {},
+    durationNs: 600e9,
+    host: {
+      preset: 'broadwell',
+      frequencyHz: SLOW_HZ,
+      pcpus: options.pcpus ?? vcpus,
+      memoryBytes: (MEMORY_MIB + 64) * MIB,
+      quantumNs: 20_000,
+      scheduler: { policy: 'round-robin', params: { quantum_ms: 1 } },
+    },
+    vms: [
+      {
+        name: 'guest',
+        guest: 'teach',
+        imageFile: kernel,
+        workload: options.append ?? '',
+        technique,
+        paging,
+        taggedTlb: technique === 'hardware-assisted',
+        memoryBytes: MEMORY_MIB * MIB,
+        vcpus,
+        weight: 256,
+        capPercent: 0,
+        baselineRun: null,
+      },
+    ],
+  };
+  const typed = options.keys === true ? { keyboardInput: steps(session) } : { serialInput: steps(session) };
+  const guest = { disks: [null, diskOf(Uint8Array.from(image))], ...typed };
+  const world = buildWorld(run, { guest, ...(options.engine === undefined ? {} : { engine: options.engine }) });
+  finishWorld(world);
+  return world.vms[0]!.vm;
+}
+
+function check(vm: ExecutedVm, session: Session, cpus: number): void {
+  expect(vm.consoleText()).toBe(read(`expected/${session}-${cpus}.txt`));
+  expect(vm.outcome).toEqual({ kind: 'completed', exitCode: SESSIONS[session], detail: '' });
+}
+
+/** Serial line of QEMU; each CPU is a socket of its own, or the MP table would not list it. */
+async function onQemu(session: Session, cpus: number): Promise<string> {
+  const place = mkdtempSync(join(tmpdir(), 'hvsim-teach-'));
+  try {
+    const disk = join(place, 'disk.img');
+    writeFileSync(disk, image);
+    const args = ['-kernel', kernel, '-smp', `${cpus},sockets=${cpus}`, '-m', String(MEMORY_MIB), '-accel', 'tcg'];
+    args.push('-drive', `file=${disk},index=1,media=disk,format=raw`, '-serial', 'stdio', '-display', 'none');
+    args.push('-monitor', 'none', '-net', 'none', '-no-reboot', '-device', 'isa-debug-exit,iobase=0xf4,iosize=4');
+    const qemu = spawn('qemu-system-i386', args, { timeout: 300_000 });
+    const ended = new Promise((resolve) => qemu.on('close', resolve));
+    const typist = typistFor(session, (bytes) => qemu.stdin.write(bytes));
+    qemu.stdout.setEncoding('latin1').on('data', typist.print);
+    expect(await ended).toBe((SESSIONS[session] << 1) | 1);
+    return typist.text();
+  } finally {
+    rmSync(place, { recursive: true });
+  }
+}
+
+/** Types a session by what was printed since the last line was typed. */
+function typistFor(session: Session, type: (bytes: Uint8Array) => void) {
+  const waiting = steps(session);
+  let text = '';
+  let seen = 0;
+  const print = (more: string): void => {
+    text += more;
+    for (;;) {
+      const next = waiting[0];
+      if (next?.when.kind !== 'output') return;
+      const awaited = Buffer.from(next.when.text).toString('latin1');
+      const at = text.indexOf(awaited, seen);
+      if (at < 0) return;
+      seen = text.length;
+      waiting.shift();
+      type(next.bytes);
+    }
+  };
+  return { print, text: () => text };
+}
+
+describe.each(CPUS)('%i CPUs', (cpus) => {
+  it.each(['native', 'shadow', 'nested'] as const)('short session, %s', (mode) => {
+    check(onHvsim('session', mode, cpus), 'session', cpus);
+  });
+
+  it('at the keyboard', () => {
+    check(onHvsim('keys', 'native', cpus, { keys: true }), 'keys', cpus);
+  });
+});
+
+it('the interpreter and compiled code take the same steps', () => {
+  for (const cpus of CPUS) {
+    const [one, other] = (['interpreter', 'compiled'] as const).map((engine) =>
+      onHvsim('session', 'native', cpus, { engine }),
+    );
+    check(one!, 'session', cpus);
+    expect(other!.consoleText()).toBe(one!.consoleText());
+    expect(other!.endedAt).toBe(one!.endedAt);
+    expect(other!.memoryHash()).toBe(one!.memoryHash());
+  }
+});
+
+const update = process.env['UPDATE'] === '1';
+const campaign = update || process.env['PEERS'] === 'all';
+const has = (program: string): boolean => spawnSync('which', [program]).status === 0;
+
+describe.skipIf(!campaign || !has('qemu-system-i386'))('QEMU', () => {
+  const sessions = Object.keys(SESSIONS) as Session[];
+  it.each(sessions.flatMap((session) => CPUS.map((cpus) => [session, cpus] as const)))(
+    '%s, %i CPUs',
+    async (session, cpus) => {
+      const text = await onQemu(session, cpus);
+      const file = `expected/${session}-${cpus}.txt`;
+      if (update) writeFileSync(join(folder, file), text, 'latin1');
+      expect(text).toBe(read(file));
+    },
+  );
+});
