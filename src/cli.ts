@@ -89,6 +89,8 @@ function addBoot(root: Command): void {
     .option('--load <address>', 'where a flat image goes (default: 0x100000)')
     .option('--entry <address>', 'where a flat image starts (default: its first byte)')
     .option('--bios <file>', 'ROM that ends at 4 GiB and at 1 MiB; starts at the reset vector in real mode')
+    .option('--option-rom <file>', 'ROM at 0xC0000, such as the BIOS of a graphics card (with --bios)')
+    .option('--shadow-ram', 'the copy of the ROM below 1 MiB is RAM, as BIOSes need it that keep variables there')
     .option('--initrd <files>', 'boot modules, or the initial RAM disk: FILE[ TEXT][,FILE[ TEXT]]')
     .option('--disk <file>', 'disk image, also index=N,file=FILE; may be repeated', collect, [])
     .option('--disk-write', 'write to the disk images (default: writes stay in memory)')

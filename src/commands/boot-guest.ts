@@ -19,6 +19,8 @@ export interface GuestOptions {
   readonly load?: string;
   readonly entry?: string;
   readonly bios?: string;
+  readonly optionRom?: string;
+  readonly shadowRam?: boolean;
   readonly initrd?: string;
   readonly disk?: readonly string[];
   readonly diskWrite?: boolean;
@@ -49,7 +51,15 @@ export async function guestParts(options: GuestOptions, putByte: (byte: number) 
 }
 
 function loadOf(options: GuestOptions): Omit<LoadOptions, 'append'> {
+  const { optionRom, shadowRam } = options;
+  if (options.bios === undefined && (optionRom !== undefined || shadowRam === true)) {
+    throw new UserError(
+      `--${optionRom === undefined ? 'shadow-ram' : 'option-rom'}: has a meaning only with --bios FILE`,
+    );
+  }
   return {
+    shadowRam,
+    optionRom: optionRom === undefined ? undefined : { path: optionRom, bytes: readBytes(optionRom) },
     format: options.bios === undefined ? formatOf(options.format) : 'rom',
     modules: options.initrd === undefined ? undefined : readModules(options.initrd),
     load: numberOf('--load', options.load, ADDRESS_MAX),

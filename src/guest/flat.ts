@@ -1,7 +1,7 @@
 /**
  * Images without structure: a flat 32-bit program, a boot sector, a ROM.
  * Invariants: a flat image lies in RAM that the memory map calls available; a ROM ends at 4 GiB, its last 128 KiB (or
- * all of it, if it is smaller) also end at 1 MiB, and nothing can write to it.
+ * all of it, if it is smaller) also end at 1 MiB, and nothing can write to it, unless what is below 1 MiB is shadow RAM.
  * Source: IBM PC BIOS convention for boot sectors (0x7C00, 0xAA55); QEMU -bios for the two places of a ROM.
  */
 import { UserError } from '../core/errors.ts';
@@ -21,6 +21,9 @@ const FLAT_LOWEST: Gpa = 0x1000;
 const FLAT_SELECTOR = 8;
 const ROM_BYTES_MAX = 16 * 2 ** 20;
 const ROM_LOW_BYTES = 128 * 1024;
+const OPTION_ROM_AT: Gpa = 0xc0000;
+/** Where the low copy of the largest BIOS starts. */
+const OPTION_ROM_END: Gpa = 0xe0000;
 /** A reset vector needs room for one far jump. */
 const ROM_BYTES_MIN = 16;
 
@@ -29,6 +32,18 @@ export interface FlatOptions {
   readonly load?: Gpa | undefined;
   /** Where the CPU starts; at the first byte unless told. */
   readonly entry?: Gpa | undefined;
+}
+
+export interface RomOptions {
+  /** What is below 1 MiB is a copy in RAM, as chipsets have it when a BIOS has unlocked it. */
+  readonly shadowRam?: boolean | undefined;
+  /** Another ROM, at 0xC0000: the BIOS of the graphics card. */
+  readonly optionRom?: OptionRom | undefined;
+}
+
+export interface OptionRom {
+  readonly path: string;
+  readonly bytes: Uint8Array;
 }
 
 /** A boot sector: 512 bytes that end in 55 AA. */
@@ -73,7 +88,13 @@ export function romFrames(image: GuestImage): number {
 }
 
 /** Puts a ROM into a machine whose RAM is in place; the CPU starts at the reset vector. */
-export function loadRom(image: GuestImage, physmap: PhysMap, memory: MachineMemory, owner: number): CpuStart {
+export function loadRom(
+  image: GuestImage,
+  physmap: PhysMap,
+  memory: MachineMemory,
+  owner: number,
+  options: RomOptions = {},
+): CpuStart {
   const { bytes, path } = image;
   if (bytes.length < ROM_BYTES_MIN || bytes.length > ROM_BYTES_MAX) {
     throw new UserError(`${path}: a ROM of ${bytes.length} bytes, allowed: ${ROM_BYTES_MIN} bytes to 16 MiB`);
@@ -92,6 +113,12 @@ export function loadRom(image: GuestImage, physmap: PhysMap, memory: MachineMemo
     return mfn;
   });
   physmap.mapHigh(frames);
+  if (options.optionRom !== undefined) loadOptionRom(options.optionRom, physmap, memory);
+  if (options.shadowRam === true) {
+    const copy = bytes.subarray(-ROM_LOW_BYTES);
+    physmap.write(HIGH_MEMORY_START - copy.length, copy);
+    return resetStart();
+  }
   const low = frames.slice(-(ROM_LOW_BYTES / PAGE_BYTES));
   const firstLow = (HIGH_MEMORY_START >>> PAGE_SHIFT) - low.length;
   low.forEach((mfn, index) => {
@@ -99,6 +126,17 @@ export function loadRom(image: GuestImage, physmap: PhysMap, memory: MachineMemo
     physmap.mfnOf[firstLow + index] = mfn;
   });
   return resetStart();
+}
+
+function loadOptionRom({ path, bytes }: OptionRom, physmap: PhysMap, memory: MachineMemory): void {
+  const max = OPTION_ROM_END - OPTION_ROM_AT;
+  if (bytes[0] !== 0x55 || bytes[1] !== 0xaa || bytes.length > max) {
+    throw new UserError(`${path}: no option ROM, allowed: a file of at most ${max} bytes that starts with 55 AA`);
+  }
+  physmap.write(OPTION_ROM_AT, bytes);
+  const first = OPTION_ROM_AT >>> PAGE_SHIFT;
+  const count = Math.ceil(bytes.length / PAGE_BYTES);
+  for (let i = 0; i < count; i++) memory.frameFlags[physmap.mfnOf[first + i]!]! |= FRAME_ROM;
 }
 
 function hex(value: number): string {

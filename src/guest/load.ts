@@ -8,7 +8,7 @@ import { UserError } from '../core/errors.ts';
 import type { Gpa } from '../core/units.ts';
 import type { MachineMemory } from '../machine/memory.ts';
 import type { PhysMap } from '../machine/physmap.ts';
-import { loadBootSector, loadFlat, loadRom } from './flat.ts';
+import { loadBootSector, loadFlat, loadRom, type RomOptions } from './flat.ts';
 import { type GuestImage, readBytes } from './image.ts';
 import { loadLinux } from './linux.ts';
 import { type BootModule, loadMultiboot } from './multiboot.ts';
@@ -18,7 +18,7 @@ import { type CpuStart, flatGdt, protectedStart } from './start.ts';
 export const FORMATS = ['multiboot', 'linux', 'flat', 'boot-sector', 'rom'] as const;
 export type ImageFormat = (typeof FORMATS)[number];
 
-export interface LoadOptions {
+export interface LoadOptions extends RomOptions {
   /** Forced; by content without it. */
   readonly format?: ImageFormat | undefined;
   /** Command line: multiboot and linux. */
@@ -69,7 +69,7 @@ export function loadGuest(image: GuestImage, target: LoadTarget, options: LoadOp
     case 'boot-sector':
       return loadBootSector(image, physmap);
     case 'rom':
-      return loadRom(image, physmap, target.memory, target.owner);
+      return loadRom(image, physmap, target.memory, target.owner, options);
     default: {
       const never: never = format;
       throw new UserError(`unknown format ${String(never)}`);

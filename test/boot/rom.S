@@ -23,12 +23,12 @@ start:  mov %eax, %ebp
         and $1, %eax
         call hex32
         # RAM below, ROM above: the ROM does not change
+        say t_rom
         mov $0xf000, %ax
         mov %ax, %ds
-        movl t_mark, %eax
+        movl t_mark, %edx
         movl $0x12345678, t_mark
-        cmpl t_mark, %eax
-        say t_rom
+        cmpl t_mark, %edx
         mov $'n', %al
         jne 1f
         mov $'y', %al

@@ -80,6 +80,26 @@ describe('ROMs', () => {
     expect([0xffff_e7fe, 0xffff_e7ff, 0xf_e7ff, 0xf_ffff].map((gpa) => physmap.read8(gpa))).toEqual([0xff, 1, 1, 2]);
   });
 
+  test('with shadow RAM the copy below 1 MiB can be written, the one below 4 GiB cannot', () => {
+    const { physmap } = load(rom(0x2_8000), { format: 'rom', shadowRam: true });
+    expect([0xffff_ffff, 0xf_ffff, 0xe_0000, 0xd_ffff].map((gpa) => physmap.read8(gpa))).toEqual([40, 40, 9, 0]);
+    physmap.write32(0xffff_fffc, 0);
+    physmap.write32(0xf_fffc, 0);
+    expect([physmap.read8(0xffff_ffff), physmap.read8(0xf_ffff)]).toEqual([40, 0]);
+  });
+
+  test('an option ROM is at 0xC0000, and cannot be written', () => {
+    const bytes = Uint8Array.from({ length: 0x1200 }, (_, n) => [0x55, 0xaa][n] ?? 7);
+    const { physmap } = load(rom(0x1_0000), { format: 'rom', optionRom: { path: 'vga', bytes } });
+    physmap.write32(0xc_0000, 0);
+    physmap.write32(0xc_11fc, 0);
+    expect([0xc_0000, 0xc_0001, 0xc_11ff, 0xc_1200].map((gpa) => physmap.read8(gpa))).toEqual([0x55, 0xaa, 7, 0]);
+    const refused = /vga: no option ROM, allowed: a file of at most 131072 bytes that starts with 55 AA/;
+    expect(() => load(rom(16), { format: 'rom', optionRom: { path: 'vga', bytes: bytes.subarray(1) } })).toThrow(
+      refused,
+    );
+  });
+
   test('take no frame twice, and at most 16 MiB', () => {
     const { memory } = load(rom(0x1_0000), { format: 'rom' });
     expect(memory.freeFrameCount).toBe(64); // the RAM behind the low copy was given back
