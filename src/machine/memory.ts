@@ -34,12 +34,16 @@ export const FRAME_ROM = 4;
 
 export class MachineMemory {
   readonly frames: number;
+  /** The first frame that can be owned. */
+  readonly firstFrame: Mfn;
   readonly wasm: WasmMemory;
   readonly bytes: Uint8Array;
   readonly words16: Uint16Array;
   readonly words32: Int32Array;
   /** FRAME_* bits of each frame. A write to a frame with bits set must take the slow path. */
   readonly frameFlags: Uint8Array;
+  /** Byte offset of the frame flags in this memory itself. */
+  readonly frameFlagsAt: number;
 
   private readonly owners: Int32Array;
   private readonly freeFrames: Int32Array;
@@ -51,39 +55,56 @@ export class MachineMemory {
   /**
    * @param frames number of machine frames that guests and VMMs can own
    * @param tableFrames extra frames reserved for the simulator's own tables
+   * @param mapFrames the same for maps from guest to machine frames
    */
-  constructor(frames: number, tableFrames = 16) {
-    const total = frames + tableFrames;
+  constructor(frames: number, tableFrames = 16, mapFrames = 0) {
+    const others = tableFrames + mapFrames;
+    const flagFrames = Math.ceil((frames + others) / (PAGE_BYTES - 1));
+    const total = frames + others + flagFrames;
     if (total > FRAMES_MAX) {
       throw new UserError(
-        `host memory of ${frames} frames is too large: at most ${FRAMES_MAX - tableFrames} frames (4 GiB)`,
+        `host memory of ${frames} frames is too large: at most ${FRAMES_MAX - others - flagFrames} frames (4 GiB)`,
       );
     }
     const wasmPages = Math.ceil((total * PAGE_BYTES) / WASM_PAGE_BYTES);
     this.frames = frames;
+    this.firstFrame = total - frames;
     const { Memory } = (globalThis as unknown as { WebAssembly: WasmGlobal }).WebAssembly;
     this.wasm = new Memory({ initial: wasmPages, maximum: wasmPages });
     this.bytes = new Uint8Array(this.wasm.buffer);
     this.words16 = new Uint16Array(this.wasm.buffer);
     this.words32 = new Int32Array(this.wasm.buffer);
-    this.frameFlags = new Uint8Array(total);
+    this.frameFlagsAt = others * PAGE_BYTES;
+    this.frameFlags = new Uint8Array(this.wasm.buffer, this.frameFlagsAt, total);
     this.owners = new Int32Array(total).fill(OWNER_FREE);
-    this.owners.fill(OWNER_TABLES, 0, tableFrames);
+    this.owners.fill(OWNER_TABLES, 0, others + flagFrames);
     this.freeFrames = new Int32Array(frames);
     // Lowest frame last, so that frames are handed out in ascending order.
     for (let i = 0; i < frames; i++) this.freeFrames[i] = total - 1 - i;
     this.freeCount = frames;
     this.tableLimitBytes = tableFrames * PAGE_BYTES;
+    this.mapUsedBytes = this.tableLimitBytes;
+    this.mapLimitBytes = others * PAGE_BYTES;
   }
 
   private readonly tableLimitBytes: Bytes;
   private tableUsedBytes: Bytes = 0;
+  private mapUsedBytes: Bytes;
+  private readonly mapLimitBytes: Bytes;
 
   /** Reserves bytes for a table of the simulator (never freed). Returns its byte offset, 16-aligned. */
   reserveTable(bytes: Bytes): number {
     const at = this.tableUsedBytes;
     this.tableUsedBytes += (bytes + 15) & ~15;
     assert(this.tableUsedBytes <= this.tableLimitBytes, 'table frames exhausted: pass more to MachineMemory');
+    return at;
+  }
+
+  /** Bytes for a map from guest to machine frames (never freed), or -1 when there is no room: then it lies elsewhere. */
+  findMap(bytes: Bytes): number {
+    const at = this.mapUsedBytes;
+    if (at + bytes > this.mapLimitBytes) return -1;
+    this.mapUsedBytes += (bytes + 15) & ~15;
     return at;
   }
 

@@ -14,7 +14,7 @@ import type { CpuTiming } from './costs.ts';
 import type { MachineMemory } from './memory.ts';
 import type { PageWalker } from './paging.ts';
 import { ABSENT } from './physmap.ts';
-import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE, Tlb } from './tlb.ts';
+import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE, Tlb, tlbBytes } from './tlb.ts';
 
 /** Words of one front entry: read tag, write tag, (host byte offset - linear address), unused. */
 export const FRONT_ENTRY_WORDS = 4;
@@ -33,9 +33,26 @@ export const codeSlot = (page: number): number => (page ^ (page >>> 6)) & 0xff;
 /** Entries of one bank, unless told. */
 export const FRONT_ENTRIES = 1024;
 
-/** Bytes that the front tables of one MMU take, for sizing MachineMemory's table frames. */
-export function frontTableBytes(entries = FRONT_ENTRIES): number {
-  return entries * FRONT_ENTRY_WORDS * 4 * 2 + CODE_TAG_BYTES;
+/** Byte offsets in an MMU's record, which compiled code reads: what is in force, and where the tables are. */
+export const MMU_ASID = 0;
+/** Byte offset of the map from guest frames to machine frames if the walker is plain, or -1; and its length. */
+export const MMU_MAP = 4;
+export const MMU_MAP_FRAMES = 8;
+export const MMU_KERNEL_BANK = 12;
+/** Slots of the front tables that were filled since they were last empty: list, and count. */
+export const MMU_FILLED = 16;
+export const MMU_FILLED_COUNT = 20;
+export const MMU_DTLB_SMALL = 24;
+export const MMU_DTLB_LARGE = 28;
+export const MMU_ITLB_SMALL = 32;
+export const MMU_ITLB_LARGE = 36;
+const MMU_RECORD_BYTES = 48;
+
+/** Bytes of tables in machine memory that one MMU takes, for sizing MachineMemory's table frames. */
+export function mmuTableBytes(timing: CpuTiming, entries = FRONT_ENTRIES): number {
+  const front = entries * FRONT_ENTRY_WORDS * 4 * 2 + CODE_TAG_BYTES;
+  if (entries === 1) return front;
+  return front + entries * 4 + MMU_RECORD_BYTES + tlbBytes(timing.itlb) + tlbBytes(timing.dtlb) + 4 * 16;
 }
 
 export class Mmu {
@@ -51,8 +68,10 @@ export class Mmu {
   /** Word index of the bank for rings 0-2, and for ring 3. */
   readonly kernelBank: number;
   readonly userBank: number;
+  /** Byte offset of the record. */
+  readonly recordAt: number;
+  private readonly record: Int32Array;
   private readonly filledSlots: Int32Array;
-  private filledCount = 0;
 
   /** Byte offset of the code tags: pairs of a tag and the id of the decoded page. */
   readonly codeTagsAt: number;
@@ -74,12 +93,26 @@ export class Mmu {
     this.memory = memory;
     this.timing = timing;
     this.walker = walker;
-    this.itlb = new Tlb(timing.itlb);
-    this.dtlb = new Tlb(timing.dtlb);
+    // An MMU without a front is nothing to compiled code.
+    const table = (bytes: number): Int32Array<ArrayBuffer> =>
+      this.hasFront
+        ? new Int32Array(memory.wasm.buffer, memory.reserveTable(bytes), bytes >> 2)
+        : new Int32Array(bytes >> 2);
+    this.itlb = new Tlb(timing.itlb, table(tlbBytes(timing.itlb)));
+    this.dtlb = new Tlb(timing.dtlb, table(tlbBytes(timing.dtlb)));
     this.frontMask = frontEntries - 1;
-    this.kernelBank = memory.reserveTable(frontTableBytes(frontEntries) - CODE_TAG_BYTES) >> 2;
+    this.kernelBank = memory.reserveTable(frontEntries * FRONT_ENTRY_WORDS * 4 * 2) >> 2;
     this.userBank = this.kernelBank + frontEntries * FRONT_ENTRY_WORDS;
-    this.filledSlots = new Int32Array(frontEntries);
+    this.filledSlots = table(4 * frontEntries);
+    this.record = table(MMU_RECORD_BYTES);
+    this.recordAt = this.record.byteOffset;
+    this.setRecord(MMU_KERNEL_BANK, this.kernelBank * 4);
+    this.setRecord(MMU_FILLED, this.filledSlots.byteOffset);
+    this.setRecord(MMU_DTLB_SMALL, this.dtlb.smallAt);
+    this.setRecord(MMU_DTLB_LARGE, this.dtlb.largeAt);
+    this.setRecord(MMU_ITLB_SMALL, this.itlb.smallAt);
+    this.setRecord(MMU_ITLB_LARGE, this.itlb.largeAt);
+    this.setWalker();
     this.codeTagsAt = memory.reserveTable(CODE_TAG_BYTES);
     this.codeTags = new Int32Array(memory.wasm.buffer, this.codeTagsAt, CODE_TAG_BYTES >> 2).fill(-1);
     this.codePages = Array.from({ length: 256 }, () => null);
@@ -94,14 +127,27 @@ export class Mmu {
     if (this.walker === walker && this.asid === asid) return;
     this.walker = walker;
     this.asid = asid;
+    this.setWalker();
     this.clearFront();
+  }
+
+  private setRecord(at: number, value: number): void {
+    this.record[at >> 2] = value;
+  }
+
+  private setWalker(): void {
+    const map = this.walker.plainMap;
+    this.setRecord(MMU_ASID, this.asid);
+    this.setRecord(MMU_MAP, map?.mapAt ?? -1);
+    this.setRecord(MMU_MAP_FRAMES, map?.ramFrames ?? 0);
   }
 
   /** Empties the front tables (not the TLBs): after anything that changes rights without a TLB flush. */
   clearFront(): void {
-    if (this.filledCount >= this.filledSlots.length) this.clearEverySlot();
-    else for (let i = 0; i < this.filledCount; i++) this.clearSlot(this.filledSlots[i]!);
-    this.filledCount = 0;
+    const count = this.record[MMU_FILLED_COUNT >> 2]!;
+    if (count >= this.filledSlots.length) this.clearEverySlot();
+    else for (let i = 0; i < count; i++) this.clearSlot(this.filledSlots[i]!);
+    this.setRecord(MMU_FILLED_COUNT, 0);
     this.codeTags.fill(-1);
   }
 
@@ -134,8 +180,12 @@ export class Mmu {
     words[at] = page;
     words[at + 1] = writable && this.memory.frameFlags[mfn] === 0 ? page : NO_TAG;
     words[at + 2] = (mfn << 12) - page;
-    if (this.filledCount < this.filledSlots.length) this.filledSlots[this.filledCount] = slot;
-    this.filledCount++;
+    const count = this.record[MMU_FILLED_COUNT >> 2]!;
+    // Beyond the list all slots will be cleared.
+    if (count < this.filledSlots.length) {
+      this.filledSlots[count] = slot;
+      this.setRecord(MMU_FILLED_COUNT, count + 1);
+    }
   }
 
   /** The decoded page that the instruction TLB holds for `lin`, if the front knows it. `mode`: privilege, code size. */

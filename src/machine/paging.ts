@@ -69,6 +69,8 @@ export interface PageWalker {
   machineFrame(frame: number): Mfn;
   /** A frame without machine frame is the page of a memory-mapped device; its number is then the guest frame's. */
   isDevice(frame: number): boolean;
+  /** Guest memory whose two-level tables a walk is nothing but a walk of; compiled code can then make it by itself. */
+  readonly plainMap?: PhysMap;
   readonly frame: number;
   /** TLB_* rights and attributes, valid for a page of 4 KiB, or of 4 MiB when TLB_LARGE is set. */
   readonly flags: number;
@@ -121,6 +123,10 @@ export class GuestWalker implements PageWalker {
 
   constructor(physmap: PhysMap) {
     this.physmap = physmap;
+  }
+
+  get plainMap(): PhysMap {
+    return this.physmap;
   }
 
   machineFrame(frame: number): Mfn {

@@ -20,6 +20,8 @@ export class PhysMap {
   readonly memory: MachineMemory;
   /** Machine frame of each guest frame, ABSENT where there is none. */
   readonly mfnOf: Int32Array;
+  /** Byte offset of mfnOf in machine memory, where compiled code finds it, or -1: it lies elsewhere. */
+  readonly mapAt: number;
   /** Guest frames without RAM that belong to memory-mapped devices. */
   readonly deviceFrames = new Set<Gfn>();
   /** Guest RAM size: guest frames 0 .. ramFrames-1 (holes excepted) are RAM. */
@@ -31,7 +33,10 @@ export class PhysMap {
   constructor(memory: MachineMemory, ramFrames: number) {
     this.memory = memory;
     this.ramFrames = ramFrames;
-    this.mfnOf = new Int32Array(ramFrames).fill(ABSENT);
+    this.mapAt = memory.findMap(4 * ramFrames);
+    this.mfnOf =
+      this.mapAt < 0 ? new Int32Array(ramFrames) : new Int32Array(memory.wasm.buffer, this.mapAt, ramFrames);
+    this.mfnOf.fill(ABSENT);
   }
 
   /** Machine frame behind a guest frame number (unsigned), or ABSENT. */

@@ -6,7 +6,7 @@ import { CodeCache } from '../machine/code-cache.ts';
 import { COMPILER_TABLE_BYTES, Compiler } from '../machine/compiler/compiler.ts';
 import { CPU_BLOCK_BYTES } from '../machine/cpu-core.ts';
 import { MachineMemory } from '../machine/memory.ts';
-import { frontTableBytes, Mmu } from '../machine/mmu.ts';
+import { Mmu, mmuTableBytes } from '../machine/mmu.ts';
 import { type PageWalker, WALK_PAGE_FAULT } from '../machine/paging.ts';
 import type { MachinePreset } from './costs.ts';
 
@@ -23,7 +23,10 @@ const NOTHING_MAPPED: PageWalker = {
 };
 
 /** Table space of one vCPU: two CPU objects (what executes, what the guest sees), and a helper MMU of one entry. */
-const VCPU_TABLE_BYTES = 2 * CPU_BLOCK_BYTES + frontTableBytes(1);
+const vcpuTableBytes = (preset: MachinePreset): number => 2 * CPU_BLOCK_BYTES + mmuTableBytes(preset.timing, 1);
+
+/** Maps from guest to machine frames, for VMs that together are this many times as large as the machine. */
+const MAP_OVERCOMMIT = 2;
 
 /** Who executes guest code: the interpreter alone, or with hot code compiled. */
 export const ENGINE_NAMES = ['compiled', 'interpreter'] as const;
@@ -44,8 +47,12 @@ export class PhysicalMachine {
    */
   constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number, engine: EngineName = 'compiled') {
     this.preset = preset;
-    const tableBytes = pcpus * frontTableBytes() + vcpusMax * VCPU_TABLE_BYTES + COMPILER_TABLE_BYTES;
-    this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1);
+    const tableBytes =
+      pcpus * mmuTableBytes(preset.timing) +
+      vcpusMax * vcpuTableBytes(preset) +
+      COMPILER_TABLE_BYTES;
+    const mapBytes = MAP_OVERCOMMIT * frames * 4;
+    this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1, Math.ceil(mapBytes / 4096));
     this.codeCache = new CodeCache(this.memory, preset.timing);
     if (engine === 'compiled') new Compiler(this.memory, this.codeCache);
     this.mmus = Array.from(

@@ -11,7 +11,7 @@ import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../src/m
 import { Cpu } from '../../src/machine/cpu.ts';
 import { CPU_BLOCK_BYTES } from '../../src/machine/cpu-core.ts';
 import { FRAME_TRACED, MachineMemory } from '../../src/machine/memory.ts';
-import { frontTableBytes, Mmu } from '../../src/machine/mmu.ts';
+import { Mmu, mmuTableBytes } from '../../src/machine/mmu.ts';
 import {
   CR0_AM,
   CR0_PE,
@@ -138,8 +138,8 @@ export class World {
 
   constructor(options: WorldOptions) {
     this.options = options;
-    const tables = 2 * frontTableBytes() + CPU_BLOCK_BYTES + COMPILER_TABLE_BYTES;
-    this.memory = new MachineMemory(FRAMES, Math.ceil(tables / 4096) + 1);
+    const tables = 2 * mmuTableBytes(TIMING) + CPU_BLOCK_BYTES + COMPILER_TABLE_BYTES;
+    this.memory = new MachineMemory(FRAMES, Math.ceil(tables / 4096) + 1, 1);
     this.physmap = new PhysMap(this.memory, FRAMES);
     for (let gfn = FRAMES - 1; gfn >= 0; gfn--) this.physmap.mfnOf[gfn] = this.memory.allocateFrame(0);
     this.codeCache = new CodeCache(this.memory, TIMING);

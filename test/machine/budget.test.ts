@@ -11,7 +11,7 @@ import { Cpu } from '../../src/machine/cpu.ts';
 import { newCpuState, saveCpu } from '../../src/machine/cpu-state.ts';
 import { EXIT_BUDGET, EXIT_HALT, EXIT_IO } from '../../src/machine/exits.ts';
 import { MachineMemory } from '../../src/machine/memory.ts';
-import { frontTableBytes, Mmu } from '../../src/machine/mmu.ts';
+import { Mmu, mmuTableBytes } from '../../src/machine/mmu.ts';
 import { GuestWalker } from '../../src/machine/paging.ts';
 import { PhysMap } from '../../src/machine/physmap.ts';
 import { findPreset } from '../../src/vmm/presets/index.ts';
@@ -22,10 +22,10 @@ const RAM_FRAMES = 2048;
 
 /** A bare CPU with a loaded guest and no devices: every port reads as all ones. */
 function bareCpu(name: string, append: string): Cpu {
-  const memory = new MachineMemory(RAM_FRAMES, Math.ceil(frontTableBytes() / 4096) + 1);
+  const { timing } = findPreset('pentium4-672');
+  const memory = new MachineMemory(RAM_FRAMES, Math.ceil(mmuTableBytes(timing) / 4096) + 1);
   const physmap = new PhysMap(memory, RAM_FRAMES);
   for (let gfn = 0; gfn < RAM_FRAMES; gfn++) physmap.mfnOf[gfn] = memory.allocateFrame(0);
-  const { timing } = findPreset('pentium4-672');
   const codeCache = new CodeCache(memory, timing);
   const mmu = new Mmu(memory, timing, new GuestWalker(physmap), codeCache);
   const cpu = new Cpu(memory, mmu, codeCache);
@@ -53,7 +53,7 @@ function summary(cpu: Cpu): object {
     walks: cpu.walkReferences,
     misses: cpu.mmu.dtlb.misses + cpu.mmu.itlb.misses,
     // The front tables are the simulator's own and may differ; guest frames lie behind them.
-    hash: hashFrom(cpu, Math.ceil(frontTableBytes() / 4096) + 1),
+    hash: hashFrom(cpu, cpu.memory.firstFrame),
   };
 }
 

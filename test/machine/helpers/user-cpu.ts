@@ -12,7 +12,7 @@ import { Cpu } from '../../../src/machine/cpu.ts';
 import { CPU_BLOCK_BYTES } from '../../../src/machine/cpu-core.ts';
 import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, NO_ERROR_CODE, VECTOR_PF } from '../../../src/machine/exits.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
-import { frontTableBytes, Mmu } from '../../../src/machine/mmu.ts';
+import { Mmu, mmuTableBytes } from '../../../src/machine/mmu.ts';
 import {
   CR0_AM,
   CR0_MP,
@@ -49,7 +49,6 @@ import {
 import { Coverage } from './coverage.ts';
 
 const FRAMES = 16;
-const TABLE_FRAMES = Math.ceil((frontTableBytes() + CPU_BLOCK_BYTES + COMPILER_TABLE_BYTES) / 4096);
 const PAGE_DIRECTORY = 0x0000;
 const TABLE_DATA = 0x1000;
 const TABLE_CODE = 0x2000;
@@ -84,6 +83,7 @@ export const FLAT_TIMING: CpuTiming = {
   itlb: { small: { sets: 4, ways: 4 }, large: { sets: 1, ways: 4 } },
   dtlb: { small: { sets: 4, ways: 4 }, large: { sets: 1, ways: 4 } },
 };
+const TABLE_FRAMES = Math.ceil((mmuTableBytes(FLAT_TIMING) + CPU_BLOCK_BYTES + COMPILER_TABLE_BYTES) / 4096);
 
 export interface UserCpuOptions {
   /** Without it every access takes the slow path. */
@@ -99,7 +99,7 @@ export interface UserCpuOptions {
 export class UserCpu {
   readonly cpu: Cpu;
   readonly mmu: Mmu;
-  readonly memory = new MachineMemory(FRAMES, TABLE_FRAMES);
+  readonly memory = new MachineMemory(FRAMES, TABLE_FRAMES, 1);
   readonly physmap = new PhysMap(this.memory, FRAMES);
   /** Instructions retired by the last case, without the HLT of the kernel. */
   retired = 0;
