@@ -59,7 +59,7 @@ const DEVICE_AT = -2;
 export type CpuidLeaves = Readonly<Record<number, readonly [number, number, number, number]>>;
 
 /** Bytes of one CPU's block, for sizing MachineMemory's table frames. */
-export const CPU_BLOCK_BYTES = 256;
+export const CPU_BLOCK_BYTES = 384;
 /** Where the hidden and visible parts of the segment registers lie in the block: eight words each. */
 export const BLOCK_SELECTORS = 128;
 export const BLOCK_BASES = 160;
@@ -389,6 +389,26 @@ export abstract class CpuCore implements PagingRegisters {
     }
     mmu.fillFront(lin, mfn, flags, access > 3);
     return rest;
+  }
+
+  /** For compiled code: whether what fillFront() does depends on the page tables and the TLB alone. */
+  missesArePlain(): boolean {
+    return this.overrides.size === 0 && this.linearLimit === 0xffffffff;
+  }
+
+  /** For compiled code: counts walks that it made, whose cycles are charged already. */
+  noteWalks(references: number, misses: number): void {
+    this.walkReferences += references;
+    this.walkCycles += references * this.mmu.timing.walkReferenceCycles;
+    this.mmu.dtlb.misses += misses;
+  }
+
+  /** For compiled code: a walk that it made met a page fault. */
+  noteMissed(lin: Lin, error: number, references: number): void {
+    this.missed = true;
+    this.missedReferences = references;
+    this.faultLin = lin;
+    this.faultError = error;
   }
 
   private isWatched(lin: Lin): boolean {

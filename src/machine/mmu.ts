@@ -19,7 +19,7 @@ import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE, Tlb, tlbBytes }
 /** Words of one front entry: read tag, write tag, (host byte offset - linear address), unused. */
 export const FRONT_ENTRY_WORDS = 4;
 /** A tag that no access matches: accesses compare addresses with bits 2..11 cleared. */
-const NO_TAG = 4;
+export const NO_TAG = 4;
 
 /** Bits of a code tag below the page number: user mode, 32-bit code. */
 const CODE_MODE_BITS = 2;
@@ -46,6 +46,9 @@ export const MMU_DTLB_SMALL = 24;
 export const MMU_DTLB_LARGE = 28;
 export const MMU_ITLB_SMALL = 32;
 export const MMU_ITLB_LARGE = 36;
+/** Cycles of one reference of a walk, and of the delivery of an interrupt. */
+export const MMU_REFERENCE_CYCLES = 40;
+export const MMU_INTERRUPT_CYCLES = 44;
 const MMU_RECORD_BYTES = 48;
 
 /** Bytes of tables in machine memory that one MMU takes, for sizing MachineMemory's table frames. */
@@ -112,6 +115,8 @@ export class Mmu {
     this.setRecord(MMU_DTLB_LARGE, this.dtlb.largeAt);
     this.setRecord(MMU_ITLB_SMALL, this.itlb.smallAt);
     this.setRecord(MMU_ITLB_LARGE, this.itlb.largeAt);
+    this.setRecord(MMU_REFERENCE_CYCLES, timing.walkReferenceCycles);
+    this.setRecord(MMU_INTERRUPT_CYCLES, timing.instructions.interrupt);
     this.setWalker();
     this.codeTagsAt = memory.reserveTable(CODE_TAG_BYTES);
     this.codeTags = new Int32Array(memory.wasm.buffer, this.codeTagsAt, CODE_TAG_BYTES >> 2).fill(-1);

@@ -18,9 +18,10 @@ import { newHash } from '../../core/hash.ts';
 import { PAGE_BYTES } from '../../core/units.ts';
 import type { CodeCache, CodePage, CompiledUnit } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
-import { type Handler, type Insn, SEG_FS, SEG_GS } from '../insn.ts';
+import { VECTOR_PF } from '../exits.ts';
+import { type Handler, type Insn, SEG_CS, SEG_FS, SEG_GS, SEG_SS } from '../insn.ts';
 import type { MachineMemory } from '../memory.ts';
-import { CR4_TSD } from '../paging.ts';
+import { CR0_PE, CR4_TSD } from '../paging.ts';
 import {
   ATTR_CODE,
   ATTR_CODE_OR_DATA,
@@ -36,20 +37,39 @@ import {
   AT_CODE_TAGS,
   AT_COUNT,
   AT_CPL,
+  AT_CR0,
   AT_CR2,
+  AT_CR3,
+  AT_CR4,
   AT_EIP,
+  AT_FILLS,
   AT_FIRST,
   AT_FRONT,
   AT_GDT_BASE,
   AT_GDT_LIMIT,
   AT_GUARDED,
+  AT_GUARDED_OUTER,
+  AT_GUARDED_RING0,
+  AT_IDT_BASE,
+  AT_IDT_LIMIT,
   AT_KIND,
   AT_LEFT,
+  AT_MISSED,
+  AT_MISSED_ERROR,
+  AT_MISSED_LIN,
+  AT_MISSED_REFERENCES,
+  AT_MISSES,
+  AT_MMU,
   AT_MODE,
+  AT_PENDING,
+  AT_REFERENCES,
+  AT_RESUME,
   AT_SECOND,
   AT_SEGMENTS,
   AT_SYSTEM_FLAGS,
   AT_SYSTEM_FRONT,
+  AT_TRANSFERRED,
+  AT_TRANSFERS,
   AT_TSC,
   AT_UNIT,
   carriesOf,
@@ -63,6 +83,9 @@ import {
   RECORD_BYTES,
   RECORD_PAGES,
   resultOf,
+  TRANSFER_INT,
+  TRANSFER_IRET,
+  TRANSFER_PAGE_FAULT,
 } from './layout.ts';
 import { findRegion, type Region } from './region.ts';
 import { buildRuntime, type Runtime } from './runtime.ts';
@@ -71,7 +94,7 @@ import { buildModule, I32, type Import, Instance, Module, Table, type WasmTable 
 /** Functions that live at once; beyond it everything is forgotten (each module costs the process some 20 kB). */
 const UNITS_MAX = 4096;
 /** Table space that a compiler takes. */
-export const COMPILER_TABLE_BYTES = JUMP_TABLE_BYTES + UNITS_MAX * RECORD_BYTES;
+export const COMPILER_TABLE_BYTES = JUMP_TABLE_BYTES + UNITS_MAX * RECORD_BYTES + 16;
 /** Modules kept for machines to share. */
 const MODULES_MAX = 8192;
 /** A page whose compiled code was written this often in a row, each time soon after, is not compiled any more. */
@@ -91,11 +114,22 @@ const CONTINUE = 1;
 const STOP = 2;
 
 /** GUARDED_* bits: which instructions must ask the guard of their row. */
-function guardsOf(cpu: Cpu): number {
+function guardsOf(cpu: Cpu, isRing0: boolean): number {
   const sensitive = cpu.observeSensitive ? GUARDED_SENSITIVE : 0;
   if (cpu.intercepts !== 0) return sensitive | GUARDED_PRIVILEGED | GUARDED_INTERCEPTED | GUARDED_TIME;
-  if (cpu.cpl === 0) return sensitive;
+  if (isRing0) return sensitive;
   return sensitive | GUARDED_PRIVILEGED | ((cpu.cr4 & CR4_TSD) !== 0 ? GUARDED_TIME : 0);
+}
+
+/** TRANSFER_* bits: which transfers no VMM must see, and no rare state changes. */
+function transfersOf(cpu: Cpu): number {
+  const isPlain = (cpu.cr0 & CR0_PE) !== 0 && cpu.undoLog === null && cpu.overrides.size === 0;
+  if (!isPlain || cpu.observeSensitive) return 0;
+  return (
+    (cpu.interceptSoftwareInterrupts ? 0 : TRANSFER_INT) |
+    (cpu.nmiBlocked ? 0 : TRANSFER_IRET) |
+    (((cpu.interceptExceptions >>> VECTOR_PF) & 1) !== 0 ? 0 : TRANSFER_PAGE_FAULT)
+  );
 }
 
 /** Whether a segment is writable data without a limit, as 0 or 1. */
@@ -196,6 +230,7 @@ export class Compiler {
   private readonly words: Int32Array;
   private readonly jumpTableAt: number;
   private readonly recordsAt: number;
+  private readonly currentAt: number;
   /** Made when the first code is compiled: many machines never have any. */
   private started: Started | null = null;
   private readonly codes = new Map<string, SharedCode>();
@@ -215,6 +250,7 @@ export class Compiler {
     this.words = memory.words32;
     this.jumpTableAt = memory.reserveTable(JUMP_TABLE_BYTES);
     this.recordsAt = memory.reserveTable(unitsMax * RECORD_BYTES);
+    this.currentAt = memory.reserveTable(4);
     codeCache.compiler = this;
   }
 
@@ -227,6 +263,8 @@ export class Compiler {
       table,
       jumpTableAt: this.jumpTableAt,
       recordsAt: this.recordsAt,
+      currentAt: this.currentAt,
+      frameFlagsAt: this.memory.frameFlagsAt,
       slow: (site) => this.slow(site),
       fill: this.fill,
       interpret: this.interpret,
@@ -315,6 +353,8 @@ export class Compiler {
       { kind: 'function', name: 'carries', type: 1 },
       { kind: 'function', name: 'result', type: 1 },
       { kind: 'function', name: 'invalidate', type: 2 },
+      { kind: 'function', name: 'deliver', type: 1 },
+      { kind: 'function', name: 'leave', type: 2 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
     ];
@@ -322,7 +362,7 @@ export class Compiler {
     const bytes = buildModule(TYPES, imports, functions);
     this.started ??= this.start();
     const { table, runtime } = this.started;
-    const { fill, interpret, carries, result, invalidate } = runtime;
+    const { fill, interpret, carries, result, invalidate, deliver, leave } = runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
     const { exports } = new Instance(moduleOf(bytes), {
@@ -332,6 +372,8 @@ export class Compiler {
         carries,
         result,
         invalidate,
+        deliver,
+        leave,
         memory: this.memory.wasm,
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
       },
@@ -406,6 +448,7 @@ export class Compiler {
     this.started!.runtime.run(cpu.block);
     const at = cpu.block >> 2;
     const { words } = this;
+    this.takeResume(cpu);
     cpu.left = words[at + (AT_LEFT >> 2)]!;
     cpu.count += words[at + (AT_COUNT >> 2)]!;
     cpu.eip = words[at + (AT_EIP >> 2)]!;
@@ -428,15 +471,52 @@ export class Compiler {
     words[at + (AT_CODE_TAGS >> 2)] = cpu.mmu.codeTagsAt;
     words[at + (AT_MODE >> 2)] = (cpu.cpl === 3 ? 1 : 0) | 2;
     words[at + (AT_SYSTEM_FRONT >> 2)] = cpu.mmu.kernelBank << 2;
+    words[at + (AT_CPL >> 2)] = cpu.cpl;
+    words[at + (AT_MMU >> 2)] = cpu.mmu.recordAt;
+    words[at + (AT_MISSED >> 2)] = 0;
+    words[at + (AT_SEGMENTS >> 2)] = 0;
+    words[at + (AT_TRANSFERRED >> 2)] = 0;
+    this.putResume(cpu);
+    words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
+    words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
+    words[at + (AT_CR2 >> 2)] = cpu.cr2;
+    this.putTime(cpu);
+    this.putSystem(cpu);
+  }
+
+  /** What only privileged and sensitive instructions change, and what happens between runs. */
+  private putSystem(cpu: Cpu): void {
+    const at = cpu.block >> 2;
+    const { words } = this;
     words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
     words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
-    words[at + (AT_CPL >> 2)] = cpu.cpl;
-    words[at + (AT_GUARDED >> 2)] = guardsOf(cpu);
-    this.putTime(cpu);
-    words[at + (AT_CR2 >> 2)] = cpu.cr2;
-    words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
-    words[at + (AT_SEGMENTS >> 2)] = 0;
-    words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
+    words[at + (AT_IDT_BASE >> 2)] = cpu.idtBase;
+    words[at + (AT_IDT_LIMIT >> 2)] = cpu.idtLimit;
+    words[at + (AT_CR0 >> 2)] = cpu.cr0;
+    words[at + (AT_CR3 >> 2)] = cpu.cr3;
+    words[at + (AT_CR4 >> 2)] = cpu.cr4;
+    words[at + (AT_GUARDED_RING0 >> 2)] = guardsOf(cpu, true);
+    words[at + (AT_GUARDED_OUTER >> 2)] = guardsOf(cpu, false);
+    words[at + (AT_GUARDED >> 2)] = guardsOf(cpu, cpu.cpl === 0);
+    words[at + (AT_PENDING >> 2)] = cpu.interruptPending ? 1 : 0;
+    words[at + (AT_FILLS >> 2)] = cpu.missesArePlain() ? 1 : 0;
+    words[at + (AT_TRANSFERS >> 2)] = transfersOf(cpu);
+  }
+
+  private putResume(cpu: Cpu): void {
+    this.words[(cpu.block + AT_RESUME) >> 2] = cpu.resumeAt === cpu.instructions ? 0 : -1;
+  }
+
+  /** An IRET loaded RF; must come before the instructions since putState() are counted. */
+  private takeResume(cpu: Cpu): void {
+    const resume = this.words[(cpu.block + AT_RESUME) >> 2]!;
+    if (resume > 0) cpu.resumeAt = cpu.instructions + resume;
+  }
+
+  /** TypeScript is called without the rest of the state: privilege decides what it may access. */
+  private takeRing(cpu: Cpu): void {
+    const cpl = this.words[(cpu.block + AT_CPL) >> 2]!;
+    if (cpu.cpl !== cpl) cpu.setCpl(cpl);
   }
 
   private putTime(cpu: Cpu): void {
@@ -451,6 +531,18 @@ export class Compiler {
     const at = cpu.block >> 2;
     const { words } = this;
     cpu.systemFlags = words[at + (AT_SYSTEM_FLAGS >> 2)]!;
+    const references = words[at + (AT_REFERENCES >> 2)]!;
+    if (references !== 0) {
+      cpu.noteWalks(references, words[at + (AT_MISSES >> 2)]!);
+      words[at + (AT_REFERENCES >> 2)] = 0;
+      words[at + (AT_MISSES >> 2)] = 0;
+    }
+    if (words[at + (AT_TRANSFERRED >> 2)] !== 0) {
+      words[at + (AT_TRANSFERRED >> 2)] = 0;
+      this.takeRing(cpu);
+      updateFlat(cpu, SEG_CS);
+      updateFlat(cpu, SEG_SS);
+    }
     if (words[at + (AT_SEGMENTS >> 2)] !== 0) {
       words[at + (AT_SEGMENTS >> 2)] = 0;
       updateFlat(cpu, SEG_FS);
@@ -483,6 +575,7 @@ export class Compiler {
   private standBefore(cpu: Cpu, site: Site): void {
     const at = cpu.block >> 2;
     const { words } = this;
+    this.takeResume(cpu);
     const left = words[at + (AT_LEFT >> 2)]!;
     cpu.left = left + site.cycles;
     // A budget that does not cover the block went below zero and borrowed one from the count beside it.
@@ -491,8 +584,11 @@ export class Compiler {
     this.takeState(cpu);
   }
 
-  private readonly fill = (lin: number, access: number, left: number): number =>
-    this.cpu!.fillFront(lin, access & 0xff, access >>> 11, left);
+  private readonly fill = (lin: number, access: number, left: number): number => {
+    const cpu = this.cpu!;
+    this.takeRing(cpu);
+    return cpu.fillFront(lin, access & 0xff, access >>> 11, left);
+  };
 
   /** INVLPG; returns 1 if it dropped a translation of instructions. */
   private readonly invalidate = (lin: number): number => (this.cpu!.mmu.invalidatePage(lin) ? 1 : 0);
@@ -524,10 +620,10 @@ export class Compiler {
       words[at + (AT_LEFT >> 2)] = left;
       words[at + (AT_COUNT >> 2)] = site.count - 1;
       words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
-      words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
-      words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
       words[at + (AT_CR2 >> 2)] = cpu.cr2;
+      this.putResume(cpu);
       if (insn.row.mnemonic === 'WRMSR') this.putTime(cpu);
+      if (insn.row.class !== 'user') this.putSystem(cpu);
       words[at + (AT_BASED >> 2)] = isUnlimited(cpu, SEG_FS) | (isUnlimited(cpu, SEG_GS) << 1);
       // An instruction without flags leaves them in their deferred form, which the function knows.
       if (!site.keepsFlags) {
@@ -546,11 +642,43 @@ export class Compiler {
     return CONTINUE;
   };
 
+  /**
+   * Delivers the page fault that the instruction of a site met (AT_MISSED*) without leaving compiled code for long.
+   * Returns false, with the fault noted in the CPU object, if that must.
+   */
+  private deliverMissed(cpu: Cpu, site: Site): boolean {
+    const at = cpu.block >> 2;
+    const { words } = this;
+    words[at + (AT_MISSED >> 2)] = 0;
+    const lin = words[at + (AT_MISSED_LIN >> 2)]!;
+    const error = words[at + (AT_MISSED_ERROR >> 2)]!;
+    const references = words[at + (AT_MISSED_REFERENCES >> 2)]!;
+    const left = words[at + (AT_LEFT >> 2)]!;
+    const rest = left + site.cycles - references * cpu.mmu.timing.walkReferenceCycles;
+    if (rest > 0 && (words[at + (AT_TRANSFERS >> 2)]! & TRANSFER_PAGE_FAULT) !== 0) {
+      const count = words[at + (AT_COUNT >> 2)]!;
+      words[at + (AT_LEFT >> 2)] = rest;
+      words[at + (AT_COUNT >> 2)] = count - site.count;
+      words[at + (AT_EIP >> 2)] = site.eip;
+      if (this.started!.runtime.deliver(VECTOR_PF, error, 0) !== 0) {
+        words[at + (AT_REFERENCES >> 2)]! += references;
+        words[at + (AT_CR2 >> 2)] = lin;
+        cpu.cr2 = lin;
+        return true;
+      }
+      words[at + (AT_LEFT >> 2)] = left;
+      words[at + (AT_COUNT >> 2)] = count;
+    }
+    cpu.noteMissed(lin, error, references);
+    return false;
+  }
+
   /** A function gave up before the instruction of a site: executes that. Returns 0 to go on at EIP. */
   private slow(number: number): number {
     const cpu = this.cpu!;
     const unit = this.units[this.words[(cpu.block + AT_UNIT) >> 2]!]!;
     const site = unit.sites[number - 1]!;
+    if (this.words[(cpu.block + AT_MISSED) >> 2] !== 0 && this.deliverMissed(cpu, site)) return 0;
     this.standBefore(cpu, site);
     if (cpu.missed) cpu.deliverMissed(unit.insnOf(site));
     else if (cpu.left > 0) {

@@ -37,6 +37,8 @@ export const CALL_INTERPRET = 1;
 export const CALL_CARRIES = 2;
 export const CALL_RESULT = 3;
 export const CALL_INVALIDATE = 4;
+export const CALL_DELIVER = 5;
+export const CALL_LEAVE = 6;
 
 // Locals: two parameters, then scratch.
 export const L_BLOCK = 0;

@@ -7,9 +7,12 @@
  * Source of the structuring: Ramsey, "Beyond Relooper" (ICFP 2022), figure 3.
  */
 import { assert } from '../../core/errors.ts';
+import { NO_ERROR_CODE } from '../exits.ts';
 import { CONDITION_NAMES } from '../flags.ts';
 import type { Insn } from '../insn.ts';
 import {
+  CALL_DELIVER,
+  CALL_LEAVE,
   Emitter,
   FLAGS_UNKNOWN,
   L_BLOCK,
@@ -23,9 +26,20 @@ import {
 } from './emitter.ts';
 import { flagsAfter, neededFlags, translationOf } from './instructions/index.ts';
 import { emitPop, emitPush } from './instructions/stack.ts';
-import { AT_CODE_TAGS, AT_MODE, AT_UNIT, JUMP_ENTRIES, JUMP_ENTRY_BYTES } from './layout.ts';
+import {
+  AT_CODE_TAGS,
+  AT_EIP,
+  AT_MODE,
+  AT_TRANSFERS,
+  AT_UNIT,
+  GO_ON,
+  JUMP_ENTRIES,
+  JUMP_ENTRY_BYTES,
+  TRANSFER_INT,
+  TRANSFER_IRET,
+} from './layout.ts';
 import type { Block, Region } from './region.ts';
-import { type Body, LOAD32, OP } from './wasm.ts';
+import { type Body, LOAD32, OP, STORE32 } from './wasm.ts';
 
 export interface CompiledRegion {
   readonly body: Body;
@@ -218,10 +232,40 @@ class RegionEmitter {
         e.br('lookup');
         return;
       default:
+        if (mnemonic === 'INT' && insn.width === 32) this.transfer(block, insn, TRANSFER_INT);
+        else if (mnemonic === 'IRET' && insn.width === 32) this.transfer(block, insn, TRANSFER_IRET);
         // The interpreter executes it, and says where to go on.
         e.interpretHere();
         e.exitTo(block.end);
     }
+  }
+
+  /** INT n or IRET: the run time makes the usual one, and the dispatcher goes on at the new EIP. */
+  private transfer(block: Block, insn: Insn, kind: number): void {
+    const { e } = this;
+    const { body } = e;
+    body.get(L_BLOCK);
+    body.memory(LOAD32, AT_TRANSFERS);
+    body.with(kind, OP.i32and);
+    e.open('', 'if');
+    e.storeState();
+    if (kind === TRANSFER_INT) {
+      body.get(L_BLOCK);
+      body.i32(block.end);
+      body.memory(STORE32, AT_EIP);
+      body.i32(insn.imm & 0xff);
+      body.i32(NO_ERROR_CODE);
+      body.i32(1);
+      body.call(CALL_DELIVER);
+    } else {
+      body.i32(0);
+      body.call(CALL_LEAVE);
+    }
+    e.open('', 'if');
+    body.i32(GO_ON);
+    body.op(OP.return);
+    e.close();
+    e.close();
   }
 
   private branchCondition(insn: Insn): void {

@@ -31,6 +31,32 @@ export const AT_BASED = 116; // bit n: FS (0), GS (1) is a writable segment with
 
 export const AT_TSC = 120; // i64: the time-stamp counter plus the cycles left
 
+// Behind the segment registers (cpu-core.ts):
+export const AT_MMU = 256; // byte address of the MMU's record
+export const AT_CR0 = 260;
+export const AT_CR3 = 264;
+export const AT_CR4 = 268;
+export const AT_FILLS = 272; // not 0: a TLB miss is nothing but a walk
+export const AT_TRANSFERS = 276; // TRANSFER_* bits
+export const AT_IDT_BASE = 280;
+export const AT_IDT_LIMIT = 284;
+export const AT_PENDING = 288; // not 0: an interrupt waits for IF
+export const AT_RESUME = 292; // what AT_COUNT was just after an IRET that loaded RF = 1, or -1
+export const AT_TRANSFERRED = 296; // not 0: CS, SS and CPL are new
+export const AT_GUARDED_RING0 = 300; // AT_GUARDED as it is in ring 0, and elsewhere
+export const AT_GUARDED_OUTER = 304;
+export const AT_MISSES = 308; // data TLB misses and walk references not yet passed on
+export const AT_REFERENCES = 312;
+export const AT_MISSED = 316; // not 0: a plain operand met a page fault, described by:
+export const AT_MISSED_LIN = 320;
+export const AT_MISSED_ERROR = 324;
+export const AT_MISSED_REFERENCES = 328;
+
+/** INT n, IRET, and the delivery of page faults have no other effect than the manual's. */
+export const TRANSFER_INT = 1;
+export const TRANSFER_IRET = 2;
+export const TRANSFER_PAGE_FAULT = 4;
+
 /** Sensitive instructions are watched. */
 export const GUARDED_SENSITIVE = 1;
 /** Privileged instructions are intercepted, or not allowed at the present privilege. */

@@ -4,6 +4,7 @@
  * Invariant: the dispatcher calls a function only if the code tag and the jump table both name its page.
  */
 import { L_BLOCK } from './emitter.ts';
+import { i32, store } from './expression.ts';
 import { GLOBAL_JUMP_TABLE, pushCodeSlot, pushCodeTag, pushJumpSlot } from './function.ts';
 import {
   AT_CODE_TAGS,
@@ -16,6 +17,8 @@ import {
   DEFERRED_SUB,
   RECORD_BYTES,
 } from './layout.ts';
+import { deliverRoutine, descriptorRoutine, enterRoutine, locateRoutine, returnRoutine } from './transfer.ts';
+import { clearRoutine, dropFrontRoutine, fillRoutine, findRoutine, invalidateRoutine } from './translate.ts';
 import { Body, buildModule, I32, Instance, LOAD32, Module, OP, STORE32, type WasmTable } from './wasm.ts';
 
 export interface Runtime {
@@ -24,10 +27,14 @@ export interface Runtime {
   /** layout.ts: carriesOf and resultOf. */
   readonly carries: unknown;
   readonly result: unknown;
-  /** The TypeScript functions given, as WebAssembly functions: importing those costs a module nothing. */
+  /** The TypeScript functions given, behind WebAssembly ones that do the usual case: importing those costs nothing. */
   readonly fill: unknown;
   readonly interpret: unknown;
   readonly invalidate: unknown;
+  /** (vector, error code or -1, 1 for INT n) -> 1 if delivered, 0 if the interpreter must. */
+  readonly deliver: (vector: number, error: number, software: number) => number;
+  /** IRET: 1 if carried out. */
+  readonly leave: unknown;
 }
 
 interface RuntimeImports {
@@ -35,6 +42,9 @@ interface RuntimeImports {
   readonly table: WasmTable;
   readonly jumpTableAt: number;
   readonly recordsAt: number;
+  /** Byte address of a word for the block of the CPU at work. */
+  readonly currentAt: number;
+  readonly frameFlagsAt: number;
   readonly slow: (site: number) => number;
   readonly fill: (lin: number, access: number, left: number) => number;
   readonly interpret: (site: number) => number;
@@ -46,13 +56,23 @@ const CALL_SLOW = 0;
 const CALL_FILL = 1;
 const CALL_INTERPRET = 2;
 const CALL_INVALIDATE = 3;
+// The functions of the module itself, behind the imports.
+const CALL_CARRIES = 5;
+const CALL_RESULT = 6;
+const CALL_FIND = 10;
+const CALL_CLEAR = 11;
+const CALL_DROP_FRONT = 12;
+const CALL_LOCATE = 13;
+const CALL_DESCRIPTOR = 14;
+const CALL_ENTER = 15;
 const L_EIP = 1;
 const L_SLOT = 2;
 const L_TAG = 3;
 const L_RESULT = 4;
 
-function dispatcher(): Body {
+function dispatcher(currentAt: number): Body {
   const body = new Body();
+  store(i32(currentAt), 0, (code) => code.get(L_BLOCK))(body);
   body.loop();
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_EIP);
@@ -244,6 +264,7 @@ const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
   { parameters: [I32], results: [I32] },
+  { parameters: [I32, I32, I32, I32], results: [I32] },
 ] as const;
 
 /** Calls an import with the function's own arguments. */
@@ -255,7 +276,25 @@ function forward(index: number, parameters: number): Body {
 }
 
 /** Builds the run time of one machine. */
-export function buildRuntime({ memory, table, jumpTableAt, recordsAt, ...functions }: RuntimeImports): Runtime {
+export function buildRuntime(imports: RuntimeImports): Runtime {
+  const { memory, table, jumpTableAt, recordsAt, currentAt, frameFlagsAt, ...functions } = imports;
+  const translate = {
+    currentAt,
+    frameFlagsAt,
+    fill: CALL_FILL,
+    invalidate: CALL_INVALIDATE,
+    find: CALL_FIND,
+    clear: CALL_CLEAR,
+    dropFront: CALL_DROP_FRONT,
+  };
+  const transfer = {
+    currentAt,
+    locate: CALL_LOCATE,
+    descriptor: CALL_DESCRIPTOR,
+    enter: CALL_ENTER,
+    carries: CALL_CARRIES,
+    result: CALL_RESULT,
+  };
   const bytes = buildModule(
     TYPES,
     [
@@ -269,12 +308,20 @@ export function buildRuntime({ memory, table, jumpTableAt, recordsAt, ...functio
       { kind: 'global', name: `g${GLOBAL_RECORDS}` },
     ],
     [
-      { name: 'run', type: 2, locals: [[4, I32]], body: dispatcher() },
+      { name: 'run', type: 2, locals: [[4, I32]], body: dispatcher(currentAt) },
       { name: 'carries', type: 1, locals: [[5, I32]], body: carriesFunction() },
       { name: 'result', type: 1, locals: [[5, I32]], body: resultFunction() },
-      { name: 'fill', type: 1, locals: [], body: forward(CALL_FILL, 3) },
+      { name: 'fill', type: 1, ...fillRoutine(translate) },
       { name: 'interpret', type: 2, locals: [], body: forward(CALL_INTERPRET, 1) },
-      { name: 'invalidate', type: 2, locals: [], body: forward(CALL_INVALIDATE, 1) },
+      { name: 'invalidate', type: 2, ...invalidateRoutine(translate) },
+      { name: 'find', type: 1, ...findRoutine() },
+      { name: 'clear', type: 0, ...clearRoutine() },
+      { name: 'dropFront', type: 0, ...dropFrontRoutine() },
+      { name: 'locate', type: 3, ...locateRoutine() },
+      { name: 'descriptor', type: 1, ...descriptorRoutine(transfer) },
+      { name: 'enter', type: 3, ...enterRoutine() },
+      { name: 'deliver', type: 1, ...deliverRoutine(transfer) },
+      { name: 'leave', type: 2, ...returnRoutine(transfer) },
     ],
   );
   const { exports } = new Instance(new Module(bytes), {
@@ -293,5 +340,7 @@ export function buildRuntime({ memory, table, jumpTableAt, recordsAt, ...functio
     fill: exports['fill'],
     interpret: exports['interpret'],
     invalidate: exports['invalidate'],
+    deliver: exports['deliver'] as Runtime['deliver'],
+    leave: exports['leave'],
   };
 }

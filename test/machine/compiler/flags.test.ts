@@ -62,6 +62,8 @@ const runtime = buildRuntime({
   table: new Table({ element: 'anyfunc', initial: 1, maximum: 1 }),
   jumpTableAt: 0,
   recordsAt: 0,
+  currentAt: 0,
+  frameFlagsAt: 0,
   slow: ignore,
   fill: ignore,
   interpret: ignore,
