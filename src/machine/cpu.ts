@@ -460,6 +460,17 @@ export class Cpu extends CpuCore {
     else if (!this.exitOnFault()) this.deliverFault();
   }
 
+  /** For compiled code: it delivered a page fault. */
+  noteDelivered(error: number, lin: Lin): void {
+    this.faultVector = VECTOR_PF;
+    this.faultError = error;
+    this.faultLin = lin;
+    this.faultIsFetch = false;
+    this.exitDuring = -1;
+    this.cr2 = lin;
+    this.noteFirstFault(VECTOR_PF, error, lin);
+  }
+
   private noteFirstFault(vector: number, error: number, lin: Lin): void {
     this.firstFault.vector = vector;
     this.firstFault.error = error;

@@ -663,7 +663,7 @@ export class Compiler {
       if (this.started!.runtime.deliver(VECTOR_PF, error, 0) !== 0) {
         words[at + (AT_REFERENCES >> 2)]! += references;
         words[at + (AT_CR2 >> 2)] = lin;
-        cpu.cr2 = lin;
+        cpu.noteDelivered(error, lin);
         return true;
       }
       words[at + (AT_LEFT >> 2)] = left;

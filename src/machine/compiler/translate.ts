@@ -245,7 +245,7 @@ export function fillRoutine(context: TranslateContext): Finished {
     when(not(and(pte, PTE_PRESENT)), fault(2, 0)),
     // Whether the tables permit the access (paging.ts: permits).
     frame.set(and(pde, pte)),
-    when(and(user, not(and(frame, PTE_USER))), fault(2, ACCESS_PRESENT)),
+    when(and(ne(user, i32(0)), not(and(frame, PTE_USER))), fault(2, ACCESS_PRESENT)),
     when(and(and(shr(write, 1), not(and(frame, PTE_WRITABLE))), ne(or(user, and(load(block, AT_CR0), CR0_WP)), i32(0))), [
       ...fault(2, ACCESS_PRESENT),
     ]),
