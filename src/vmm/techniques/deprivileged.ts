@@ -1,0 +1,576 @@
+/**
+ * What every technique that runs the guest's kernel at a lower ring has in common: the guest kernel does not have ring
+ * 0, its user programs are in ring 3, on shadow page tables, with truncated segments, the VMM's own GDT, IDT and TSS,
+ * and IOPL 0. Every exception and software interrupt comes to the VMM, which emulates the instruction on a virtual CPU
+ * that holds the guest's view (CPL 0, virtual IF, its own tables). The virtual CPU is the same Cpu class, one
+ * instruction at a time, so emulation has the architecture's full semantics.
+ *
+ *   real CPU: executes, ring 1 or 3   -- unload -->   virtual CPU: guest's view   -- load -->   real CPU
+ *
+ * A technique extends DeprivilegedExecutor, sets its CPU up in configure(), answers its own exits before handle() of
+ * this class gets the rest, and calls begin() at the end of its constructor.
+ * Invariants: the guest's GDT and page tables are write-traced, so the shadows never lag behind; a user code
+ * descriptor is present in the shadow GDT only while the guest is in user mode, so that IRET to user mode traps
+ * (#NP) and the VMM sees the virtual IF come back; the guest never reaches the VMM's 4 MiB at the top.
+ * Real mode cannot be deprivileged. The VMM carries out the start-up code of an application processor by itself, one
+ * instruction after the other, until that has a code segment of protected mode; real mode later on ends the VM.
+ * Sources: Popek & Goldberg 1974; Robin & Irvine 2000; SDM vol 3, chapters 5 and 6. See docs/decisions.md.
+ */
+import { assert } from '../../core/errors.ts';
+import type { Lin } from '../../core/units.ts';
+import { DR6_BREAKPOINTS, DR6_SINGLE_STEP, followDebugRegisters } from '../../machine/breakpoints.ts';
+import { Cpu } from '../../machine/cpu.ts';
+import { newCpuState } from '../../machine/cpu-state.ts';
+import {
+  EXIT_BUDGET,
+  EXIT_EXCEPTION,
+  EXIT_HALT,
+  EXIT_IO,
+  EXIT_UNIMPLEMENTED,
+  NO_ERROR_CODE,
+  VECTOR_DB,
+  VECTOR_NM,
+  VECTOR_NMI,
+  VECTOR_PF,
+} from '../../machine/exits.ts';
+import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
+import { type Insn, SEG_CS } from '../../machine/insn.ts';
+import type { Mmu } from '../../machine/mmu.ts';
+import { CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
+import { resetCpu, startCpu } from '../../machine/reset.ts';
+import {
+  ATTR_CODE,
+  ATTR_CODE_OR_DATA,
+  ATTR_DPL,
+  ATTR_EXPAND_DOWN,
+  setNull,
+  setSegment,
+  updateFlat,
+} from '../../machine/segments.ts';
+import { ShadowPaging } from '../paging/shadow.ts';
+import { ShadowGroup } from '../paging/shadow-group.ts';
+import { tableWorkCycles } from '../paging/work.ts';
+import type { VmmOperation } from '../paths.ts';
+import { shadowFrames } from '../table-frames.ts';
+import { BUDGET_UNLIMITED, type Disposition, type Executor, type Preparation } from '../technique.ts';
+import type { ExecutedVcpu } from '../vcpu.ts';
+import { bootCpu, identifyCpu } from '../vm.ts';
+import { VMM_BASE, VmmRegion } from './vmm-region.ts';
+
+/** Highest linear address that guest segments reach. */
+const LINEAR_LIMIT = VMM_BASE - 1;
+/**
+ * What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. The first trap gives
+ * the guest the unit, unless the guest itself has closed it (EM, TS).
+ */
+const VMM_CR0 = CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+
+/** What the real CPU can report in DR6: breakpoints and single steps. */
+const DR6_CAUSES = DR6_BREAKPOINTS | DR6_SINGLE_STEP;
+
+/** Path of the VMM that emulates an instruction, by its cost class; others take only decode and emulate. */
+const OPERATIONS: Readonly<Record<string, VmmOperation>> = {
+  flags: 'flags',
+  control: 'control-register',
+  descriptor: 'descriptor-table',
+  halt: 'hlt',
+  iret: 'iret',
+  segment: 'segment-load',
+  far: 'segment-load',
+  invlpg: 'invlpg',
+  cpuid: 'cpuid',
+  rdtsc: 'rdtsc',
+  msr: 'msr',
+};
+
+const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
+  0: 'divide-error',
+  1: 'debug',
+  3: 'breakpoint',
+  4: 'overflow',
+  5: 'bound-range',
+  6: 'invalid-opcode',
+  7: 'device-not-available',
+  10: 'invalid-tss',
+  11: 'segment-not-present',
+  12: 'stack-fault',
+  13: 'general-protection',
+  14: 'page-fault',
+  16: 'floating-point-error',
+  17: 'alignment-check',
+};
+
+export abstract class DeprivilegedExecutor implements Executor {
+  /** Deprivileged: executes. */
+  readonly cpu: Cpu;
+  /** The guest's view. Up to date only while unloaded. */
+  protected readonly virtual: Cpu;
+  protected readonly vcpu: ExecutedVcpu;
+  protected readonly shadow: ShadowPaging;
+  protected readonly region: VmmRegion;
+  protected readonly openMmu: Mmu;
+  /** Segment registers as load() set them: what differs was loaded by the guest without a trap. */
+  protected readonly loaded = newCpuState();
+  protected isLoaded = false;
+  /** Instructions of the real CPU at the last load(). */
+  protected loadedAt = 0;
+  /** Control registers and GDTR that the shadows were made for. */
+  protected seen = { cr0: 0, cr3: 0, cr4: 0, gdtBase: 0, gdtLimit: -1 };
+  protected emulated = 0;
+  /** The pending interrupt was already noticed by the VMM. */
+  protected noticed = false;
+  /** Start-up code in real mode: the real CPU cannot run it. */
+  protected isStarting = false;
+  /** Another vCPU wrote to this one's GDT, or to page tables that may map it. */
+  protected gdtTouched = false;
+  protected tablesTouched = false;
+  /** `instructions` just after a virtual STI or MOV SS was emulated: one must retire before an interrupt. */
+  protected shadowAt = -1;
+  budgetMax = BUDGET_UNLIMITED;
+
+  constructor(vcpu: ExecutedVcpu) {
+    const { vm } = vcpu;
+    const { machine } = vm;
+    this.vcpu = vcpu;
+    this.openMmu = machine.helperMmu(new GuestWalker(vm.physmap));
+    this.virtual = new Cpu(machine.memory, this.openMmu, machine.codeCache);
+    identifyCpu(this.virtual, vcpu.lapic);
+    bootCpu(this.virtual, vm.boot);
+    this.virtual.mmio = vcpu.deviceMemory();
+    this.cpu = new Cpu(machine.memory, machine.mmus[0]!, machine.codeCache);
+    identifyCpu(this.cpu, vcpu.lapic);
+    this.cpu.fpu = this.virtual.fpu;
+    this.region = new VmmRegion(machine.memory, vm.physmap, vm.vmmOwner, vm.spec.name);
+    vm.tables.shadows ??= new ShadowGroup(machine.memory);
+    this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.virtual, {
+      owner: vm.vmmOwner,
+      group: vm.tables.shadows,
+      maxFrames: shadowFrames(vm.physmap.ramFrames),
+      reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
+    });
+    this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
+    this.shadow.onForeignWrite = (gfn) => {
+      this.tablesTouched = true;
+      this.gdtTouched ||= this.region.gdtFrames.has(gfn);
+    };
+  }
+
+  /** Sets the real CPU up, and loads the guest if this is the boot CPU. Called once, when the technique is complete. */
+  protected begin(): void {
+    this.configure();
+    if (this.vcpu.index !== 0) return;
+    this.follow();
+    this.load();
+  }
+
+  /** What stays the same whenever the guest runs. */
+  protected configure(): void {
+    const { cpu, region } = this;
+    cpu.linearLimit = LINEAR_LIMIT;
+    cpu.interceptExceptions = -1;
+    cpu.interceptSoftwareInterrupts = true;
+    cpu.cr0 = VMM_CR0;
+    region.loadInto(cpu);
+  }
+
+  get instructions(): number {
+    return this.cpu.instructions + this.emulated;
+  }
+
+  dispatched(mmu: Mmu): void {
+    // Loading another CR3 flushes; there is no tag.
+    mmu.flushAll();
+    mmu.attach(this.shadow, this.vcpu.addressSpaceTag);
+    this.cpu.attach(mmu);
+  }
+
+  start(vector: number): void {
+    this.unload();
+    resetCpu(this.virtual);
+    startCpu(this.virtual, vector);
+    this.cpu.exitIsSoftware = false;
+    this.isStarting = true;
+  }
+
+  prepare(wasRunning: boolean): Preparation {
+    if (this.tablesTouched) this.followOthers();
+    const result = this.deliverWaiting(wasRunning);
+    if (result !== 'resume' || !this.isStarting) return result;
+    this.vcpu.exit('real-mode', 0);
+    const after = this.emulate(null);
+    return after === 'resume' ? 'emulated' : after;
+  }
+
+  /** Delivers an NMI or an interrupt, if one waits and the guest takes it. */
+  protected deliverWaiting(wasRunning: boolean): Disposition {
+    const { vcpu, virtual } = this;
+    this.budgetMax = BUDGET_UNLIMITED;
+    const inShadow = this.shadowAt === this.instructions;
+    if (inShadow && (vcpu.nmiWaiting || vcpu.interruptWaiting)) this.budgetMax = 1;
+    if (vcpu.nmiWaiting && !inShadow && !this.nmiBlocked) {
+      if (wasRunning) this.trap('external-interrupt', 'external-interrupt');
+      this.unload();
+      vcpu.acknowledgeNmi();
+      virtual.nmiBlocked = true;
+      return this.reflect(VECTOR_NMI, NO_ERROR_CODE, 0, true);
+    }
+    if (!vcpu.interruptWaiting) {
+      this.noticed = false;
+      return 'resume';
+    }
+    if (wasRunning && !this.noticed) this.trap('external-interrupt', 'external-interrupt');
+    this.noticed = true;
+    if (!virtual.interruptsEnabled() || inShadow) return 'resume';
+    this.unload();
+    vcpu.vmm('interrupt-accept');
+    const result = this.reflect(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
+    this.noticed = false;
+    return result;
+  }
+
+  protected get nmiBlocked(): boolean {
+    return (this.isLoaded ? this.cpu : this.virtual).nmiBlocked;
+  }
+
+  handle(exit: number): Disposition {
+    if (exit !== EXIT_EXCEPTION) {
+      assert(exit === EXIT_UNIMPLEMENTED, `exit ${exit} cannot come from a deprivileged guest`);
+      return this.vcpu.crashed(exit, this.cpu);
+    }
+    const { cpu } = this;
+    if (cpu.exitVector === VECTOR_PF && !cpu.exitIsSoftware) return this.handlePageFault();
+    this.unload();
+    if (cpu.exitVector === VECTOR_DB && !cpu.exitIsSoftware) return this.reflectStep();
+    this.trap(this.reasonOf(cpu.exitInsn));
+    if (cpu.exitVector === VECTOR_NM && !cpu.exitIsSoftware && (this.virtual.cr0 & (CR0_EM | CR0_TS)) === 0) {
+      return this.grantFpu();
+    }
+    return this.emulate(cpu.exitInsn);
+  }
+
+  guestView(): Cpu {
+    const wasLoaded = this.isLoaded;
+    this.unload();
+    // Only looked at: the real CPU still holds the guest, and what it does next must be copied again.
+    this.isLoaded = wasLoaded;
+    return this.virtual;
+  }
+
+  // ------------------------------------------------------------------ exits
+
+  /** Charges one exception to ring 0 and the return from it. */
+  protected trap(reason: string, operation: VmmOperation | null = null): void {
+    const { trapCycles, returnCycles } = this.vcpu.vm.machine.preset.deprivileged;
+    this.vcpu.exit(reason, trapCycles + returnCycles);
+    this.vcpu.vmm('trap-dispatch');
+    if (operation !== null) this.vcpu.vmm(operation);
+  }
+
+  protected reasonOf(insn: Insn): string {
+    if (this.cpu.exitIsSoftware) return 'software-interrupt';
+    const { class: kind, mnemonic } = insn.row;
+    if (kind === 'privileged') return `privileged-${mnemonic.toLowerCase()}`;
+    if (kind === 'sensitive') return `trapped-${mnemonic.toLowerCase()}`;
+    return EXCEPTION_NAMES[this.cpu.exitVector] ?? `exception-${this.cpu.exitVector}`;
+  }
+
+  protected handlePageFault(): Disposition {
+    const { cpu, vcpu, shadow } = this;
+    const lin = cpu.exitLin;
+    const insn = cpu.exitInsn;
+    this.trap('page-fault', 'shadow-fault');
+    const fault = shadow.handleFault(lin, cpu.exitError);
+    this.chargeWork();
+    switch (fault.kind) {
+      case 'filled':
+        vcpu.vmm('shadow-fill');
+        return 'resume';
+      case 'guest':
+        this.unload();
+        return this.reflect(VECTOR_PF, fault.errorCode, lin);
+      case 'traced-write':
+        this.unload();
+        vcpu.vmm('traced-write');
+        return this.emulate(insn);
+      case 'absent':
+      case 'reserved':
+        this.unload();
+        vcpu.vmm('mmio-decode');
+        return this.emulate(insn);
+    }
+  }
+
+  /** The VMM carries out the instruction at EIP on the virtual CPU; a fault of the guest's own is delivered there too. */
+  protected emulate(insn: Insn | null): Disposition {
+    const { virtual, vcpu } = this;
+    vcpu.vmm('decode');
+    const before = virtual.instructions;
+    const exit = this.stepVirtual();
+    let result: Disposition = 'resume';
+    if (exit === EXIT_IO) {
+      vcpu.chargeDevice(virtual);
+      const end = virtual.completeIo(vcpu.accessPort(virtual));
+      if (end !== EXIT_BUDGET) return vcpu.crashed(end, virtual);
+    } else if (exit === EXIT_HALT) {
+      vcpu.vmm('hlt');
+      result = vcpu.halted(virtual);
+    } else if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
+    const retired = virtual.instructions - before;
+    this.emulated += retired;
+    if (retired === 0 || this.cpu.exitIsSoftware) vcpu.vmm('reflect');
+    else {
+      vcpu.vmm('emulate');
+      const operation = OPERATIONS[insn?.row.cost ?? ''];
+      if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
+    }
+    if (virtual.interruptsEnabled() && !virtual.interruptible()) this.shadowAt = this.instructions;
+    const trap = virtual.takePendingTrap();
+    if (trap !== 0) {
+      virtual.noteDebug(trap);
+      return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
+    }
+    this.finish();
+    return result;
+  }
+
+  /** The guest uses the floating-point unit for the first time since it opened it. */
+  protected grantFpu(): Disposition {
+    this.vcpu.vmm('emulate');
+    this.cpu.cr0 &= ~CR0_TS;
+    this.load();
+    return 'resume';
+  }
+
+  /** A single step of the guest's ended on the real CPU, or it hit a breakpoint there. */
+  protected reflectStep(): Disposition {
+    this.trap('debug');
+    this.virtual.noteDebug(this.cpu.debug[6]! & DR6_CAUSES);
+    this.cpu.debug[6] = 0;
+    return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
+  }
+
+  /** Delivers an event through the guest's IDT, in software. */
+  protected reflect(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
+    const { virtual, vcpu } = this;
+    vcpu.vmm('reflect');
+    this.openMmu.flushAll();
+    virtual.dropCode();
+    const exit = virtual.inject(vector, errorCode, lin, external);
+    if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
+    this.finish();
+    return 'resume';
+  }
+
+  /** One instruction on the virtual CPU. Its own TLB starts empty: the VMM walks the guest's tables each time. */
+  protected stepVirtual(): number {
+    const { virtual, vcpu } = this;
+    this.openMmu.flushAll();
+    virtual.dropCode();
+    const references = virtual.walkReferences;
+    virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
+    virtual.tscWritten = this.cpu.tscWritten;
+    const exit = virtual.step();
+    this.cpu.tscWritten = virtual.tscWritten;
+    const walked = virtual.walkReferences - references;
+    vcpu.vmmCycles(walked * vcpu.vm.machine.preset.vmm['guest-walk-reference']);
+    return exit;
+  }
+
+  /** After a change of the guest's view: bring the shadows up to date, and go back to the real CPU. */
+  protected finish(): void {
+    if (this.isStarting) {
+      const { virtual } = this;
+      const isCode =
+        (virtual.segAttributes[SEG_CS]! & (ATTR_CODE | ATTR_CODE_OR_DATA)) === (ATTR_CODE | ATTR_CODE_OR_DATA);
+      if ((virtual.cr0 & CR0_PE) === 0 || !isCode) {
+        this.followWrites();
+        return;
+      }
+      this.isStarting = false;
+    }
+    this.follow();
+    this.load();
+  }
+
+  // ------------------------------------------------------------------ the guest's tables
+
+  /** Follows what the guest did to its page tables, control registers and GDT. */
+  protected follow(): void {
+    const { virtual, seen, vcpu, shadow } = this;
+    const wrote = virtual.tracedWrites.length > 0;
+    const gdtTouched = this.followWrites();
+    const paging = virtual.cr0 !== seen.cr0 || virtual.cr3 !== seen.cr3 || virtual.cr4 !== seen.cr4;
+    if (paging || shadow.rootMfn < 0) {
+      shadow.loadRoot();
+      if (this.isLoaded || seen.gdtLimit >= 0) {
+        vcpu.vmm('root-switch');
+        this.chargeWork();
+      }
+      this.cpu.flushTlb(true);
+    }
+    const tables = virtual.gdtBase !== seen.gdtBase || virtual.gdtLimit !== seen.gdtLimit;
+    if (tables) this.region.traceAgain(shadow);
+    if (tables || gdtTouched || ((paging || wrote) && this.region.gdtMoved(virtual))) this.syncGdt();
+    this.seen = {
+      cr0: virtual.cr0,
+      cr3: virtual.cr3,
+      cr4: virtual.cr4,
+      gdtBase: virtual.gdtBase,
+      gdtLimit: virtual.gdtLimit,
+    };
+  }
+
+  /** Brings the shadows up to date with the last emulated instruction's writes. True if one hit the GDT. */
+  protected followWrites(): boolean {
+    const { vcpu, shadow } = this;
+    const writes = this.virtual.tracedWrites;
+    let gdtTouched = false;
+    for (let i = 0; i < writes.length; i += 2) {
+      const at = writes[i]!;
+      const gfn = vcpu.vm.gfnOf(Math.floor(at / 4096));
+      shadow.guestTableWritten(gfn * 4096 + (at % 4096), writes[i + 1]!);
+      this.chargeWork();
+      if (this.region.written(gfn * 4096 + (at % 4096), writes[i + 1]!, shadow)) gdtTouched = true;
+    }
+    writes.length = 0;
+    return gdtTouched;
+  }
+
+  /** Another vCPU changed tables: the shadow GDT may be made from what is no longer there. */
+  protected followOthers(): void {
+    const needsSync = this.gdtTouched || this.region.gdtMoved(this.virtual);
+    this.tablesTouched = false;
+    this.gdtTouched = false;
+    if (!needsSync || this.isStarting || !this.isLoaded) return;
+    this.unload();
+    this.syncGdt();
+    this.load();
+  }
+
+  protected syncGdt(): void {
+    const { region, shadow, virtual, vcpu } = this;
+    const descriptors = region.syncGdt(virtual, shadow);
+    if (this.seen.gdtLimit >= 0) vcpu.vmmCycles(descriptors * vcpu.vm.machine.preset.vmm['descriptor-sync']);
+  }
+
+  protected invalidate(firstPage: number, pages: number): void {
+    const { cpu } = this;
+    // Another context is loaded there: when this one comes back, everything is flushed.
+    if (cpu.mmu.walker !== this.shadow) return;
+    if (pages > 64) cpu.flushTlb(true);
+    else for (let page = firstPage; page < firstPage + pages; page++) cpu.mmu.invalidatePage(page << 12);
+    cpu.dropCode();
+  }
+
+  protected chargeWork(): void {
+    const { vcpu, shadow } = this;
+    const cycles = tableWorkCycles(vcpu.vm.machine.preset.vmm, shadow.work);
+    if (cycles > 0) vcpu.vmmCycles(cycles);
+  }
+
+  // ------------------------------------------------------------------ between the two CPUs
+
+  /** Ring that guest code of virtual privilege `cpl` runs at. */
+  protected realRing(cpl: number): number {
+    return cpl === 0 ? 1 : cpl;
+  }
+
+  /** Guest's view to real CPU. */
+  protected load(): void {
+    const { cpu, virtual } = this;
+    if ((virtual.cr0 & CR0_PE) === 0 || (virtual.systemFlags & FLAG_VM) !== 0) {
+      this.vcpu.vm.end('unimplemented', `real mode or virtual-8086 mode under ${this.vcpu.vm.spec.technique}`);
+      return;
+    }
+    for (let r = 0; r < 8; r++) cpu.regs[r] = virtual.regs[r]!;
+    cpu.eip = virtual.eip;
+    cpu.setEflags((virtual.getEflags() & ~FLAG_IOPL) | FLAG_IF, -1);
+    cpu.cr2 = virtual.cr2;
+    cpu.nmiBlocked = virtual.nmiBlocked;
+    this.loadDebugRegisters();
+    if (virtual.resumeAt === virtual.instructions) cpu.resumeAt = cpu.instructions;
+    if ((virtual.cr0 & (CR0_EM | CR0_TS)) !== 0) cpu.cr0 |= CR0_TS;
+    const ring = this.realRing(virtual.cpl);
+    this.region.showUserCode(ring === 3);
+    cpu.setCpl(ring);
+    for (let seg = 0; seg < 6; seg++) {
+      this.loadSegment(seg, ring);
+      this.remember(seg);
+    }
+    this.loadedAt = cpu.instructions;
+    this.isLoaded = true;
+  }
+
+  /** The guest's breakpoints work on the real CPU: linear addresses are the same there. */
+  protected loadDebugRegisters(): void {
+    const { cpu, virtual } = this;
+    const same = virtual.debug.every((value, n) => n === 6 || value === cpu.debug[n]);
+    if (same) return;
+    for (let n = 0; n < 8; n++) if (n !== 6) cpu.debug[n] = virtual.debug[n]!;
+    followDebugRegisters(cpu);
+  }
+
+  /** Notes what a real segment register holds that the guest's view agrees with. */
+  protected remember(seg: number): void {
+    const { cpu, loaded } = this;
+    loaded.segSelector[seg] = cpu.segSelector[seg]!;
+    loaded.segBase[seg] = cpu.segBase[seg]!;
+    loaded.segLimit[seg] = cpu.segLimit[seg]!;
+    loaded.segAttributes[seg] = cpu.segAttributes[seg]!;
+  }
+
+  protected loadSegment(seg: number, ring: number): void {
+    const { cpu, virtual } = this;
+    let selector = virtual.segSelector[seg]!;
+    let attributes = virtual.segAttributes[seg]!;
+    if ((attributes & ATTR_CODE_OR_DATA) !== 0 && (attributes & ATTR_DPL) === 0) attributes |= 1 << 5;
+    if (ring === 1 && (seg === 1 || seg === 2)) selector |= 1;
+    const expandsDown = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === ATTR_EXPAND_DOWN;
+    const limit = virtual.segLimit[seg]! >>> 0;
+    cpu.segSelector[seg] = selector;
+    cpu.segBase[seg] = virtual.segBase[seg]!;
+    cpu.segLimit[seg] = expandsDown ? limit : Math.min(limit, LINEAR_LIMIT);
+    cpu.segAttributes[seg] = attributes;
+    updateFlat(cpu, seg);
+  }
+
+  /** Real CPU to guest's view. */
+  protected unload(): void {
+    if (!this.isLoaded) return;
+    this.isLoaded = false;
+    const { cpu, virtual } = this;
+    if (cpu.instructions !== this.loadedAt) {
+      virtual.resumeAt = cpu.resumeAt === cpu.instructions ? virtual.instructions : -1;
+    }
+    for (let r = 0; r < 8; r++) virtual.regs[r] = cpu.regs[r]!;
+    virtual.eip = cpu.eip;
+    virtual.nmiBlocked = cpu.nmiBlocked;
+    virtual.setEflags(cpu.getEflags(), ~(FLAG_IF | FLAG_IOPL | FLAG_VM));
+    for (let seg = 0; seg < 6; seg++) if (this.segmentChanged(seg)) this.unloadSegment(seg);
+    virtual.dropCode();
+  }
+
+  protected segmentChanged(seg: number): boolean {
+    const { cpu, loaded } = this;
+    return (
+      cpu.segSelector[seg] !== loaded.segSelector[seg] ||
+      cpu.segBase[seg] !== loaded.segBase[seg] ||
+      cpu.segLimit[seg] !== loaded.segLimit[seg] ||
+      cpu.segAttributes[seg] !== loaded.segAttributes[seg]
+    );
+  }
+
+  /** The guest loaded a segment register without a trap: its view comes from the guest's own descriptor. */
+  protected unloadSegment(seg: number): void {
+    const { cpu, virtual } = this;
+    this.remember(seg);
+    let selector = cpu.segSelector[seg]!;
+    if (virtual.cpl === 0 && (seg === 1 || seg === 2)) selector &= ~3;
+    if ((selector & 0xfffc) === 0) {
+      setNull(virtual, seg, selector);
+      return;
+    }
+    const { low, high } = this.region.guestDescriptor(selector);
+    setSegment(virtual, seg, selector, low, high | 0x100);
+  }
+}
