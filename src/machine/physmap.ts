@@ -34,8 +34,7 @@ export class PhysMap {
     this.memory = memory;
     this.ramFrames = ramFrames;
     this.mapAt = memory.findMap(4 * ramFrames);
-    this.mfnOf =
-      this.mapAt < 0 ? new Int32Array(ramFrames) : new Int32Array(memory.wasm.buffer, this.mapAt, ramFrames);
+    this.mfnOf = this.mapAt < 0 ? new Int32Array(ramFrames) : new Int32Array(memory.wasm.buffer, this.mapAt, ramFrames);
     this.mfnOf.fill(ABSENT);
   }
 

@@ -47,10 +47,7 @@ export class PhysicalMachine {
    */
   constructor(preset: MachinePreset, frames: number, pcpus: number, vcpusMax: number, engine: EngineName = 'compiled') {
     this.preset = preset;
-    const tableBytes =
-      pcpus * mmuTableBytes(preset.timing) +
-      vcpusMax * vcpuTableBytes(preset) +
-      COMPILER_TABLE_BYTES;
+    const tableBytes = pcpus * mmuTableBytes(preset.timing) + vcpusMax * vcpuTableBytes(preset) + COMPILER_TABLE_BYTES;
     const mapBytes = MAP_OVERCOMMIT * frames * 4;
     this.memory = new MachineMemory(frames, Math.ceil(tableBytes / 4096) + 1, Math.ceil(mapBytes / 4096));
     this.codeCache = new CodeCache(this.memory, preset.timing);

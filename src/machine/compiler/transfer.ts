@@ -259,10 +259,7 @@ export function deliverRoutine(context: TransferContext): Finished {
       AT_SYSTEM_FLAGS,
       and(
         load(block, AT_SYSTEM_FLAGS),
-        xor(
-          or(i32(FLAG_TF | FLAG_NT | FLAG_VM), select(and(high, GATE_IS_TRAP), i32(0), i32(FLAG_IF))),
-          i32(-1),
-        ),
+        xor(or(i32(FLAG_TF | FLAG_NT | FLAG_VM), select(and(high, GATE_IS_TRAP), i32(0), i32(FLAG_IF))), i32(-1)),
       ),
     ),
     store(block, AT_LEFT, left),
@@ -339,10 +336,7 @@ export function returnRoutine(context: TransferContext): Finished {
       AT_SECOND,
       or(
         or(shl(and(image, FLAG_CF), 31), shl(xor(and(image, FLAG_CF), flags), 30)),
-        or(
-          or(shl(and(shr(image, 4), 1), 3), and(shr(image, 7), 1)),
-          shl(xor(and(shr(image, 2), 1), not(mask)), 8),
-        ),
+        or(or(shl(and(shr(image, 4), 1), 3), and(shr(image, 7), 1)), shl(xor(and(shr(image, 2), 1), not(mask)), 8)),
       ),
     ),
     give(1),

@@ -6,6 +6,8 @@
  * that the repeated walk sets anyway; a page fault is only noted (AT_MISSED*).
  */
 import {
+  FRONT_ENTRIES,
+  FRONT_ENTRY_WORDS,
   MMU_ASID,
   MMU_DTLB_LARGE,
   MMU_DTLB_SMALL,
@@ -17,8 +19,6 @@ import {
   MMU_MAP,
   MMU_MAP_FRAMES,
   MMU_REFERENCE_CYCLES,
-  FRONT_ENTRIES,
-  FRONT_ENTRY_WORDS,
   NO_TAG,
 } from '../mmu.ts';
 import {
@@ -123,10 +123,7 @@ const entryAt = (head: Code, slot: Code): Code => add(load(head, 4 * ARRAY_ENTRI
 
 /** Byte address of the word with the first slot of the chain of a page number (tlb.ts: hash). */
 const chainAt = (head: Code, page: Code): Code =>
-  add(
-    load(head, 4 * ARRAY_CHAINS),
-    shl(and(xor(page, shr(page, 7)), load(head, 4 * ARRAY_CHAIN_MASK)), 2),
-  );
+  add(load(head, 4 * ARRAY_CHAINS), shl(and(xor(page, shr(page, 7)), load(head, 4 * ARRAY_CHAIN_MASK)), 2));
 
 /** (head, page, asid) -> slot or -1. */
 export function findRoutine(): Finished {
@@ -246,9 +243,10 @@ export function fillRoutine(context: TranslateContext): Finished {
     // Whether the tables permit the access (paging.ts: permits).
     frame.set(and(pde, pte)),
     when(and(ne(user, i32(0)), not(and(frame, PTE_USER))), fault(2, ACCESS_PRESENT)),
-    when(and(and(shr(write, 1), not(and(frame, PTE_WRITABLE))), ne(or(user, and(load(block, AT_CR0), CR0_WP)), i32(0))), [
-      ...fault(2, ACCESS_PRESENT),
-    ]),
+    when(
+      and(and(shr(write, 1), not(and(frame, PTE_WRITABLE))), ne(or(user, and(load(block, AT_CR0), CR0_WP)), i32(0))),
+      [...fault(2, ACCESS_PRESENT)],
+    ),
     marked.set(or(pte, or(i32(PTE_ACCESSED), mul(write, PTE_DIRTY / ACCESS_WRITE)))),
     when(and(ne(marked, pte), ne(flagsOfFrame(mfn), i32(0))), [inTypeScript]),
     ...toMachine(shr(pte, 12), inTypeScript),
@@ -349,10 +347,7 @@ export function fillRoutine(context: TranslateContext): Finished {
     ),
     when(
       and(not(lt(scratch, 0)), allowed),
-      [
-        ...toMachine(frame, inTypeScript),
-        when(and(ne(write, i32(0)), ne(flagsOfFrame(mfn), i32(0))), [giveUp]),
-      ],
+      [...toMachine(frame, inTypeScript), when(and(ne(write, i32(0)), ne(flagsOfFrame(mfn), i32(0))), [giveUp])],
       walk,
     ),
     // Into the front table of this privilege (Mmu.fillFront).
