@@ -220,7 +220,9 @@ export class Compiler {
 
   private start(): Started {
     // Not an import: a process that compiles nothing shall not load it.
-    process.getBuiltinModule('node:v8').setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+    setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    setFlagsFromString('--experimental-wasm-branch-hinting');
     const table = new Table({ element: 'anyfunc', initial: this.unitsMax, maximum: this.unitsMax });
     const runtime = buildRuntime({
       memory: this.memory.wasm,

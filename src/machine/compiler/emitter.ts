@@ -125,8 +125,9 @@ export class Emitter {
     return this.labels.length - 1 - at;
   }
 
-  open(label: string, kind: 'block' | 'loop' | 'if'): void {
+  open(label: string, kind: 'block' | 'loop' | 'if' | 'unlikely'): void {
     this.labels.push(label);
+    if (kind === 'unlikely') this.body.hintUnlikely();
     if (kind === 'block') this.body.block();
     else if (kind === 'loop') this.body.loop();
     else this.body.if();
@@ -249,7 +250,7 @@ export class Emitter {
     body.i32(this.site());
     body.call(CALL_INTERPRET);
     body.tee(L_SITE);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     body.i32(1);
     body.get(L_SITE);
     body.op(OP.i32sub);
@@ -268,7 +269,7 @@ export class Emitter {
     body.tee(L_BUDGET);
     body.op(OP.i32wrap);
     body.with(0, OP.i32ltS);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitHere();
     this.close();
   }
@@ -292,7 +293,7 @@ export class Emitter {
     body.memory(LOAD32, RECORD_PAGES + 4 * number);
     body.op(OP.i32ne);
     body.op(OP.i32or);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitTo(eip);
     this.close();
   }
@@ -343,7 +344,7 @@ export class Emitter {
     body.with(1 << (insn.seg - SEG_FS), OP.i32and);
     body.op(OP.i32eqz);
     body.op(OP.i32or);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitHere();
     this.close();
     body.get(L_ENTRY);
@@ -389,7 +390,7 @@ export class Emitter {
     if (width > 8) body.with(width / 8 - 1, OP.i32add);
     body.with(~0xfff, OP.i32and);
     body.op(OP.i32ne);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     body.get(L_ADDRESS);
     body.i32((write ? 2 : 0) | (width << 8));
     body.get(L_BUDGET);
@@ -397,7 +398,7 @@ export class Emitter {
     body.call(CALL_FILL);
     body.tee(L_SITE);
     body.with(0, OP.i32ltS);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitHere();
     this.close();
     body.get(L_BUDGET);

@@ -116,7 +116,7 @@ const cld: Translate = (e) => {
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_SYSTEM_FLAGS);
   body.with(FLAG_DF, OP.i32and);
-  e.open('', 'if');
+  e.open('', 'unlikely');
   e.interpretHere();
   e.close();
 };

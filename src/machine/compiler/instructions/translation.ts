@@ -52,7 +52,7 @@ export function unguarded(e: Emitter, guards: number, fast: () => void): void {
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_GUARDED);
   body.with(guards, OP.i32and);
-  e.open('', 'if');
+  e.open('', 'unlikely');
   e.interpretHere();
   body.else();
   fast();
