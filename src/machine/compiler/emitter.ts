@@ -9,7 +9,7 @@
 import { assert } from '../../core/errors.ts';
 import { BLOCK_BASES } from '../cpu-core.ts';
 import { type Insn, SEG_FS, SEG_GS } from '../insn.ts';
-import { codeSlot } from '../mmu.ts';
+import { codeSlot, NO_TAG } from '../mmu.ts';
 import {
   AT_BASED,
   AT_CODE_TAGS,
@@ -53,11 +53,16 @@ export const L_OTHER = 17;
 export const L_SITE = 18;
 export const L_EIP = 19;
 export const L_THIRD = 20;
-const L_BUDGET = 21;
-export const L_WIDE = 22;
-export const L_WIDE2 = 23;
+/** Host byte offset minus linear address, for the page of the last access. */
+const L_OFFSET = 21;
+/** The last page of the stack that was written through: its write tag, and what to add to an address in it. */
+const L_STACK_TAG = 22;
+const L_STACK_OFFSET = 23;
+const L_BUDGET = 24;
+export const L_WIDE = 25;
+export const L_WIDE2 = 26;
 export const LOCALS: readonly (readonly [number, number])[] = [
-  [19, I32],
+  [22, I32],
   [3, I64],
 ];
 
@@ -112,8 +117,12 @@ export class Emitter {
   private place: Pick<Site, 'block' | 'position' | 'eip' | 'cycles' | 'count'> | null = null;
   private siteOfInsn = -1;
 
-  constructor(isUser: boolean) {
+  /** EBP points into the stack. */
+  private readonly hasFrames: boolean;
+
+  constructor(isUser: boolean, hasFrames: boolean) {
     this.isUser = isUser;
+    this.hasFrames = hasFrames;
   }
 
   // ------------------------------------------------------------------ labels
@@ -158,6 +167,13 @@ export class Emitter {
     body.get(L_BLOCK);
     body.memory(LOAD32, AT_FRONT);
     body.set(L_FRONT);
+    this.forgetStack();
+  }
+
+  /** The front table may have changed: looks the page of the stack up again at its next access. */
+  forgetStack(): void {
+    this.body.i32(NO_TAG);
+    this.body.set(L_STACK_TAG);
   }
 
   private loadFlags(): void {
@@ -373,6 +389,38 @@ export class Emitter {
     if (insn.addressMask !== -1) body.with(insn.addressMask, OP.i32and);
   }
 
+  /** Makes sure that `width` bits at the ModRM operand may be read (or written), as access() does. */
+  accessOperand(insn: Insn, width: number, write: boolean): void {
+    this.address(insn);
+    const onStack = insn.base === 4 || (insn.base === 5 && this.hasFrames);
+    if (onStack) this.accessStack(width, write);
+    else this.access(width, write);
+  }
+
+  /** access() to what is most often the same page as the last time. */
+  accessStack(width: number, write: boolean): void {
+    const { body } = this;
+    body.tee(L_ADDRESS);
+    this.pushPageOfEnd(width);
+    body.get(L_STACK_TAG);
+    body.op(OP.i32ne);
+    this.open('', 'unlikely');
+    body.get(L_ADDRESS);
+    this.access(width, write);
+    body.copy(L_STACK_OFFSET, L_OFFSET);
+    body.get(L_ENTRY);
+    body.memory(LOAD32, 4);
+    body.set(L_STACK_TAG);
+    this.close();
+    body.copy(L_OFFSET, L_STACK_OFFSET);
+  }
+
+  /** Pops an address and pushes the page of the last of `width` bits there. */
+  private pushPageOfEnd(width: number): void {
+    if (width > 8) this.body.with(width / 8 - 1, OP.i32add);
+    this.body.with(~0xfff, OP.i32and);
+  }
+
   /**
    * Pops a linear address and makes sure that `width` bits there may be read (or written) directly; otherwise asks for
    * the translation, and leaves if that is more than a plain TLB miss. Then load() and store() may follow.
@@ -387,8 +435,7 @@ export class Emitter {
     body.tee(L_ENTRY);
     body.memory(LOAD32, write ? 4 : 0);
     body.get(L_ADDRESS);
-    if (width > 8) body.with(width / 8 - 1, OP.i32add);
-    body.with(~0xfff, OP.i32and);
+    this.pushPageOfEnd(width);
     body.op(OP.i32ne);
     this.open('', 'unlikely');
     body.get(L_ADDRESS);
@@ -408,43 +455,43 @@ export class Emitter {
     body.op(OP.i64extendU);
     body.op(OP.i64or);
     body.set(L_BUDGET);
+    // What came in may have pushed the stack's page out.
+    this.forgetStack();
     this.close();
+    body.get(L_ENTRY);
+    body.memory(LOAD32, 8);
+    body.set(L_OFFSET);
+  }
+
+  /** Pushes the host address of the last access(). */
+  private pushHost(): void {
+    this.body.get(L_ADDRESS);
+    this.body.get(L_OFFSET);
+    this.body.op(OP.i32add);
   }
 
   /** Pushes the value at the last access(), zero-extended. */
   load(width: number): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     this.body.memory(NARROW_LOAD[width]!, 0);
   }
 
   /** Stores at the last access() what `value` pushes. */
   store(width: number, value: () => void): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     value();
     this.body.memory(NARROW_STORE[width]!, 0);
   }
 
   /** Pushes the 32-bit word `offset` bytes into the last access(). */
   loadAt(offset: number): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     this.body.memory(LOAD32, offset);
   }
 
   /** Stores what `value` pushes as a 32-bit word `offset` bytes into the last access(). */
   storeAt(offset: number, value: () => void): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     value();
     this.body.memory(STORE32, offset);
   }

@@ -40,6 +40,13 @@ export const GLOBAL_JUMP_TABLE = 0;
 const label = (node: number): string => `block ${node}`;
 const loopLabel = (node: number): string => `loop ${node}`;
 
+/** MOV EBP,ESP, MOV ESP,EBP and LEAVE: code in which EBP points to a frame on the stack. */
+function usesFrame({ row, isMemory, width, a, b }: Insn): boolean {
+  if (row.mnemonic === 'LEAVE') return true;
+  if (row.mnemonic !== 'MOV' || isMemory || width !== 32 || !/^[EG]v$/.test(row.operands[1]!)) return false;
+  return (a === 5 && b === 4) || (a === 4 && b === 5);
+}
+
 class RegionEmitter {
   readonly e: Emitter;
   readonly pages: number[];
@@ -50,7 +57,7 @@ class RegionEmitter {
 
   constructor(region: Region, isUser: boolean) {
     this.region = region;
-    this.e = new Emitter(isUser);
+    this.e = new Emitter(isUser, region.blocks.some(({ insns }) => insns.some(usesFrame)));
     this.pages = [...new Set(region.blocks.map(({ start }) => start >>> 12))];
     for (const [n, block] of region.entries.entries()) this.entryNumber.set(block, n);
     this.children = region.dominator.map(() => []);
@@ -204,8 +211,7 @@ class RegionEmitter {
         if (mnemonic === 'RET') emitPop(e, insn.imm & 0xffff);
         else {
           if (insn.isMemory) {
-            e.address(insn);
-            e.access(32, false);
+            e.accessOperand(insn, 32, false);
             e.load(32);
           } else e.getReg(32, insn.a);
           if (mnemonic === 'CALL') {
