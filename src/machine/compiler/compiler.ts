@@ -293,8 +293,8 @@ export class Compiler {
     const { blocks, entries, pages } = region;
     const numbers = [blocks.length, ...entries.map(({ node }) => node)];
     let length = 0;
-    for (const { start, end } of blocks) {
-      numbers.push(start, end);
+    for (const { start, end, guesses } of blocks) {
+      numbers.push(start, end, guesses.length, ...guesses);
       length += end - start;
     }
     const words = Int32Array.from(numbers);

@@ -155,6 +155,17 @@ class RegionEmitter {
     }
   }
 
+  /** Goes to an entry of the region if L_EIP is its address. */
+  private goToGuess(from: Block, address: number): void {
+    const { e } = this;
+    if (!this.region.blockAt.has(address)) return;
+    e.body.get(L_EIP);
+    e.body.with(address, OP.i32eq);
+    e.open('', 'if');
+    this.goTo(from, address);
+    e.close();
+  }
+
   private checkPage(address: number): void {
     this.e.checkPage(address, this.pages.indexOf(address >>> 12));
   }
@@ -221,6 +232,7 @@ class RegionEmitter {
           }
         }
         body.set(L_EIP);
+        for (const guess of block.guesses) this.goToGuess(block, guess);
         e.br('lookup');
         return;
       default:
