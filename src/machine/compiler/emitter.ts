@@ -7,6 +7,7 @@
  *   - the budget local holds cycles left (low half) and instructions retired (high half), charged block by block.
  */
 import { assert } from '../../core/errors.ts';
+import { PAGE_BYTES } from '../../core/units.ts';
 import { BLOCK_BASES } from '../cpu-core.ts';
 import { type Insn, SEG_FS, SEG_GS } from '../insn.ts';
 import { codeSlot, NO_TAG } from '../mmu.ts';
@@ -55,15 +56,17 @@ export const L_EIP = 19;
 export const L_THIRD = 20;
 /** Host byte offset minus linear address, for the page of the last access. */
 const L_OFFSET = 21;
-/** The last page of the stack that was written through: its write tag, and what to add to an address in it. */
-const L_STACK_TAG = 22;
-const L_STACK_OFFSET = 23;
-const L_BUDGET = 24;
-export const L_WIDE = 25;
-export const L_WIDE2 = 26;
+/** What to add to an address in the last page of the stack. */
+const L_STACK_OFFSET = 22;
+const L_BUDGET = 23;
+export const L_WIDE = 24;
+export const L_WIDE2 = 25;
+/** Where that page begins, if it may be written, as 64 bits: what is beyond 32 bits is no page. */
+const L_STACK_PAGE = 26;
+const NO_PAGE = 1n << 62n;
 export const LOCALS: readonly (readonly [number, number])[] = [
-  [22, I32],
-  [3, I64],
+  [21, I32],
+  [4, I64],
 ];
 
 /** Static knowledge of the deferred flags: a deferred kind, or one of these. */
@@ -172,8 +175,8 @@ export class Emitter {
 
   /** The front table may have changed: looks the page of the stack up again at its next access. */
   forgetStack(): void {
-    this.body.i32(NO_TAG);
-    this.body.set(L_STACK_TAG);
+    this.body.i64(NO_PAGE);
+    this.body.set(L_STACK_PAGE);
   }
 
   private loadFlags(): void {
@@ -401,24 +404,29 @@ export class Emitter {
   accessStack(width: number, write: boolean): void {
     const { body } = this;
     body.tee(L_ADDRESS);
-    this.pushPageOfEnd(width);
-    body.get(L_STACK_TAG);
-    body.op(OP.i32ne);
+    body.op(OP.i64extendU);
+    body.get(L_STACK_PAGE);
+    body.op(OP.i64sub);
+    body.i64(BigInt(PAGE_BYTES - width / 8));
+    body.op(OP.i64gtU);
     this.open('', 'unlikely');
     body.get(L_ADDRESS);
     this.access(width, write);
     body.copy(L_STACK_OFFSET, L_OFFSET);
+    // The write tag, which is NO_TAG if the page may only be read.
     body.get(L_ENTRY);
     body.memory(LOAD32, 4);
-    body.set(L_STACK_TAG);
+    body.tee(L_ENTRY);
+    body.op(OP.i64extendU);
+    body.i64(NO_PAGE);
+    body.i64(0n);
+    body.get(L_ENTRY);
+    body.with(NO_TAG, OP.i32and);
+    body.op(OP.select);
+    body.op(OP.i64or);
+    body.set(L_STACK_PAGE);
     this.close();
     body.copy(L_OFFSET, L_STACK_OFFSET);
-  }
-
-  /** Pops an address and pushes the page of the last of `width` bits there. */
-  private pushPageOfEnd(width: number): void {
-    if (width > 8) this.body.with(width / 8 - 1, OP.i32add);
-    this.body.with(~0xfff, OP.i32and);
   }
 
   /**
@@ -435,7 +443,8 @@ export class Emitter {
     body.tee(L_ENTRY);
     body.memory(LOAD32, write ? 4 : 0);
     body.get(L_ADDRESS);
-    this.pushPageOfEnd(width);
+    if (width > 8) body.with(width / 8 - 1, OP.i32add);
+    body.with(~0xfff, OP.i32and);
     body.op(OP.i32ne);
     this.open('', 'unlikely');
     body.get(L_ADDRESS);

@@ -45,6 +45,7 @@ export const OP = {
   i32geU: 0x4f,
   i64eqz: 0x50,
   i64ne: 0x52,
+  i64gtU: 0x56,
   i32clz: 0x67,
   i32ctz: 0x68,
   i32popcnt: 0x69,
