@@ -61,9 +61,9 @@ const L_STACK_OFFSET = 22;
 const L_BUDGET = 23;
 export const L_WIDE = 24;
 export const L_WIDE2 = 25;
-/** Where that page begins, if it may be written, as 64 bits: what is beyond 32 bits is no page. */
+/** Where that page begins, if it may be written, as 64 bits; from a negative value every address is far away. */
 const L_STACK_PAGE = 26;
-const NO_PAGE = 1n << 62n;
+const NO_PAGE = -8192n;
 export const LOCALS: readonly (readonly [number, number])[] = [
   [21, I32],
   [4, I64],
@@ -454,7 +454,7 @@ export class Emitter {
     body.call(CALL_FILL);
     body.tee(L_SITE);
     body.with(0, OP.i32ltS);
-    this.open('', 'unlikely');
+    this.open('', 'if');
     this.exitHere();
     this.close();
     body.get(L_BUDGET);

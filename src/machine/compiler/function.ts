@@ -158,7 +158,8 @@ class RegionEmitter {
   /** Goes to an entry of the region if L_EIP is its address. */
   private goToGuess(from: Block, address: number): void {
     const { e } = this;
-    if (!this.region.blockAt.has(address)) return;
+    const to = this.region.blockAt.get(address);
+    if (to === undefined || !this.entryNumber.has(to)) return;
     e.body.get(L_EIP);
     e.body.with(address, OP.i32eq);
     e.open('', 'if');
