@@ -59,7 +59,7 @@ const DEVICE_AT = -2;
 export type CpuidLeaves = Readonly<Record<number, readonly [number, number, number, number]>>;
 
 /** Bytes of one CPU's block, for sizing MachineMemory's table frames. */
-export const CPU_BLOCK_BYTES = 256;
+export const CPU_BLOCK_BYTES = 320;
 /** Where the hidden and visible parts of the segment registers lie in the block: eight words each. */
 export const BLOCK_SELECTORS = 128;
 export const BLOCK_BASES = 160;

@@ -189,6 +189,7 @@ const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
   { parameters: [I32], results: [I32] },
+  { parameters: [I32, I32, I32, I32], results: [I32] },
 ] as const;
 
 export class Compiler {
@@ -317,6 +318,7 @@ export class Compiler {
       { kind: 'function', name: 'carries', type: 1 },
       { kind: 'function', name: 'result', type: 1 },
       { kind: 'function', name: 'invalidate', type: 2 },
+      { kind: 'function', name: 'stack', type: 3 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
     ];
@@ -324,7 +326,7 @@ export class Compiler {
     const bytes = buildModule(TYPES, imports, functions);
     this.started ??= this.start();
     const { table, runtime } = this.started;
-    const { fill, interpret, carries, result, invalidate } = runtime;
+    const { fill, interpret, carries, result, invalidate, stack } = runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
     const { exports } = new Instance(moduleOf(bytes), {
@@ -334,6 +336,7 @@ export class Compiler {
         carries,
         result,
         invalidate,
+        stack,
         memory: this.memory.wasm,
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
       },

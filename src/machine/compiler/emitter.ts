@@ -10,7 +10,7 @@ import { assert } from '../../core/errors.ts';
 import { PAGE_BYTES } from '../../core/units.ts';
 import { BLOCK_BASES } from '../cpu-core.ts';
 import { type Insn, SEG_FS, SEG_GS } from '../insn.ts';
-import { codeSlot, NO_TAG } from '../mmu.ts';
+import { codeSlot } from '../mmu.ts';
 import {
   AT_BASED,
   AT_CODE_TAGS,
@@ -23,11 +23,14 @@ import {
   AT_MODE,
   AT_RECORD,
   AT_SECOND,
+  AT_STACK_OFFSET,
+  AT_STACK_PAGE,
   DEFERRED_ADD,
   DEFERRED_DEC,
   DEFERRED_INC,
   DEFERRED_NONE,
   DEFERRED_SUB,
+  NO_PAGE,
   RECORD_PAGES,
 } from './layout.ts';
 import { Body, I32, I64, LOAD8_U, LOAD16_U, LOAD32, LOAD64, OP, STORE8, STORE16, STORE32, STORE64 } from './wasm.ts';
@@ -38,6 +41,7 @@ export const CALL_INTERPRET = 1;
 export const CALL_CARRIES = 2;
 export const CALL_RESULT = 3;
 export const CALL_INVALIDATE = 4;
+export const CALL_STACK = 5;
 
 // Locals: two parameters, then scratch.
 export const L_BLOCK = 0;
@@ -61,9 +65,8 @@ const L_STACK_OFFSET = 22;
 const L_BUDGET = 23;
 export const L_WIDE = 24;
 export const L_WIDE2 = 25;
-/** Where that page begins, if it may be written, as 64 bits; from a negative value every address is far away. */
+/** Where that page begins, if it may be written, or NO_PAGE. */
 const L_STACK_PAGE = 26;
-const NO_PAGE = -8192n;
 export const LOCALS: readonly (readonly [number, number])[] = [
   [21, I32],
   [4, I64],
@@ -410,21 +413,14 @@ export class Emitter {
     body.i64(BigInt(PAGE_BYTES - width / 8));
     body.op(OP.i64gtU);
     this.open('', 'unlikely');
-    body.get(L_ADDRESS);
-    this.access(width, write);
-    body.copy(L_STACK_OFFSET, L_OFFSET);
-    // The write tag, which is NO_TAG if the page may only be read.
-    body.get(L_ENTRY);
-    body.memory(LOAD32, 4);
-    body.tee(L_ENTRY);
-    body.op(OP.i64extendU);
-    body.i64(NO_PAGE);
-    body.i64(0n);
-    body.get(L_ENTRY);
-    body.with(NO_TAG, OP.i32and);
-    body.op(OP.select);
-    body.op(OP.i64or);
+    body.get(L_BLOCK);
+    this.fill(CALL_STACK, width, write);
+    body.get(L_BLOCK);
+    body.memory(LOAD64, AT_STACK_PAGE);
     body.set(L_STACK_PAGE);
+    body.get(L_BLOCK);
+    body.memory(LOAD32, AT_STACK_OFFSET);
+    body.set(L_STACK_OFFSET);
     this.close();
     body.copy(L_OFFSET, L_STACK_OFFSET);
   }
@@ -447,11 +443,23 @@ export class Emitter {
     body.with(~0xfff, OP.i32and);
     body.op(OP.i32ne);
     this.open('', 'unlikely');
+    this.fill(CALL_FILL, width, write);
+    // What came in may have pushed the stack's page out.
+    this.forgetStack();
+    this.close();
+    body.get(L_ENTRY);
+    body.memory(LOAD32, 8);
+    body.set(L_OFFSET);
+  }
+
+  /** Asks the run time for the page at L_ADDRESS; leaves if it has none. */
+  private fill(helper: number, width: number, write: boolean): void {
+    const { body } = this;
     body.get(L_ADDRESS);
     body.i32((write ? 2 : 0) | (width << 8));
     body.get(L_BUDGET);
     body.op(OP.i32wrap);
-    body.call(CALL_FILL);
+    body.call(helper);
     body.tee(L_SITE);
     body.with(0, OP.i32ltS);
     this.open('', 'if');
@@ -464,12 +472,6 @@ export class Emitter {
     body.op(OP.i64extendU);
     body.op(OP.i64or);
     body.set(L_BUDGET);
-    // What came in may have pushed the stack's page out.
-    this.forgetStack();
-    this.close();
-    body.get(L_ENTRY);
-    body.memory(LOAD32, 8);
-    body.set(L_OFFSET);
   }
 
   /** Pushes the host address of the last access(). */

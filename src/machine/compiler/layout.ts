@@ -31,6 +31,12 @@ export const AT_BASED = 116; // bit n: FS (0), GS (1) is a writable segment with
 
 export const AT_TSC = 120; // i64: the time-stamp counter plus the cycles left
 
+/** What the run time says of the page of the stack: i64, where it begins, or NO_PAGE; and host minus linear address. */
+export const AT_STACK_PAGE = 256;
+export const AT_STACK_OFFSET = 264;
+/** From here every address is further away than a page. */
+export const NO_PAGE = -16384n;
+
 /** Sensitive instructions are watched. */
 export const GUARDED_SENSITIVE = 1;
 /** Privileged instructions are intercepted, or not allowed at the present privilege. */
