@@ -86,6 +86,9 @@ const SITE_HITS = 500;
  */
 const V8_TIERING_BUDGET = 200_000_000;
 
+/** Last major version of V8 in which branch hints are known to have a flag (Node 22). */
+const V8_WITH_HINT_FLAG = 12;
+
 const INTERPRETED = 0;
 const CONTINUE = 1;
 const STOP = 2;
@@ -223,7 +226,10 @@ export class Compiler {
     // Not an import: a process that compiles nothing shall not load it.
     const { setFlagsFromString } = process.getBuiltinModule('node:v8');
     setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
-    setFlagsFromString('--experimental-wasm-branch-hinting');
+    // A V8 that does not know a flag complains on stderr; without this one it ignores the hints.
+    if (Number.parseInt(process.versions.v8, 10) <= V8_WITH_HINT_FLAG) {
+      setFlagsFromString('--experimental-wasm-branch-hinting');
+    }
     const table = new Table({ element: 'anyfunc', initial: this.unitsMax, maximum: this.unitsMax });
     const runtime = buildRuntime({
       memory: this.memory.wasm,
