@@ -57,7 +57,10 @@ class RegionEmitter {
 
   constructor(region: Region, isUser: boolean) {
     this.region = region;
-    this.e = new Emitter(isUser, region.blocks.some(({ insns }) => insns.some(usesFrame)));
+    this.e = new Emitter(
+      isUser,
+      region.blocks.some(({ insns }) => insns.some(usesFrame)),
+    );
     this.pages = [...new Set(region.blocks.map(({ start }) => start >>> 12))];
     for (const [n, block] of region.entries.entries()) this.entryNumber.set(block, n);
     this.children = region.dominator.map(() => []);
