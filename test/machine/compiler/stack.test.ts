@@ -20,18 +20,20 @@ function run(code: readonly number[], compiled: boolean): { world: World; covere
   return { world, covered: coverage?.instructions ?? 0 };
 }
 
+const hex = (bytes: string): number[] => bytes.split(' ').map((byte) => Number.parseInt(byte, 16));
 const mov = (register: number, value: number): number[] => [0xb8 + register, ...littleEndian(value, 4)];
 
 it.each([1, 2, 3, 4, 6])('pushes and pops across a page boundary, %i bytes off it', (off) => {
   // Above the boundary, across it and below it: what was pushed comes back in the other order.
   const code = [
-    ...[...mov(1, ROUNDS), ...mov(3, 0)],
+    ...mov(1, ROUNDS),
+    ...mov(3, 0),
     ...mov(4, STACK_MIDDLE + off + 4),
-    ...[0x51, 0x41, 0x51, 0x41, 0x51], // push ecx; inc ecx; push ecx; inc ecx; push ecx
-    ...[0x58, 0x5a, 0x5f], // pop eax; pop edx; pop edi
-    ...[0x01, 0xc3, 0x29, 0xd3], // add ebx, eax; sub ebx, edx: one more each round
-    ...[0x83, 0xe9, 0x03, 0x75, 0xea], // sub ecx, 3; jnz to the load of ESP
-    0xf4,
+    ...hex('51 41 51 41 51'), // push ecx; inc ecx; push ecx; inc ecx; push ecx
+    ...hex('58 5a 5f'), // pop eax; pop edx; pop edi
+    ...hex('01 c3 29 d3'), // add ebx, eax; sub ebx, edx: one more each round
+    ...hex('83 e9 03 75 ea'), // sub ecx, 3; jnz to the load of ESP
+    ...hex('f4'),
   ];
   const { world, covered } = run(code, true);
   const { world: reference } = run(code, false);
@@ -46,11 +48,15 @@ it.each([1, 2, 3, 4, 6])('pushes and pops across a page boundary, %i bytes off i
 it('an indirect call and its return follow their targets when those change', () => {
   const [first, second] = [CODE_AT + 0x80, CODE_AT + 0x90];
   const code: number[] = [
-    ...[...mov(1, ROUNDS), ...mov(3, 0), ...mov(6, first), ...mov(7, first ^ second), ...mov(4, STACK_MIDDLE)],
-    ...[0xff, 0xd6], // call esi
-    ...[0xf6, 0xc1, 0x03, 0x75, 0x02, 0x31, 0xfe], // test cl, 3; jnz over; xor esi, edi
-    ...[0x49, 0x75, 0xf4], // dec ecx; jnz to the call
-    0xf4,
+    ...mov(1, ROUNDS),
+    ...mov(3, 0),
+    ...mov(6, first),
+    ...mov(7, first ^ second),
+    ...mov(4, STACK_MIDDLE),
+    ...hex('ff d6'), // call esi
+    ...hex('f6 c1 03 75 02 31 fe'), // test cl, 3; jnz over; xor esi, edi
+    ...hex('49 75 f4'), // dec ecx; jnz to the call
+    ...hex('f4'),
   ];
   while (code.length < 0x80) code.push(0xcc);
   code.push(0x83, 0xc3, 0x01, 0xc3); // add ebx, 1; ret
