@@ -62,6 +62,8 @@ export class Insn {
   stale = false;
   /** How often it transferred control, since the compiler was last asked for its target. */
   heat = 0;
+  /** Where an indirect jump or call last went. */
+  target = 0;
   /** How often compiled code went here and found none. */
   missed = 0;
   /** The compiled code that starts here. */

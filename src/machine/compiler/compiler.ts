@@ -109,6 +109,9 @@ const SITE_HITS = 500;
  */
 const V8_TIERING_BUDGET = 200_000_000;
 
+/** Last major version of V8 in which branch hints are known to have a flag (Node 22). */
+const V8_WITH_HINT_FLAG = 12;
+
 const INTERPRETED = 0;
 const CONTINUE = 1;
 const STOP = 2;
@@ -223,6 +226,7 @@ const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
   { parameters: [I32], results: [I32] },
+  { parameters: [I32, I32, I32, I32], results: [I32] },
 ] as const;
 
 export class Compiler {
@@ -256,7 +260,12 @@ export class Compiler {
 
   private start(): Started {
     // Not an import: a process that compiles nothing shall not load it.
-    process.getBuiltinModule('node:v8').setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+    setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    // A V8 that does not know a flag complains on stderr; without this one it ignores the hints.
+    if (Number.parseInt(process.versions.v8, 10) <= V8_WITH_HINT_FLAG) {
+      setFlagsFromString('--experimental-wasm-branch-hinting');
+    }
     const table = new Table({ element: 'anyfunc', initial: this.unitsMax, maximum: this.unitsMax });
     const runtime = buildRuntime({
       memory: this.memory.wasm,
@@ -329,8 +338,8 @@ export class Compiler {
     const { blocks, entries, pages } = region;
     const numbers = [blocks.length, ...entries.map(({ node }) => node)];
     let length = 0;
-    for (const { start, end } of blocks) {
-      numbers.push(start, end);
+    for (const { start, end, guesses } of blocks) {
+      numbers.push(start, end, guesses.length, ...guesses);
       length += end - start;
     }
     const words = Int32Array.from(numbers);
@@ -355,6 +364,7 @@ export class Compiler {
       { kind: 'function', name: 'invalidate', type: 2 },
       { kind: 'function', name: 'deliver', type: 1 },
       { kind: 'function', name: 'leave', type: 2 },
+      { kind: 'function', name: 'stack', type: 3 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
     ];
@@ -362,7 +372,7 @@ export class Compiler {
     const bytes = buildModule(TYPES, imports, functions);
     this.started ??= this.start();
     const { table, runtime } = this.started;
-    const { fill, interpret, carries, result, invalidate, deliver, leave } = runtime;
+    const { fill, interpret, carries, result, invalidate, deliver, leave, stack } = runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
     const { exports } = new Instance(moduleOf(bytes), {
@@ -374,6 +384,7 @@ export class Compiler {
         invalidate,
         deliver,
         leave,
+        stack,
         memory: this.memory.wasm,
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
       },
