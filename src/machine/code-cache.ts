@@ -84,6 +84,7 @@ export class CodeCache {
   constructor(memory: MachineMemory, timing: CpuTiming) {
     this.memory = memory;
     this.timing = timing;
+    memory.onCodeWrite = (mfn, offset, count) => this.written(mfn, offset, count);
   }
 
   /** The decoded page of a frame, created on first use. */
