@@ -18,7 +18,7 @@ import { type NativeCpu, nativeCpu } from './native.ts';
 import { SEED, SUBJECTS, type Subject } from './subjects.ts';
 import { decodeOutcomes, readVectors, writeVectors } from './vectors.ts';
 
-const SHOWN_MAX = 200;
+const SHOWN_MAX = 20;
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);

@@ -348,7 +348,10 @@ function writeMasked(c: Cpu, i: Insn, data: Lanes, mask: Lanes, bytes: number): 
   if (marked === 0) return;
   const lin = c.writeAddress(i, bytes);
   // The whole operand is, whatever its mask.
-  c.prepareWrite(lin, bytes);
+  c.checkAligned(lin, 8);
+  c.prepareWrite(lin, 1);
+  const lastPage = (lin + bytes - 1) & ~0xfff;
+  if (lastPage !== (lin & ~0xfff)) c.prepareWrite(lastPage, 1);
   for (let n = 0; n < bytes; n++) if (((marked >> n) & 1) !== 0) c.write8((lin + n) | 0, data.u8[n]!);
 }
 

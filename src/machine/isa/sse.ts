@@ -125,7 +125,8 @@ const fxsave: Handler = (c, i) => {
   const f = stateReady(c);
   const lin = c.writeAddress(i, STATE_BYTES);
   requireAligned(c, i);
-  c.prepareWrite(lin, STATE_BYTES);
+  c.prepareWrite(lin, 16);
+  c.prepareWrite((lin + STATE_BYTES - 16) | 0, 16);
   const put = (at: number, value: number): void => c.write32((lin + at) | 0, value);
   put(0, f.controlWord | (f.statusWord << 16));
   put(4, (~f.empty & 0xff) | (f.opcode << 16));

@@ -55,6 +55,7 @@ export function requireAligned(c: Cpu, i: Insn): void {
 export function readMemory(c: Cpu, i: Insn, lanes: Lanes, bytes: number, aligned: boolean): void {
   if (aligned) requireAligned(c, i);
   const lin = c.readAddress(i, bytes);
+  c.checkAligned(lin, bytes);
   for (let at = 0; at < bytes; at += 4) lanes.i32[at >> 2] = c.read32((lin + at) | 0);
 }
 
@@ -62,6 +63,7 @@ export function readMemory(c: Cpu, i: Insn, lanes: Lanes, bytes: number, aligned
 export function writeMemory(c: Cpu, i: Insn, lanes: Lanes, bytes: number, aligned: boolean): void {
   if (aligned) requireAligned(c, i);
   const lin = c.writeAddress(i, bytes);
+  c.checkAligned(lin, bytes);
   if ((lin & 0xfff) + bytes > 0x1000) c.prepareWrite(lin, bytes);
   for (let at = 0; at < bytes; at += 4) c.write32((lin + at) | 0, lanes.i32[at >> 2]!);
 }
