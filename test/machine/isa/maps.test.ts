@@ -94,10 +94,10 @@ describe('opcodes without a row', () => {
 });
 
 /** A mandatory prefix makes something of it. */
-function isDefined([escape, opcode]: readonly number[], prefixes: readonly number[]): boolean {
+function isDefined([lead, opcode]: readonly number[], prefixes: readonly number[]): boolean {
   const map = { 102: OPCODES.with66, 242: OPCODES.withF2, 243: OPCODES.withF3 }[prefixes[0] ?? 0];
   const entry = map?.[opcode!];
-  return escape === 0x0f && entry !== undefined && (entry.row !== null || entry.byReg?.includes(null) === false);
+  return lead === 0x0f && entry !== undefined && (entry.row !== null || entry.byReg?.includes(null) === false);
 }
 
 const codes = [
