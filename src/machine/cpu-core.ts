@@ -425,6 +425,11 @@ export abstract class CpuCore implements PagingRegisters {
     this.breakLoop();
   }
 
+  /** An access of `count` bytes that is made in parts is checked as a whole. */
+  checkAligned(lin: Lin, count: number): void {
+    if (this.special !== 0) this.checkAlignment(lin, count, this.userAccess);
+  }
+
   private checkAlignment(lin: Lin, count: number, access: number): void {
     if ((this.special & SPECIAL_ALIGNMENT) === 0 || (access & ACCESS_USER) === 0) return;
     // An 80-bit number is aligned to 8 bytes; other sizes that are no power of two have parts with checks of their own.

@@ -363,11 +363,19 @@ const FEATURES_EDX =
   (1 << 9) | // local APIC
   (1 << 11) | // SEP: SYSENTER
   (1 << 13) | // PGE
-  (1 << 15); // CMOV
+  (1 << 15) | // CMOV
+  (1 << 19) | // CLFLUSH
+  (1 << 23) | // MMX
+  (1 << 24) | // FXSAVE, FXRSTOR
+  (1 << 25) | // SSE
+  (1 << 26); // SSE2
+
+/** Bytes that CLFLUSH flushes, in units of eight, where leaf 1 has them. */
+const FLUSH_LINE = 8 << 8;
 
 export const CPUID_LEAVES: CpuidLeaves = {
   0: [1, 0x756e6547, 0x6c65746e, 0x49656e69], // "GenuineIntel"
-  1: [CPU_SIGNATURE, 0, 0, FEATURES_EDX],
+  1: [CPU_SIGNATURE, FLUSH_LINE, 0, FEATURES_EDX],
 };
 
 /** Leaf 1 says which local APIC is the CPU's own. */

@@ -36,7 +36,19 @@ import {
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS } from '../../machine/insn.ts';
 import type { Mmu } from '../../machine/mmu.ts';
-import { CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
+import {
+  CR0_EM,
+  CR0_ET,
+  CR0_MP,
+  CR0_NE,
+  CR0_PE,
+  CR0_PG,
+  CR0_TS,
+  CR0_WP,
+  CR4_OSFXSR,
+  CR4_OSXMMEXCPT,
+  GuestWalker,
+} from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
 import {
   ATTR_CODE,
@@ -64,6 +76,8 @@ const LINEAR_LIMIT = VMM_BASE - 1;
  * the guest the unit, unless the guest itself has closed it (EM, TS).
  */
 const VMM_CR0 = CR0_PE | CR0_MP | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
+/** What the guest has switched on of the vector unit is what it gets. */
+const CR4_VECTOR = CR4_OSFXSR | CR4_OSXMMEXCPT;
 
 /** What the real CPU can report in DR6: breakpoints and single steps. */
 const DR6_CAUSES = DR6_BREAKPOINTS | DR6_SINGLE_STEP;
@@ -489,6 +503,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     cpu.nmiBlocked = virtual.nmiBlocked;
     this.loadDebugRegisters();
     if (virtual.resumeAt === virtual.instructions) cpu.resumeAt = cpu.instructions;
+    cpu.cr4 = (cpu.cr4 & ~CR4_VECTOR) | (virtual.cr4 & CR4_VECTOR);
     if ((virtual.cr0 & (CR0_EM | CR0_TS)) !== 0) cpu.cr0 |= CR0_TS;
     const ring = this.realRing(virtual.cpl);
     this.region.showUserCode(ring === 3);
