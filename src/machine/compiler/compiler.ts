@@ -291,8 +291,9 @@ export class Compiler {
     const { blocks, entries, pages } = region;
     const numbers = [blocks.length, ...entries.map(({ node }) => node)];
     let length = 0;
-    for (const { start, end } of blocks) {
+    for (const { start, end, insns } of blocks) {
       numbers.push(start, end);
+      for (const { counts } of insns) numbers.push(counts);
       length += end - start;
     }
     const words = Int32Array.from(numbers);
@@ -522,7 +523,7 @@ export class Compiler {
       cpu.isInPage(page)
     ) {
       words[at + (AT_LEFT >> 2)] = left;
-      words[at + (AT_COUNT >> 2)] = site.count - 1;
+      words[at + (AT_COUNT >> 2)] = site.count - insn.counts;
       words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
       words[at + (AT_GDT_BASE >> 2)] = cpu.gdtBase;
       words[at + (AT_GDT_LIMIT >> 2)] = cpu.gdtLimit;
