@@ -86,4 +86,3 @@ function sizeOf(insn: Insn): string {
   if (insn.row.operands.some((o) => o.startsWith('M'))) return '';
   return insn.width === 8 ? 'byte ' : insn.width === 16 ? 'word ' : 'dword ';
 }
-

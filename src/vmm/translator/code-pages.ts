@@ -122,7 +122,8 @@ export class CodePages {
     for (const unit of dead) this.kill(unit);
     for (const [index, range] of this.ranges) {
       if (range.table !== gfn) continue;
-      for (let entry = first >>> 2; entry <= (first + bytes - 1) >>> 2; entry++) this.recheckPage((index << 10) | entry);
+      for (let entry = first >>> 2; entry <= (first + bytes - 1) >>> 2; entry++)
+        this.recheckPage((index << 10) | entry);
     }
   }
 
