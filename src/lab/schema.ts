@@ -89,7 +89,12 @@ const vmx = z
       .boolean()
       .default(false)
       .describe('A loop of PAUSE at ring 0 that lasts longer than its window leaves the guest, and the vCPU yields'),
-    pause_loop_gap: z.int().min(1).max(1_000_000).default(128).describe('Cycles between two PAUSEs of one loop, at most'),
+    pause_loop_gap: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(128)
+      .describe('Cycles between two PAUSEs of one loop, at most'),
     pause_loop_window: z.int().min(1).max(1_000_000_000).default(4096).describe('Cycles that a loop may last'),
     preemption_timer: z
       .boolean()

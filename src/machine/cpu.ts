@@ -490,7 +490,8 @@ export class Cpu extends CpuCore {
   /** Turns the fault at hand into an exit if its vector is intercepted. */
   private exitOnFault(): boolean {
     let exits = ((this.interceptExceptions >>> this.faultVector) & 1) !== 0;
-    if (this.faultVector === VECTOR_PF && (this.faultError & this.pageFaultMask) !== this.pageFaultMatch) exits = !exits;
+    if (this.faultVector === VECTOR_PF && (this.faultError & this.pageFaultMask) !== this.pageFaultMatch)
+      exits = !exits;
     if (!exits) return false;
     this.exitVector = this.faultVector;
     this.exitError = this.faultError;

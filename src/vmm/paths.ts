@@ -203,7 +203,10 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
 
   hypercall: { instructions: 60, why: 'number check, jump by table, return value' },
 
-  pause: { instructions: 100, why: 'PAUSE exit: statistics of the loop, call the scheduler to yield (the switch is charged apart)' },
+  pause: {
+    instructions: 100,
+    why: 'PAUSE exit: statistics of the loop, call the scheduler to yield (the switch is charged apart)',
+  },
   'preemption-timer': {
     instructions: 80,
     why: 'the slice is over: account it, set the next timer value (the scheduler and the switch are charged apart)',

@@ -56,13 +56,14 @@ import { shadowFrames } from '../table-frames.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Preparation, type Technique } from '../technique.ts';
 import { type ExecutedVcpu, hex32 } from '../vcpu.ts';
 import { bootCpu, identifyCpu } from '../vm.ts';
-import { ControlBlock, interruptionInformation, TYPE_EXTERNAL, TYPE_HARDWARE_EXCEPTION, TYPE_NMI } from '../vmcs/control-block.ts';
 import {
-  CPU2_ENABLE_EPT,
-  CPU2_ENABLE_VPID,
-  CPU2_PAUSE_LOOP_EXITING,
-  CPU2_UNRESTRICTED_GUEST,
-  CPU2_WBINVD_EXITING,
+  ControlBlock,
+  interruptionInformation,
+  TYPE_EXTERNAL,
+  TYPE_HARDWARE_EXCEPTION,
+  TYPE_NMI,
+} from '../vmcs/control-block.ts';
+import {
   CPU_CR3_LOAD_EXITING,
   CPU_CR3_STORE_EXITING,
   CPU_HLT_EXITING,
@@ -72,6 +73,11 @@ import {
   CPU_SECONDARY_CONTROLS,
   CPU_TSC_OFFSETTING,
   CPU_USE_IO_BITMAPS,
+  CPU2_ENABLE_EPT,
+  CPU2_ENABLE_VPID,
+  CPU2_PAUSE_LOOP_EXITING,
+  CPU2_UNRESTRICTED_GUEST,
+  CPU2_WBINVD_EXITING,
   PIN_EXTERNAL_INTERRUPT_EXITING,
   PIN_NMI_EXITING,
   PIN_PREEMPTION_TIMER,
@@ -202,10 +208,7 @@ class HardwareExecutor implements Executor {
     const { block, options, shadow, tagged, vcpu } = this;
     const { pauseLoop } = options;
     const timer = options.preemptionTimer ? PIN_PREEMPTION_TIMER : 0;
-    block.write(
-      VMCS.PIN_BASED_CONTROLS,
-      PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | timer,
-    );
+    block.write(VMCS.PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | timer);
     const paging = shadow === null ? 0 : CPU_INVLPG_EXITING | CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING;
     const hlt = options.hltExiting ? CPU_HLT_EXITING : 0;
     const primary = CPU_TSC_OFFSETTING | CPU_USE_IO_BITMAPS | CPU_SECONDARY_CONTROLS;

@@ -15,16 +15,16 @@ import type { Cpu } from '../../machine/cpu.ts';
 import { NO_ERROR_CODE, VECTOR_NMI } from '../../machine/exits.ts';
 import type { VmxCosts } from '../costs.ts';
 import {
-  CPU2_ALLOWED,
-  CPU2_PAUSE_LOOP_EXITING,
   CPU_ALLOWED,
   CPU_INTERRUPT_WINDOW_EXITING,
   CPU_NMI_WINDOW_EXITING,
   CPU_SECONDARY_CONTROLS,
+  CPU2_ALLOWED,
+  CPU2_PAUSE_LOOP_EXITING,
   ExitBitmap,
+  IO_BITMAP_BITS,
   instructionExits,
   interceptsOf,
-  IO_BITMAP_BITS,
   MSR_BITMAP_BITS,
   PauseLoop,
   PIN_ALLOWED,
@@ -132,7 +132,10 @@ export class ControlBlock {
     const secondary = this.peek(VMCS.SECONDARY_CONTROLS);
     const extra = (pin & ~PIN_ALLOWED) | (primary & ~CPU_ALLOWED) | (secondary & ~CPU2_ALLOWED);
     assert(extra === 0, 'VM entry: a control is set that is not offered');
-    assert(secondary === 0 || (primary & CPU_SECONDARY_CONTROLS) !== 0, 'VM entry: secondary controls are not activated');
+    assert(
+      secondary === 0 || (primary & CPU_SECONDARY_CONTROLS) !== 0,
+      'VM entry: secondary controls are not activated',
+    );
     assert(
       (primary & CPU_NMI_WINDOW_EXITING) === 0 || (pin & PIN_VIRTUAL_NMIS) !== 0,
       'VM entry: NMI-window exiting needs virtual NMIs',

@@ -54,8 +54,7 @@ export const CPU2_UNRESTRICTED_GUEST = 1 << 7;
 export const CPU2_PAUSE_LOOP_EXITING = 1 << 10;
 
 /** Controls that a VMM may set here; others are not offered, as if the capability MSRs allowed only 0. */
-export const PIN_ALLOWED =
-  PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER;
+export const PIN_ALLOWED = PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER;
 export const CPU_ALLOWED =
   CPU_INTERRUPT_WINDOW_EXITING |
   CPU_TSC_OFFSETTING |

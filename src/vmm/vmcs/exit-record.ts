@@ -48,7 +48,10 @@ export function recordExit(block: ControlBlock, cpu: Cpu, reason: VmxExitReason,
     VMCS.VM_EXIT_INTERRUPTION_INFORMATION,
     isException ? interruptionInformation(cpu.exitVector, TYPE_HARDWARE_EXCEPTION, cpu.exitError) : 0,
   );
-  block.record(VMCS.VM_EXIT_INTERRUPTION_ERROR_CODE, isException && cpu.exitError !== NO_ERROR_CODE ? cpu.exitError : 0);
+  block.record(
+    VMCS.VM_EXIT_INTERRUPTION_ERROR_CODE,
+    isException && cpu.exitError !== NO_ERROR_CODE ? cpu.exitError : 0,
+  );
   const isViolation = reason === 'nested-violation';
   block.record(VMCS.GUEST_PHYSICAL_ADDRESS, isViolation ? cpu.exitGpa : 0);
   block.record(VMCS.GUEST_LINEAR_ADDRESS, isViolation ? cpu.exitLin : 0);
