@@ -175,7 +175,12 @@ static u32 pages_option(u32 otherwise)
 
 static u32 run_hlt(u32 n)
 {
-    u32 divisor = 1193182 / option("hz", 10000);
+    u32 hz = option("hz", 10000);
+    if (hz < 19) {
+        print("probe: hz= must be at least 19\n");
+        power_off(2);
+    }
+    u32 divisor = 1193182 / hz;
     out8(0x43, 0x34), out8(0x40, (u8)divisor), out8(0x40, (u8)(divisor >> 8));
     out8(0x21, 0xFE);
     for (u32 i = 0; i < n; i++) __asm__ volatile("sti; hlt; cli");
