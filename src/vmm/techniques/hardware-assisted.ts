@@ -310,7 +310,7 @@ class HardwareExecutor implements Executor {
       case EXIT_INTERCEPT:
         return this.handleIntercept();
       case EXIT_EXCEPTION:
-        return this.handlePageFault();
+        return cpu.exitVector === VECTOR_PF && this.shadow !== null ? this.handlePageFault() : this.reflect();
       case EXIT_NESTED_FAULT:
         return this.handleNestedFault();
       case EXIT_INTERRUPT_WINDOW:
@@ -456,6 +456,23 @@ class HardwareExecutor implements Executor {
     return this.handle(exit);
   }
 
+  /** An exception that only the exception bitmap asked for: it is the guest's. */
+  private reflect(): Disposition {
+    const { cpu } = this;
+    const { exitVector: vector, exitError, exitLin, exitDuring: during } = cpu;
+    this.leave(vector === VECTOR_PF ? 'page-fault' : 'exception');
+    if (during === VECTOR_DF) return this.shutDown();
+    if (during >= 0 && escalates(during, vector)) return this.deliver(VECTOR_DF, 0, 0);
+    return this.deliver(vector, exitError, exitLin);
+  }
+
+  /** A fault while a double fault was delivered. */
+  private shutDown(): Disposition {
+    const { cpu, vcpu } = this;
+    vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
+    return 'end';
+  }
+
   private handlePageFault(): Disposition {
     const { cpu } = this;
     const during = cpu.exitDuring;
@@ -463,10 +480,7 @@ class HardwareExecutor implements Executor {
     const fault = this.classify();
     if (fault.kind === 'filled') return 'resume';
     if (fault.kind === 'absent' && cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
-    if (fault.kind === 'guest' && during === VECTOR_DF) {
-      this.vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
-      return 'end';
-    }
+    if (fault.kind === 'guest' && during === VECTOR_DF) return this.shutDown();
     if (fault.kind === 'guest') {
       const doubles = during >= 0 && escalates(during, VECTOR_PF);
       return doubles ? this.deliver(VECTOR_DF, 0, 0) : this.deliver(VECTOR_PF, fault.errorCode, lin);
@@ -597,17 +611,18 @@ class HardwareExecutor implements Executor {
       if (exit === EXIT_TASK_SWITCH) return this.switchTask(event);
       if (exit === EXIT_NESTED_FAULT) this.fillNested();
       else if (exit === EXIT_EXCEPTION) {
-        const faultLin = cpu.exitLin;
-        const fault = this.classify();
-        if (fault.kind !== 'guest') continue;
-        if (event.vector === VECTOR_DF && !event.external) {
-          this.vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
-          return 'end';
-        }
+        const { exitVector: met, exitLin } = cpu;
+        let { exitError } = cpu;
+        if (met === VECTOR_PF && this.shadow !== null) {
+          const fault = this.classify();
+          if (fault.kind !== 'guest') continue;
+          exitError = fault.errorCode;
+        } else this.leave(met === VECTOR_PF ? 'page-fault' : 'exception');
+        if (event.vector === VECTOR_DF && !event.external) return this.shutDown();
         event =
-          !event.external && escalates(event.vector, VECTOR_PF)
+          !event.external && escalates(event.vector, met)
             ? { vector: VECTOR_DF, errorCode: 0, lin: 0, external: false }
-            : { vector: VECTOR_PF, errorCode: fault.errorCode, lin: faultLin, external: false };
+            : { vector: met, errorCode: exitError, lin: exitLin, external: false };
       } else return vcpu.crashed(exit, cpu);
     }
     this.dropOverrides();
