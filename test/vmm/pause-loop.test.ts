@@ -10,16 +10,16 @@ function share(pauseLoopExiting: boolean) {
     name: 'spin',
     duration: '400 ms',
     baseline: 'none',
-    host: { scheduler: 'round-robin', memory: '64 MiB' },
+    host: { scheduler: 'round-robin', memory: '64 MiB', frequency: '100 MHz' },
     vms: [
       {
         name: 'spinner',
         guest: 'probe',
         memory: '16 MiB',
-        workload: 'pause n=200000000',
+        workload: 'pause n=600000',
         vmx: { pause_loop_exiting: pauseLoopExiting },
       },
-      { name: 'worker', guest: 'probe', memory: '16 MiB', workload: 'nothing n=60000000' },
+      { name: 'worker', guest: 'probe', memory: '16 MiB', workload: 'nothing n=400000' },
     ],
   });
   const [run] = planRuns(scenario, (guest) => guest).runs;

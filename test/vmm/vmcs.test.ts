@@ -56,7 +56,7 @@ describe('fields', () => {
 
   it('have unique encodings, whose bits say area and width (SDM vol 3, table 24-17)', () => {
     expect(new Set(fields.map(({ encoding }) => encoding)).size).toBe(fields.length);
-    for (const { name, encoding, area } of fields) {
+    for (const { name, encoding } of fields) {
       expect(encoding & ~0x6ffe, name).toBe(0); // width in bits 14:13, type in 11:10, even: full access
     }
     const areaOf = (name: string) =>
