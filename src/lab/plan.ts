@@ -180,13 +180,14 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   return JSON.stringify([guest, workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
-function nativeTwin(run: ResolvedRun, { vmx: _, ...vm }: ResolvedVm, runId: number): ResolvedRun {
+function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
+  const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
   return {
     ...run,
     runId,
     role: 'baseline',
     axes: {},
     host: { ...run.host, pcpus: vm.vcpus },
-    vms: [{ ...vm, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+    vms: [{ ...own, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
   };
 }

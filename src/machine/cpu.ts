@@ -487,6 +487,12 @@ export class Cpu extends CpuCore {
     this.firstFault.lin = lin;
   }
 
+  /** Some page fault, by its error code, would exit instead of being delivered. */
+  pageFaultMayExit(): boolean {
+    const isAsked = ((this.interceptExceptions >>> VECTOR_PF) & 1) !== 0;
+    return isAsked || this.pageFaultMask !== 0 || this.pageFaultMatch !== 0;
+  }
+
   /** Turns the fault at hand into an exit if its vector is intercepted. */
   private exitOnFault(): boolean {
     let exits = ((this.interceptExceptions >>> this.faultVector) & 1) !== 0;
