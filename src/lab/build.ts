@@ -95,6 +95,7 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     technique: plan.technique as TechniqueName,
     paging: plan.paging as PagingName,
     taggedTlb: plan.taggedTlb,
+    ...(plan.vmx === undefined ? {} : { vmx: plan.vmx }),
     vcpus: plan.vcpus,
     ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),

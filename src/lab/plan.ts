@@ -6,6 +6,7 @@
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { Params } from '../host/params.ts';
+import type { VmxOptions } from '../vmm/vmx-options.ts';
 import { PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
@@ -36,6 +37,8 @@ export interface ResolvedVm {
   readonly vcpus: number;
   readonly weight: number;
   readonly capPercent: number;
+  /** Options of hardware assistance; absent: the usual ones. */
+  readonly vmx?: VmxOptions;
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
   readonly baselineRun: number | null;
 }
@@ -127,7 +130,20 @@ function resolveVm(
     vcpus: vm.vcpus,
     weight: vm.weight,
     capPercent: vm.cap,
+    ...(vm.vmx === undefined || vm.technique !== 'hardware-assisted' ? {} : { vmx: vmxOptions(vm.vmx) }),
     baselineRun: null,
+  };
+}
+
+function vmxOptions(vmx: NonNullable<VmInput['vmx']>): VmxOptions {
+  return {
+    hltExiting: vmx.hlt_exiting,
+    pauseLoop: vmx.pause_loop_exiting ? { gapCycles: vmx.pause_loop_gap, windowCycles: vmx.pause_loop_window } : null,
+    preemptionTimer: vmx.preemption_timer,
+    nestedLevels: vmx.nested_levels,
+    nestedLargePages: vmx.nested_large_pages,
+    walkCaches: { pageWalkEntries: vmx.page_walk_cache, nestedTlbEntries: vmx.nested_tlb },
+    directPorts: vmx.direct_ports,
   };
 }
 
@@ -165,12 +181,13 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
 }
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
+  const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
   return {
     ...run,
     runId,
     role: 'baseline',
     axes: {},
     host: { ...run.host, pcpus: vm.vcpus },
-    vms: [{ ...vm, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+    vms: [{ ...own, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
   };
 }

@@ -131,7 +131,7 @@ function transfersOf(cpu: Cpu): number {
   return (
     (cpu.interceptSoftwareInterrupts ? 0 : TRANSFER_INT) |
     (cpu.nmiBlocked ? 0 : TRANSFER_IRET) |
-    (((cpu.interceptExceptions >>> VECTOR_PF) & 1) !== 0 ? 0 : TRANSFER_PAGE_FAULT)
+    (cpu.pageFaultMayExit() ? 0 : TRANSFER_PAGE_FAULT)
   );
 }
 
