@@ -9,7 +9,7 @@ RISCV_CFLAGS := -march=rv32im -mabi=ilp32 -std=gnu11 -O2 -Wall -Wextra -Werror -
 FOREIGN := bin/programs.rv32.elf bin/classes.rv32.elf bin/programs.bc
 RUNTIME := $(patsubst %,$(BUILD)/bare/interpreters/%.o,start runtime)
 
-all: $(FOREIGN)
+all sums: $(FOREIGN)
 
 $(BUILD)/bare/%.o: %.c $(wildcard interpreters/*.h) Makefile interpreters.mk
 	@mkdir -p $(@D)

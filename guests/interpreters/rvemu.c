@@ -231,23 +231,26 @@ static void interpret(u32 pc)
         if (pc - MEMORY_BASE > MEMORY_BYTES - 4)
             fault("instruction access fault", pc, pc);
         u32 i = *(const u32 *)(memory + (pc - MEMORY_BASE));
-        u32 rd = i >> 7 & 31, function = i >> 12 & 7;
-        u32 a = x[i >> 15 & 31], b = x[i >> 20 & 31];
+        u32 function = i >> 12 & 7;
+        u32 a = x[i >> 15 & 31];
         u32 next = pc + 4, value, address;
-        switch (i & 0x7F) {
-        case 0x37: /* LUI */
+        /* The opcode is bits 6 to 0; 1 and 0 are set in all that are 32 bits long. */
+        if ((i & 3) != 3)
+            goto illegal;
+        switch (i >> 2 & 31) {
+        case 0x0D: /* LUI */
             value = i & 0xFFFFF000;
             break;
-        case 0x17: /* AUIPC */
+        case 0x05: /* AUIPC */
             value = pc + (i & 0xFFFFF000);
             break;
-        case 0x6F: /* JAL */
+        case 0x1B: /* JAL */
             value = next;
             next = pc + ((u32)((i32)i >> 31) << 20 | (i & 0xFF000) | (i >> 20 & 1) << 11 | (i >> 21 & 0x3FF) << 1);
             if ((next & 3) != 0)
                 fault("misaligned instruction address", next, pc);
             break;
-        case 0x67: /* JALR */
+        case 0x19: /* JALR */
             if (function != 0)
                 goto illegal;
             value = next;
@@ -255,7 +258,8 @@ static void interpret(u32 pc)
             if ((next & 3) != 0)
                 fault("misaligned instruction address", next, pc);
             break;
-        case 0x63: { /* branches */
+        case 0x18: { /* branches */
+            u32 b = x[i >> 20 & 31];
             int taken;
             switch (function) {
             case 0:
@@ -286,7 +290,7 @@ static void interpret(u32 pc)
             }
             goto retired;
         }
-        case 0x03: /* loads */
+        case 0x00: /* loads */
             address = a + (u32)((i32)i >> 20);
             switch (function) {
             case 0:
@@ -318,8 +322,9 @@ static void interpret(u32 pc)
                 goto illegal;
             }
             break;
-        case 0x23: /* stores */
-            address = a + ((u32)((i32)i >> 25) << 5 | rd);
+        case 0x08: { /* stores */
+            u32 b = x[i >> 20 & 31];
+            address = a + ((u32)((i32)i >> 25) << 5 | (i >> 7 & 31));
             switch (function) {
             case 0:
                 if (address - MEMORY_BASE > MEMORY_BYTES - 1)
@@ -340,7 +345,8 @@ static void interpret(u32 pc)
                 goto illegal;
             }
             goto retired;
-        case 0x13: { /* register and immediate */
+        }
+        case 0x04: { /* register and immediate */
             u32 immediate = (u32)((i32)i >> 20);
             switch (function) {
             case 0:
@@ -377,7 +383,8 @@ static void interpret(u32 pc)
             }
             break;
         }
-        case 0x33: /* register and register */
+        case 0x0C: { /* register and register */
+            u32 b = x[i >> 20 & 31];
             if (i >> 25 == 1) {
                 value = multiply_divide(function, a, b);
                 break;
@@ -417,11 +424,12 @@ static void interpret(u32 pc)
                 goto illegal;
             }
             break;
-        case 0x0F: /* FENCE; FENCE.I: every fetch reads memory anyway */
+        }
+        case 0x03: /* FENCE; FENCE.I: every fetch reads memory anyway */
             if (function > 1)
                 goto illegal;
             goto retired;
-        case 0x73:
+        case 0x1C:
             if (i == 0x00100073)
                 fault("breakpoint", i, pc);
             if (i != 0x00000073)
@@ -434,7 +442,7 @@ static void interpret(u32 pc)
         default:
             goto illegal;
         }
-        x[rd] = value;
+        x[i >> 7 & 31] = value;
         x[0] = 0;
     retired:
         meter.instructions++;

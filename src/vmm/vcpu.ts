@@ -208,7 +208,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.seenCycles = cpu.cycles;
     this.seenWalkCycles = cpu.walkCycles;
     if (walk > 0) this.loaded.spend(ACCOUNT_WALK, walk);
-    if (cycles - walk > 0) this.loaded.spend(ACCOUNT_GUEST, cycles - walk);
+    if (cycles - walk > 0) this.loaded.spend(this.executor.account ?? ACCOUNT_GUEST, cycles - walk);
   }
 
   /** Forgets what the executing CPU consumed since the last call: the VMM emulated that instruction, at its own cost. */
