@@ -4,7 +4,7 @@
 
 RISCV_CC     := riscv64-unknown-elf-gcc
 RISCV_CFLAGS := -march=rv32im -mabi=ilp32 -std=gnu11 -O2 -Wall -Wextra -Werror -Wno-pointer-sign -ffreestanding \
-                -fno-builtin -fno-ident -fno-strict-aliasing -nostdlib -static -Wl,--build-id=none \
+                -fno-builtin -fno-ident -fno-strict-aliasing -nostdlib -static -s -Wl,--build-id=none \
                 -Wl,--no-warn-rwx-segments -Wl,-T,programs/riscv.ld
 FOREIGN := bin/programs.rv32.elf bin/classes.rv32.elf bin/programs.bc
 RUNTIME := $(patsubst %,$(BUILD)/bare/interpreters/%.o,start runtime)

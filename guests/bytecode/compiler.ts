@@ -200,7 +200,12 @@ class Compiler {
     let entry = this.functions.get(name);
     const own = [...this.functions.keys()].filter((known) => !HOST_FUNCTIONS.includes(known)).length;
     if (entry === undefined) {
-      entry = { index: HOST_FUNCTIONS.includes(name) ? HOST_FUNCTIONS.indexOf(name) : own, type, args: this.slots, body: null };
+      entry = {
+        index: HOST_FUNCTIONS.includes(name) ? HOST_FUNCTIONS.indexOf(name) : own,
+        type,
+        args: this.slots,
+        body: null,
+      };
       this.functions.set(name, entry);
     } else if (entry.args !== this.slots || entry.body !== null) throw this.fault(`${name} is declared otherwise`);
     if (this.take(';')) return;
@@ -469,7 +474,8 @@ class Compiler {
     while (this.token.kind === 'punctuator' && operators[this.token.text] !== undefined) {
       const operator = this.tokens[this.at++]!.text;
       const right = this.binary(level + 1);
-      if ([type, right].some((one) => one === 'bytes' || one === 'words')) throw this.fault('pointers are only indexed');
+      if ([type, right].some((one) => one === 'bytes' || one === 'words'))
+        throw this.fault('pointers are only indexed');
       this.combine(operator, type, right);
       if (COMPARISONS.has(operator)) type = 'int';
       else type = type === 'unsigned' || (right === 'unsigned' && !SHIFTS.has(operator)) ? 'unsigned' : 'int';
