@@ -657,7 +657,9 @@ class Compiler {
     }
     const bytes = new Uint8Array(HEADER_BYTES + functions.length * FUNCTION_BYTES + codeBytes + this.data.length);
     const view = new DataView(bytes.buffer);
-    words.forEach((word, index) => view.setUint32(4 * index, word, true));
+    words.forEach((word, index) => {
+      view.setUint32(4 * index, word, true);
+    });
     bytes.set(
       functions.flatMap(({ body }) => body!.code),
       4 * words.length,
