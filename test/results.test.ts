@@ -13,15 +13,18 @@ const root = new URL('..', import.meta.url).pathname;
 const out = mkdtempSync(join(tmpdir(), 'hvsim-results-'));
 afterAll(() => rmSync(out, { recursive: true }));
 
-describe.each(['equivalence', 'overhead', 'consolidation', 'emulation', 'instruction-classes'])('results/%s', (name) => {
-  it('is what its scenario gives today', async () => {
-    const run = await hvsim('run', join(root, 'scenarios', `${name}.yaml`), '--out', out, '--quiet');
-    expect(run.code).toBe(0);
-    const files = ['runs', 'vms', 'vcpus', 'pcpus', 'exits', 'memory', 'divergences'].map((table) => `${table}.csv`);
-    if (existsSync(join(root, 'results', name, 'sections.csv'))) files.push('sections.csv');
-    for (const file of [...files, 'scenario.yaml', 'report.html']) {
-      const committed = readFileSync(join(root, 'results', name, file), 'utf8');
-      expect(readFileSync(join(out, name, file), 'utf8') === committed, `${name}/${file} changed`).toBe(true);
-    }
-  }, 300_000);
-});
+describe.each(['equivalence', 'overhead', 'consolidation', 'emulation', 'instruction-classes'])(
+  'results/%s',
+  (name) => {
+    it('is what its scenario gives today', async () => {
+      const run = await hvsim('run', join(root, 'scenarios', `${name}.yaml`), '--out', out, '--quiet');
+      expect(run.code).toBe(0);
+      const files = ['runs', 'vms', 'vcpus', 'pcpus', 'exits', 'memory', 'divergences'].map((table) => `${table}.csv`);
+      if (existsSync(join(root, 'results', name, 'sections.csv'))) files.push('sections.csv');
+      for (const file of [...files, 'scenario.yaml', 'report.html']) {
+        const committed = readFileSync(join(root, 'results', name, file), 'utf8');
+        expect(readFileSync(join(out, name, file), 'utf8') === committed, `${name}/${file} changed`).toBe(true);
+      }
+    }, 300_000);
+  },
+);
