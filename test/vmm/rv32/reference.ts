@@ -98,7 +98,7 @@ class Exit extends Error {
 export function runReference(image: Uint8Array, sp: number, most = 100_000): Rv32End {
   const memory = new DataView(new ArrayBuffer(BYTES));
   new Uint8Array(memory.buffer).set(image);
-  const x = new Array<bigint>(32).fill(0n);
+  const x = Array.from({ length: 32 }, () => 0n);
   x[2] = BigInt(sp);
   const console: number[] = [];
   let pc = BigInt(BASE);
