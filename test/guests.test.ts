@@ -148,7 +148,16 @@ describe('guests', () => {
   it.skipIf(obstacle !== undefined)('come out of their sources byte for byte', () => {
     const folder = mkdtempSync(join(tmpdir(), 'hvsim-guests-'));
     try {
-      for (const part of ['Makefile', 'nano', 'hello', 'wild', 'interpreters.mk', 'interpreters', 'programs'])
+      for (const part of [
+        'Makefile',
+        'nano',
+        'hello',
+        'isprime',
+        'wild',
+        'interpreters.mk',
+        'interpreters',
+        'programs',
+      ])
         cpSync(join(guests, part), join(folder, part), { recursive: true });
       execFileSync('make', ['-C', folder, '-j2', 'elfs', 'check'], { stdio: 'pipe' });
       const elves = readdirSync(join(folder, 'bin')).sort(byBytes);

@@ -16,6 +16,7 @@ export const TECHNIQUE_NAMES = [
   'native',
   'trap-and-emulate',
   'hardware-assisted',
+  'binary-translation',
   'emulation',
   'bytecode',
   'bytecode-translated',

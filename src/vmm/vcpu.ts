@@ -202,13 +202,13 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Passes what the executing CPU consumed since the last call to the pCPU: page walks, and the rest. */
   spendGuest(): void {
-    const { cpu } = this.executor;
+    const { cpu, account = ACCOUNT_GUEST } = this.executor;
     const cycles = cpu.cycles - this.seenCycles;
     const walk = cpu.walkCycles - this.seenWalkCycles;
     this.seenCycles = cpu.cycles;
     this.seenWalkCycles = cpu.walkCycles;
     if (walk > 0) this.loaded.spend(ACCOUNT_WALK, walk);
-    if (cycles - walk > 0) this.loaded.spend(this.executor.account ?? ACCOUNT_GUEST, cycles - walk);
+    if (cycles - walk > 0) this.loaded.spend(account, cycles - walk);
   }
 
   /** Forgets what the executing CPU consumed since the last call: the VMM emulated that instruction, at its own cost. */

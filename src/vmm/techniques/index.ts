@@ -1,6 +1,7 @@
 /** The techniques, one line each. */
 import { UserError } from '../../core/errors.ts';
 import type { Technique } from '../technique.ts';
+import { binaryTranslation } from './binary-translation.ts';
 import { bytecode, bytecodeTranslated } from './bytecode.ts';
 import { emulation } from './emulation.ts';
 import { hardwareAssisted } from './hardware-assisted.ts';
@@ -11,6 +12,7 @@ export const techniques: readonly Technique[] = [
   native,
   trapAndEmulate,
   hardwareAssisted,
+  binaryTranslation,
   emulation,
   bytecode,
   bytecodeTranslated,
