@@ -98,7 +98,7 @@ function addBoot(root: Command): void {
     .option('--input <file>', 'what is typed at COM1: a file, - (standard input), none, or tty (see below)')
     .option('--keys <file>', 'the same for the PS/2 keyboard')
     .option('--log-port <port>', 'print what the guest writes to a port; may be repeated', collect, [])
-    .option('-t, --technique <name>', 'native, trap-and-emulate, binary-translation or hardware-assisted', 'native')
+    .option('-t, --technique <name>', 'native, trap-and-emulate ...; see hvsim list techniques', 'native')
     .option('-p, --paging <name>', 'auto, shadow or nested', 'auto')
     .option('-m, --memory <size>', 'memory of the guest', '64MiB')
     .option('-c, --vcpus <n>', 'CPUs of the guest, each with a physical CPU of its own', '1')

@@ -215,7 +215,7 @@ function printLedger(world: World, record: RunRecord, vm: VmRecord, wallSeconds:
   const { host, vms } = world.run;
   const preset = PRESETS.find(({ id }) => id === host.preset)!;
   const [plan] = vms as [ResolvedRun['vms'][0]];
-  const paging = plan.technique === 'native' ? '' : ` with ${plan.paging} paging`;
+  const paging = plan.paging === 'native' ? '' : ` with ${plan.paging} paging`;
   const speed = vm.instructions / Math.max(wallSeconds, 1e-9) / 1e6;
   note(`outcome       ${outcomeText(vm)}`);
   note(`machine       ${preset.name}, ${formatQuantity('frequency', host.frequencyHz)}; ${plan.technique}${paging}`);

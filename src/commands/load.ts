@@ -4,13 +4,15 @@
  */
 import { dirname, resolve } from 'node:path';
 import { UserError } from '../core/errors.ts';
-import { readGuestImage } from '../guest/image.ts';
+import { refuseForeign } from '../guest/foreign.ts';
 import { loadMultiboot } from '../guest/multiboot.ts';
+import { guestFor } from '../lab/guests.ts';
 import { parsePath } from '../lab/paths.ts';
 import { found } from '../lab/problems.ts';
 import { type Override, parseScenario, type Scenario } from '../lab/scenario.ts';
 import { parseYaml, readTextFile, SCENARIO_BYTES_MAX } from '../lab/source.ts';
 import { CHART_NAMES } from '../report/charts/index.ts';
+import { findTechnique } from '../vmm/techniques/index.ts';
 
 export interface LoadedScenario {
   readonly file: string;
@@ -44,9 +46,9 @@ export function loadScenarios(files: readonly string[], options: LoadOptions): L
 function loadScenario(file: string, overrides: readonly Override[], seed: number | undefined): LoadedScenario {
   const fileOf = (guest: string): string => resolve(dirname(file), guest);
   const known = new Map<string, string | undefined>();
-  const guestProblem = (guest: string, memoryBytes: number): string | undefined => {
-    const key = `${memoryBytes} ${guest}`;
-    if (!known.has(key)) known.set(key, problemOf(guest, fileOf(guest), memoryBytes));
+  const guestProblem = (guest: string, memoryBytes: number, technique: string): string | undefined => {
+    const key = `${technique} ${memoryBytes} ${guest}`;
+    if (!known.has(key)) known.set(key, problemOf(guest, fileOf(guest), memoryBytes, technique));
     return known.get(key);
   };
   const scenario = parseScenario(readTextFile(file, 'a scenario', SCENARIO_BYTES_MAX), file, {
@@ -59,9 +61,12 @@ function loadScenario(file: string, overrides: readonly Override[], seed: number
 }
 
 /** Why a file cannot be booted in so much memory, if it cannot. */
-function problemOf(guest: string, file: string, memoryBytes: number): string | undefined {
+function problemOf(guest: string, file: string, memoryBytes: number, technique: string): string | undefined {
   try {
-    loadMultiboot(readGuestImage(file), { sizeBytes: memoryBytes, write: () => {}, fill: () => {} });
+    const image = guestFor(findTechnique(technique), guest, file);
+    refuseForeign(image);
+    const { modules = [] } = image;
+    loadMultiboot(image, { sizeBytes: memoryBytes, write: () => {}, fill: () => {} }, { modules });
     return undefined;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

@@ -4,10 +4,12 @@
  * file, so it works from the sources and from dist alike.
  */
 import { existsSync } from 'node:fs';
-import { isAbsolute, join, relative } from 'node:path';
+import { basename, isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../core/errors.ts';
+import { bootModule, withModules } from './foreign.ts';
 import { type GuestImage, readBytes, readGuestImage } from './image.ts';
+import type { BootModule } from './multiboot.ts';
 
 /** One `name=value` of a guest's command line. */
 export interface GuestOption {
@@ -25,6 +27,10 @@ export interface GuestWorkload {
 export interface GuestEntry {
   readonly name: string;
   readonly file: string;
+  /** Boot modules that belong to the kernel: `FILE[ TEXT]`. */
+  readonly modules: readonly string[];
+  /** Other builds of the same sources: by technique, the name of the guest that is run instead. */
+  readonly builds: Readonly<Record<string, string>>;
   readonly description: string;
   /** Under which techniques the guest behaves, and why. */
   readonly technique_note?: string;
@@ -65,10 +71,16 @@ export function parseCatalogue(path: string, folder: string, text: string): Gues
     if (seen.has(guest.name))
       throw new UserError(`${path}: guest ${guest.name} is listed twice, allowed: unique names`);
     seen.add(guest.name);
-    const inside = relative(folder, join(folder, guest.file));
-    if (isAbsolute(guest.file) || inside.startsWith('..')) {
-      throw new UserError(`${path}: guest ${guest.name} has the file ${guest.file}, allowed: a path inside ${folder}`);
+    for (const file of [guest.file, ...guest.modules]) {
+      if (isAbsolute(file) || relative(folder, join(folder, file)).startsWith('..')) {
+        throw new UserError(`${path}: guest ${guest.name} has the file ${file}, allowed: a path inside ${folder}`);
+      }
     }
+  }
+  for (const { name, builds } of guests) {
+    const missing = Object.values(builds).find((build) => !seen.has(build));
+    if (missing !== undefined)
+      throw new UserError(`${path}: guest ${name} has the build ${missing}, which is not listed`);
   }
   return { folder, guests };
 }
@@ -82,6 +94,8 @@ function guestsOf(read: Reader, json: unknown): GuestEntry[] {
     return {
       name: read.name(`${at}.name`, entry['name']),
       file: read.name(`${at}.file`, entry['file']),
+      modules: read.list(`${at}.modules`, entry['modules']).map((value, i) => read.name(`${at}.modules[${i}]`, value)),
+      builds: read.record(`${at}.builds`, entry['builds'], (where, build) => read.name(where, build)),
       description: read.text(`${at}.description`, entry['description']),
       ...(note === undefined ? {} : { technique_note: read.text(`${at}.technique_note`, note) }),
       kernel_options: optionsOf(read, `${at}.kernel_options`, entry['kernel_options']),
@@ -127,6 +141,13 @@ class Reader {
     return Object.fromEntries(entries.map(([name, item]) => [name, read(`${at}.${name}`, item)]));
   }
 
+  /** An empty list where nothing stands. */
+  list(at: string, value: unknown): readonly unknown[] {
+    if (value === undefined) return [];
+    if (Array.isArray(value)) return value;
+    throw this.fault(at, value, 'a list');
+  }
+
   text(at: string, value: unknown): string {
     if (typeof value === 'string') return value;
     throw this.fault(at, value, 'a text');
@@ -165,10 +186,25 @@ export function findWorkload(guest: GuestEntry, name: string): GuestWorkload {
  */
 export function resolveGuest(catalogue: GuestCatalogue, nameOrPath: string, baseFolder = '.'): GuestImage {
   const found = catalogue.guests.find((guest) => guest.name === nameOrPath);
-  if (found !== undefined) return readGuestImage(join(catalogue.folder, found.file), found.name);
+  if (found !== undefined) return entryImage(catalogue, found);
   const path = isAbsolute(nameOrPath) ? nameOrPath : join(baseFolder, nameOrPath);
   if (nameOrPath === '' || !existsSync(path)) throw unknownGuest(catalogue, nameOrPath);
   return readGuestImage(path);
+}
+
+function entryImage({ folder }: GuestCatalogue, { name, file, modules }: GuestEntry): GuestImage {
+  const image = readGuestImage(join(folder, file), name);
+  if (modules.length === 0) return image;
+  return withModules(
+    image,
+    modules.map((entry) => readModule(folder, entry)),
+  );
+}
+
+/** `FILE[ TEXT]`, with the file below a folder. */
+function readModule(folder: string, entry: string): BootModule {
+  const [file = '', ...text] = entry.split(' ');
+  return bootModule(basename(file), readBytes(join(folder, file)), text.join(' '));
 }
 
 function unknownGuest(catalogue: GuestCatalogue, name: string): UserError {

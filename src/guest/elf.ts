@@ -1,5 +1,5 @@
 /**
- * Strict reader of ELF32 executables for i386: which bytes of the file go to which addresses, and where to start.
+ * Strict reader of ELF32 executables, for i386 unless told: which bytes of the file go to which addresses, and where to start.
  * Invariants: whatever the bytes are, the answer is an ElfImage or a UserError that names file, field, what was
  * found and what is allowed; segments are sorted by physical address, lie in 4 GiB, do not overlap, and their file
  * bytes are inside the file; `entry` is physical and inside a segment.
@@ -42,11 +42,19 @@ const FIXED_FIELDS: readonly {
   { at: 5, bytes: 1, name: 'EI_DATA', allowed: [1], meaning: '1 (ELFDATA2LSB: little endian)' },
   { at: 6, bytes: 1, name: 'EI_VERSION', allowed: [1], meaning: '1' },
   { at: 16, bytes: 2, name: 'e_type', allowed: [2], meaning: '2 (ET_EXEC: executable at fixed addresses)' },
-  { at: 18, bytes: 2, name: 'e_machine', allowed: [3], meaning: '3 (EM_386)' },
   { at: 20, bytes: 4, name: 'e_version', allowed: [1], meaning: '1' },
   { at: 40, bytes: 2, name: 'e_ehsize', allowed: [HEADER_BYTES], meaning: `${HEADER_BYTES}` },
   { at: 42, bytes: 2, name: 'e_phentsize', allowed: [PROGRAM_HEADER_BYTES], meaning: `${PROGRAM_HEADER_BYTES}` },
 ];
+
+/** Instruction set of an executable: e_machine, and how a message names it. */
+export interface ElfMachine {
+  readonly machine: number;
+  readonly meaning: string;
+}
+
+const EM_386: ElfMachine = { machine: 3, meaning: '3 (EM_386)' };
+const E_MACHINE = 18;
 
 /** True if the file says that it is ELF of some kind. */
 export function hasElfMagic(bytes: Uint8Array): boolean {
@@ -56,17 +64,18 @@ export function hasElfMagic(bytes: Uint8Array): boolean {
 /**
  * Reads the program headers of an executable.
  * @param file name for messages
+ * @param machine the instruction set that is allowed
  */
-export function parseElf(file: string, bytes: Uint8Array): ElfImage {
+export function parseElf(file: string, bytes: Uint8Array, machine: ElfMachine = EM_386): ElfImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  checkHeader(file, bytes, view);
+  checkHeader(file, bytes, view, machine);
   const segments = loadSegments(file, view);
   segments.sort((a, b) => a.physicalAddress - b.physicalAddress || a.fileOffset - b.fileOffset);
   checkOverlap(file, segments);
   return { entry: physicalEntry(file, view.getUint32(24, true), segments), segments };
 }
 
-function checkHeader(file: string, bytes: Uint8Array, view: DataView): void {
+function checkHeader(file: string, bytes: Uint8Array, view: DataView, { machine, meaning }: ElfMachine): void {
   if (!hasElfMagic(bytes)) {
     const found = [...bytes.subarray(0, 4)].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
     throw bad(file, 'magic number', found === '' ? 'missing (empty file)' : found, '7f 45 4c 46 (ELF)');
@@ -74,7 +83,9 @@ function checkHeader(file: string, bytes: Uint8Array, view: DataView): void {
   if (bytes.length < HEADER_BYTES) {
     throw bad(file, 'file header', `cut off after ${bytes.length} bytes`, `${HEADER_BYTES} bytes`);
   }
-  for (const field of FIXED_FIELDS) {
+  const fields = [...FIXED_FIELDS];
+  fields.splice(4, 0, { at: E_MACHINE, bytes: 2, name: 'e_machine', allowed: [machine], meaning });
+  for (const field of fields) {
     const value = readField(view, field.at, field.bytes);
     if (!field.allowed.includes(value)) throw bad(file, field.name, String(value), field.meaning);
   }

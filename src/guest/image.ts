@@ -9,11 +9,23 @@ import { UserError } from '../core/errors.ts';
 import { newHash } from '../core/hash.ts';
 import { hasElfMagic } from './elf.ts';
 import { isBootSector } from './flat.ts';
+import { type ForeignKind, foreignKindOf } from './foreign.ts';
 import { hasLinuxHeader } from './linux.ts';
+import type { BootModule } from './multiboot.ts';
 import { findMultibootHeader } from './multiboot-header.ts';
 
-/** What a file can be started as. `elf` has no Multiboot header, so nothing here can start it. */
-export type GuestImageKind = 'multiboot-elf' | 'multiboot-flat' | 'linux' | 'boot-sector' | 'elf' | 'unknown';
+/**
+ * What a file can be started as. `elf` has no Multiboot header, so nothing here can start it; a foreign kind is not code
+ * for this machine, and needs a runtime that is (foreign.ts).
+ */
+export type GuestImageKind =
+  | 'multiboot-elf'
+  | 'multiboot-flat'
+  | 'linux'
+  | 'boot-sector'
+  | ForeignKind
+  | 'elf'
+  | 'unknown';
 
 export interface GuestImage {
   /** Short name in results: of the catalogue, or the file's base name. */
@@ -22,6 +34,8 @@ export interface GuestImage {
   readonly bytes: Uint8Array;
   readonly sha256: string;
   readonly kind: GuestImageKind;
+  /** Boot modules that belong to it: for a runtime, the program that it runs. */
+  readonly modules?: readonly BootModule[];
 }
 
 const IMAGE_BYTES_MAX = 256 * 2 ** 20;
@@ -59,6 +73,8 @@ export function readBytes(path: string): Uint8Array {
 }
 
 function kindOf(bytes: Uint8Array): GuestImageKind {
+  const foreign = foreignKindOf(bytes);
+  if (foreign !== null) return foreign;
   const header = findMultibootHeader(bytes);
   if (header !== null) return header.addresses === null ? 'multiboot-elf' : 'multiboot-flat';
   if (hasLinuxHeader(bytes)) return 'linux';

@@ -9,6 +9,7 @@ import type { Gpa } from '../core/units.ts';
 import type { MachineMemory } from '../machine/memory.ts';
 import type { PhysMap } from '../machine/physmap.ts';
 import { loadBootSector, loadFlat, loadRom, type RomOptions } from './flat.ts';
+import { refuseForeign } from './foreign.ts';
 import { type GuestImage, readBytes } from './image.ts';
 import { loadLinux } from './linux.ts';
 import { type BootModule, loadMultiboot } from './multiboot.ts';
@@ -50,9 +51,10 @@ export function formatOf(image: GuestImage, forced?: ImageFormat): ImageFormat {
 
 /** Loads an image; the memory is as after power-on. */
 export function loadGuest(image: GuestImage, target: LoadTarget, options: LoadOptions): CpuStart {
+  if (options.format === undefined) refuseForeign(image);
   const format = formatOf(image, options.format);
   checkOptions(image, format, options);
-  const modules = options.modules ?? [];
+  const modules = [...(image.modules ?? []), ...(options.modules ?? [])];
   const append = options.append ?? '';
   const { physmap } = target;
   switch (format) {

@@ -10,19 +10,18 @@ import { UserError } from '../core/errors.ts';
 import { Streams } from '../core/rng.ts';
 import { Trace } from '../core/trace.ts';
 import { PAGE_BYTES } from '../core/units.ts';
-import { readCatalogue, resolveGuest } from '../guest/catalogue.ts';
-import { type GuestImage, readGuestImage } from '../guest/image.ts';
 import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
 import { findPreset } from '../vmm/presets/index.ts';
-import type { PagingName, TechniqueName } from '../vmm/technique.ts';
+import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { findTechnique } from '../vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../vmm/vcpu.ts';
 import { ExecutedVm, type VmSpec } from '../vmm/vm.ts';
 import { collect } from './collect.ts';
+import { guestFor } from './guests.ts';
 import type { ResolvedRun, ResolvedVm } from './plan.ts';
 import type { RunRecord } from './rows.ts';
 
@@ -68,7 +67,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const policy = schedulers.find(({ name }) => name === host.scheduler.policy);
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
   // The bare machine has no hypervisor that could switch contexts.
-  const switchCycles = run.vms.every((vm) => vm.technique === 'native') ? 0 : preset.contextSwitchCycles;
+  const switchCycles = run.vms.every((vm) => isBare(vm.technique)) ? 0 : preset.contextSwitchCycles;
   const dispatcher = new Dispatcher(
     {
       topology: makeTopology({ sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 }),
@@ -89,7 +88,7 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
   const technique = findTechnique(plan.technique);
   const vm = new ExecutedVm(index, machine, engine, {
     name: plan.name,
-    image: imageOf(plan),
+    image: guestFor(technique, plan.guest, plan.imageFile),
     append: plan.workload,
     memoryBytes: plan.memoryBytes,
     technique: plan.technique as TechniqueName,
@@ -108,12 +107,6 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     return { vcpu, task: dispatcher.attach(hostVm, vcpu, spec) };
   });
   return { vm, vcpus };
-}
-
-function imageOf(plan: ResolvedVm): GuestImage {
-  return plan.imageFile === null
-    ? resolveGuest(readCatalogue(), plan.guest)
-    : readGuestImage(plan.imageFile, plan.guest);
 }
 
 /** Runs a world to its end or its bound; afterwards every VM has an outcome. */

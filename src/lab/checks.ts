@@ -4,8 +4,9 @@
  */
 import { type Bytes, divCeil, PAGE_BYTES } from '../core/units.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
-import type { PagingName, TechniqueName } from '../vmm/technique.ts';
+import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
+import { guestMismatch } from './guests.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { VmInput, World } from './schema.ts';
 import { didYouMean } from './suggest.ts';
@@ -27,12 +28,14 @@ export function isGuestPath(guest: string): boolean {
 }
 
 /** Opens the file of a guest, given as it is written, and answers why it cannot be booted, if it cannot. */
-export type GuestProblem = (guest: string, memoryBytes: number) => string | undefined;
+export type GuestProblem = (guest: string, memoryBytes: number, technique: string) => string | undefined;
 
 /** Everything that is wrong with a world as a whole. */
 export function checkWorld(world: World, guestProblem: GuestProblem = () => undefined): Finding[] {
   const files = world.vms.flatMap((vm, index) => {
-    const problem = isGuestPath(vm.guest) ? guestProblem(vm.guest, quantity('size', vm.memory)) : undefined;
+    const problem = isGuestPath(vm.guest)
+      ? guestProblem(vm.guest, quantity('size', vm.memory), vm.technique)
+      : undefined;
     return problem === undefined ? [] : [finding(['vms', index, 'guest'], problem)];
   });
   return [
@@ -151,13 +154,20 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     );
   }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
-  if (vm.technique === 'native' && others > 0) {
+  if (isBare(vm.technique) && others > 0) {
     const count = others === 1 ? 'one more VM is' : `${others} more VMs are`;
-    findings.push(finding(at('technique'), `native is the bare machine for one guest, but ${count} on this host`));
+    findings.push(
+      finding(at('technique'), `${vm.technique} is the bare machine for one guest, but ${count} on this host`),
+    );
   }
-  if (vm.technique === 'native' && vm.cap > 0) {
+  if (isBare(vm.technique) && vm.cap > 0) {
     findings.push(finding(at('cap'), `found ${vm.cap}, but a native guest has no hypervisor that could enforce it`));
   }
+  if (technique.program !== undefined && vm.vcpus > 1) {
+    findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but the runtime of ${vm.technique} uses one CPU`));
+  }
+  const wrong = guestMismatch(technique, vm.guest);
+  if (wrong !== undefined) findings.push(finding(at('technique'), wrong));
   if (vm.technique === 'native' && vm.vcpus > world.host.pcpus) {
     const pcpus = `${world.host.pcpus} physical CPU${world.host.pcpus === 1 ? '' : 's'}`;
     findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but a native guest runs on the host's own ${pcpus}`));

@@ -56,6 +56,7 @@ function vmRecord(world: World, { vm, vcpus }: WorldVm): VmRecord {
     elapsedNs: vm.endedAt,
     exits: vm.exits.sorted().map(({ reason, count, cycles: cost }) => ({ reason, count, cycles: cost })),
     divergences: vm.divergences.map((divergence) => ({ ...divergence })),
+    sections: vm.sections.map((section) => ({ ...section })),
     vcpus: vcpus.map(({ vcpu, task }) => vcpuRecord(vcpu.index, task)),
     memory: {
       guestPages: vm.physmap.ramFrames,

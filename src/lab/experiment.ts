@@ -3,7 +3,7 @@
  * Invariant: the tables depend on the scenario only.
  */
 import { METRICS } from './metrics/index.ts';
-import type { Table } from './metrics/metric.ts';
+import { foldAll, type Table } from './metrics/metric.ts';
 import { planRuns } from './plan.ts';
 import type { RunRecord } from './rows.ts';
 import { type Defect, type RunOptions, runAll } from './run.ts';
@@ -28,6 +28,6 @@ export async function runScenario(scenario: Scenario, options: ExperimentOptions
   const plan = planRuns(scenario, options.fileOf ?? ((guest) => guest));
   options.onPlan?.(plan.runs.length);
   const { records, defects } = await runAll(plan, options);
-  const tables = METRICS.map((metric) => metric.fold(records, scenario.axes));
+  const tables = foldAll(METRICS, records, scenario.axes);
   return { scenario, records, tables, defects };
 }

@@ -158,7 +158,7 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
   const baselines: ResolvedRun[] = [];
   for (const run of points) {
     for (const vm of run.vms) {
-      if (twins.has(twinKey(run, vm))) continue;
+      if (twins.has(twinKey(run, vm)) || !hasNativeBuild(vm)) continue;
       const twin = nativeTwin(run, vm, points.length + baselines.length + 1);
       twins.set(twinKey(run, vm), twin.runId);
       baselines.push(twin);
@@ -168,9 +168,14 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
     ...run,
     vms: run.vms.map((vm) => ({
       ...vm,
-      baselineRun: vm.technique === 'native' ? run.runId : twins.get(twinKey(run, vm))!,
+      baselineRun: vm.technique === 'native' ? run.runId : (twins.get(twinKey(run, vm)) ?? null),
     })),
   }));
+}
+
+/** A foreign program that is a file of the user has no build for the bare machine. */
+function hasNativeBuild({ technique, imageFile }: ResolvedVm): boolean {
+  return imageFile === null || TECHNIQUES.find(({ name }) => name === technique)?.program === undefined;
 }
 
 /** Two VMs with the same key have the same native run. */

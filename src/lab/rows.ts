@@ -5,7 +5,7 @@
 
 import type { Cycles, Ns } from '../core/units.ts';
 import type { EngineName } from '../vmm/machine.ts';
-import type { Divergence, OutcomeKind } from '../vmm/vm.ts';
+import type { Divergence, OutcomeKind, Section } from '../vmm/vm.ts';
 import type { ResolvedRun } from './plan.ts';
 
 /** How a VM ended; explained where they are made, in vmm/vm.ts. */
@@ -62,6 +62,8 @@ export interface VmRecord {
   readonly exits: readonly ExitRecord[];
   /** Instructions that did something else than on the bare machine: the first of each kind, in the order of execution. */
   readonly divergences: readonly Divergence[];
+  /** Parts of the run of an emulated or interpreted program; empty for kernels. */
+  readonly sections: readonly Section[];
   readonly vcpus: readonly VcpuRecord[];
   readonly memory: MemoryRecord;
 }

@@ -183,7 +183,7 @@ export function reproduceSection(results: Results, version: string, digest: stri
 
 /** What each file and column means. */
 export function glossarySection(results: Results): Html {
-  const parts = METRICS.map((metric) => {
+  const parts = METRICS.filter(({ name }) => results.frames[name] !== undefined).map((metric) => {
     const columns = metric.columns(results.scenario.axes);
     const items = columns.map(({ name, doc }) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(doc)}</dd>`).join('\n');
     return details(`${metric.name}.csv: ${metric.doc.toLowerCase()}`, `<dl class="glossary">\n${items}\n</dl>`);

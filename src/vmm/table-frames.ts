@@ -4,7 +4,7 @@
  * Invariant: the bound holds whatever the guest does; shadow pools evict, nested tables cannot exceed their size.
  */
 import { divCeil } from '../core/units.ts';
-import type { PagingName, TechniqueName } from './technique.ts';
+import { isBare, type PagingName, type TechniqueName } from './technique.ts';
 
 const ENTRIES_PER_NESTED_TABLE = 512;
 /** A deprivileging VMM's own tables (vmm-region.ts) and the open-bus frame, rounded up. */
@@ -22,7 +22,7 @@ export function shadowFrames(ramFrames: number): number {
 
 /** Frames to reserve for the VMM's tables of one VM. Every vCPU has shadow tables of its own, nested ones are shared. */
 export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number, vcpus = 1): number {
-  if (technique === 'native') return 0;
+  if (isBare(technique)) return 0;
   const own = OWN_FRAMES + (technique === 'binary-translation' ? TRANSLATOR_FRAMES : 0);
   if (paging === 'shadow') return vcpus * (shadowFrames(ramFrames) + own);
   let frames = vcpus * OWN_FRAMES;

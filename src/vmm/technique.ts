@@ -4,14 +4,29 @@
  *
  * Order of calls on an Executor: dispatched -> ( prepare -> [CPU runs] -> handle )*
  */
+import type { Account } from '../core/runnable.ts';
 import type { Cycles } from '../core/units.ts';
+import type { ForeignProgram } from '../guest/foreign.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import type { Mmu } from '../machine/mmu.ts';
 import type { ExecutedVcpu } from './vcpu.ts';
 
 /** Names of the techniques, as in scenarios. */
-export const TECHNIQUE_NAMES = ['native', 'trap-and-emulate', 'hardware-assisted', 'binary-translation'] as const;
+export const TECHNIQUE_NAMES = [
+  'native',
+  'trap-and-emulate',
+  'hardware-assisted',
+  'binary-translation',
+  'emulation',
+  'bytecode',
+  'bytecode-translated',
+] as const;
 export type TechniqueName = (typeof TECHNIQUE_NAMES)[number];
+
+/** The guest, or the runtime that carries it, has the bare machine for itself: no hypervisor, no other VM. */
+export function isBare(technique: string): boolean {
+  return technique === 'native' || technique === 'emulation' || technique.startsWith('bytecode');
+}
 
 /** Who owns the page tables that the MMU walks: the guest, shadow tables, or guest and nested tables. */
 export const PAGING_NAMES = ['native', 'shadow', 'nested'] as const;
@@ -46,8 +61,8 @@ export interface Executor {
   guestView(): Cpu;
   /** Guest instructions retired, emulated ones included. */
   readonly instructions: number;
-  /** What runs is code of a translation cache: its time goes to an account of its own. */
-  readonly isTranslated?: boolean;
+  /** Where the cycles of the executing CPU go; guest code run directly unless told. */
+  readonly account?: Account;
 }
 
 /** A technique: a plug-in. */
@@ -57,6 +72,8 @@ export interface Technique {
   readonly summary: string;
   /** Paging modes that it can run with; the first is the default. */
   readonly pagings: readonly PagingName[];
+  /** The foreign programs that it runs, and on what; without it the guests are kernels for this machine. */
+  readonly program?: ForeignProgram;
   /** @throws UserError when the machine cannot do it */
   make(vcpu: ExecutedVcpu): Executor;
 }

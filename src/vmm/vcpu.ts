@@ -10,7 +10,6 @@ import { assert } from '../core/errors.ts';
 import {
   ACCOUNT_EXIT,
   ACCOUNT_GUEST,
-  ACCOUNT_TRANSLATED,
   ACCOUNT_VMM,
   ACCOUNT_WALK,
   type Pcpu,
@@ -207,13 +206,12 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Passes what the executing CPU consumed since the last call to the pCPU: page walks, and the rest. */
   spendGuest(): void {
-    const { cpu, isTranslated } = this.executor;
+    const { cpu, account = ACCOUNT_GUEST } = this.executor;
     const cycles = cpu.cycles - this.seenCycles;
     const walk = cpu.walkCycles - this.seenWalkCycles;
     this.seenCycles = cpu.cycles;
     this.seenWalkCycles = cpu.walkCycles;
     if (walk > 0) this.loaded.spend(ACCOUNT_WALK, walk);
-    const account = isTranslated === true ? ACCOUNT_TRANSLATED : ACCOUNT_GUEST;
     if (cycles - walk > 0) this.loaded.spend(account, cycles - walk);
   }
 

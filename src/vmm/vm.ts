@@ -7,7 +7,7 @@ import type { Engine, EventHandle } from '../core/engine.ts';
 import { assert, UserError } from '../core/errors.ts';
 import { newHash } from '../core/hash.ts';
 import type { Pcpu } from '../core/runnable.ts';
-import { type Bytes, type Ns, PAGE_BYTES } from '../core/units.ts';
+import { type Bytes, type Cycles, type Ns, PAGE_BYTES } from '../core/units.ts';
 import { firmwareBlocks } from '../guest/firmware-tables.ts';
 import type { GuestImage } from '../guest/image.ts';
 import type { InputStep } from '../guest/input-script.ts';
@@ -74,6 +74,16 @@ export interface Divergence {
   readonly seen: string;
 }
 
+/** A part of the run of a program that a runtime carries, as the runtime divides it. */
+export interface Section {
+  readonly name: string;
+  /** Instructions of the program; null where nobody counts them (translated code). */
+  readonly guestInstructions: number | null;
+  /** What the CPU executed for them. */
+  readonly hostInstructions: number;
+  readonly hostCycles: Cycles;
+}
+
 export interface VmSpec {
   readonly name: string;
   readonly image: GuestImage;
@@ -106,6 +116,8 @@ export type PortLog = (bytes: number, value: number) => void;
 
 /** Console output that is kept: a guest that prints without end must not take the host's memory. */
 const CONSOLE_BYTES_MAX = 2 ** 20;
+
+const SECTIONS_MAX = 1000;
 
 /** A vCPU as its VM sees it. */
 export interface VmCpu {
@@ -184,6 +196,8 @@ export class ExecutedVm {
   readonly exits = new ExitTable();
   /** The first sensitive instruction of each kind that went wrong, in the order of their execution. */
   readonly divergences: Divergence[] = [];
+  /** What runtimes report; empty where none runs. */
+  readonly sections: Section[] = [];
   /** Work units that the guest reported on port 0xE4. */
   workUnits = 0;
   outcome: Outcome | null = null;
@@ -302,6 +316,11 @@ export class ExecutedVm {
     const known = this.divergences.find((one) => one.mnemonic === found.mnemonic);
     if (known === undefined) this.divergences.push(found);
     else known.count++;
+  }
+
+  /** Notes what a section of a program took. A runtime that reports without end is heard up to a bound. */
+  recordSection(section: Section): void {
+    if (this.sections.length < SECTIONS_MAX) this.sections.push(section);
   }
 
   /** What the guest wrote to its console (port 0xE9 and COM1), as Latin-1 text; says so if it wrote too much to keep. */

@@ -95,6 +95,7 @@ function fakeVm(run: ResolvedRun, vm: ResolvedVm, index: number): VmRecord {
     workUnits: web ? served : diverges ? 3 : 1000,
     elapsedNs,
     exits,
+    sections: [],
     divergences: diverges ? [POPF] : [],
     vcpus: [fakeVcpu(run, elapsedNs, busyNs, index, random.below(40))],
     memory: { guestPages: vm.memoryBytes / 4096, residentPages: 900, tablePages: 20 },

@@ -295,7 +295,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown chart',
       `name: x\nvms:${VM}charts: [slowdwn]\n`,
       [
-        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs. Did you mean "slowdown"?',
+        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation. Did you mean "slowdown"?',
       ],
     ],
     [
@@ -338,7 +338,9 @@ describe('a mistake is reported with its place', () => {
     [
       'a bad axis value',
       `name: x\nvms:${VM}sweep:\n  n: { path: "vms[0].technique", values: [native, hw] }\n`,
-      ['bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted'],
+      [
+        'bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted, binary-translation, emulation, bytecode, bytecode-translated',
+      ],
     ],
     [
       'a bad combination',

@@ -1,7 +1,7 @@
 /** Results of the scenarios that come with hvsim, from the fake world: plausible, and made in milliseconds. */
 import { readFileSync } from 'node:fs';
 import { METRICS } from '../../src/lab/metrics/index.ts';
-import type { Table } from '../../src/lab/metrics/metric.ts';
+import { foldAll, type Table } from '../../src/lab/metrics/metric.ts';
 import { planRuns } from '../../src/lab/plan.ts';
 import { parseScenario, type Scenario } from '../../src/lab/scenario.ts';
 import { CHART_NAMES } from '../../src/report/charts/index.ts';
@@ -22,6 +22,6 @@ export function sample(name: string): Sample {
   );
   const scenario = parseScenario(text, `${name}.yaml`, { charts: CHART_NAMES });
   const records = planRuns(scenario, (guest) => guest).runs.map(runWorld);
-  const tables = METRICS.map((metric) => metric.fold(records, scenario.axes));
+  const tables = foldAll(METRICS, records, scenario.axes);
   return { scenario, tables, results: resultsOf(scenario, tables) };
 }

@@ -8,7 +8,8 @@ import { memory } from './memory.ts';
 import type { Metric } from './metric.ts';
 import { pcpus } from './pcpus.ts';
 import { runs } from './runs.ts';
+import { sections } from './sections.ts';
 import { vcpus } from './vcpus.ts';
 import { vms } from './vms.ts';
 
-export const METRICS: readonly Metric[] = [runs, vms, vcpus, pcpus, exits, memory, divergences];
+export const METRICS: readonly Metric[] = [runs, vms, vcpus, pcpus, exits, memory, divergences, sections];

@@ -27,6 +27,8 @@ export interface Metric {
   readonly name: string;
   /** What one row is. */
   readonly doc: string;
+  /** Written only where it has rows. */
+  readonly isOptional: boolean;
   /** Columns with their explanations; `axes` are those of the scenario. */
   columns(axes: readonly string[]): readonly { readonly name: string; readonly doc: string }[];
   fold(records: readonly RunRecord[], axes: readonly string[]): Table;
@@ -36,6 +38,7 @@ export interface Metric {
 export function metric<Row>(spec: {
   readonly name: string;
   readonly doc: string;
+  readonly isOptional?: boolean;
   readonly columns: readonly Column<Row>[] | ((axes: readonly string[]) => readonly Column<Row>[]);
   readonly rows: (records: readonly RunRecord[]) => readonly Row[];
 }): Metric {
@@ -44,6 +47,7 @@ export function metric<Row>(spec: {
   return {
     name: spec.name,
     doc: spec.doc,
+    isOptional: spec.isOptional ?? false,
     columns: (axes) => columnsOf(axes).map(({ name, doc }) => ({ name, doc })),
     fold: (records, axes) => {
       const columns = columnsOf(axes);
@@ -54,6 +58,14 @@ export function metric<Row>(spec: {
       };
     },
   };
+}
+
+/** The tables of some records: one per metric, but for optional ones without rows. */
+export function foldAll(metrics: readonly Metric[], records: readonly RunRecord[], axes: readonly string[]): Table[] {
+  return metrics.flatMap((one) => {
+    const table = one.fold(records, axes);
+    return one.isOptional && table.rows.length === 0 ? [] : [table];
+  });
 }
 
 /** A VM with the run it was in. */

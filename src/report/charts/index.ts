@@ -7,6 +7,7 @@ import { cycles } from './cycles.ts';
 import { equivalence } from './equivalence.ts';
 import { exitCosts } from './exit-costs.ts';
 import { exits } from './exits.ts';
+import { interpretation } from './interpretation.ts';
 import { latency } from './latency.ts';
 import { map } from './map.ts';
 import { slowdown } from './slowdown.ts';
@@ -23,6 +24,7 @@ export const CHARTS: readonly Chart[] = [
   throughput,
   map,
   exitCosts,
+  interpretation,
 ];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

@@ -13,7 +13,9 @@
  * on any VMM of this kind; each is watched and reported.
  * Sources: Adams & Agesen, ASPLOS 2006, section 3; Bugnion et al., ACM TOCS 2012, sections 4 and 5.
  */
+
 import { assert, UserError } from '../../core/errors.ts';
+import { ACCOUNT_GUEST, ACCOUNT_TRANSLATED, type Account } from '../../core/runnable.ts';
 import {
   EXIT_BUDGET,
   EXIT_EXCEPTION,
@@ -121,8 +123,8 @@ class TranslationExecutor extends DeprivilegedExecutor {
     return super.prepare(wasRunning);
   }
 
-  get isTranslated(): boolean {
-    return this.inCache;
+  get account(): Account {
+    return this.inCache ? ACCOUNT_TRANSLATED : ACCOUNT_GUEST;
   }
 
   // ------------------------------------------------------------------ which of the three ways

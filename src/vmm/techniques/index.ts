@@ -2,11 +2,21 @@
 import { UserError } from '../../core/errors.ts';
 import type { Technique } from '../technique.ts';
 import { binaryTranslation } from './binary-translation.ts';
+import { bytecode, bytecodeTranslated } from './bytecode.ts';
+import { emulation } from './emulation.ts';
 import { hardwareAssisted } from './hardware-assisted.ts';
 import { native } from './native.ts';
 import { trapAndEmulate } from './trap-and-emulate.ts';
 
-export const techniques: readonly Technique[] = [native, trapAndEmulate, hardwareAssisted, binaryTranslation];
+export const techniques: readonly Technique[] = [
+  native,
+  trapAndEmulate,
+  hardwareAssisted,
+  binaryTranslation,
+  emulation,
+  bytecode,
+  bytecodeTranslated,
+];
 
 /** The technique of that name. @throws UserError listing the names there are */
 export function findTechnique(name: string): Technique {

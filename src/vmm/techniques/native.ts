@@ -24,10 +24,10 @@ import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } fro
 import type { ExecutedVcpu } from '../vcpu.ts';
 import { bootCpu, identifyCpu } from '../vm.ts';
 
-class NativeExecutor implements Executor {
+export class NativeExecutor implements Executor {
   readonly cpu: Cpu;
   readonly budgetMax = BUDGET_UNLIMITED;
-  private readonly vcpu: ExecutedVcpu;
+  protected readonly vcpu: ExecutedVcpu;
   private readonly walker: GuestWalker;
   private readonly devices: DeviceMemory;
 
