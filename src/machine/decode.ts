@@ -55,6 +55,8 @@ interface Prefixes {
   address16: boolean;
   segment: number;
   rep: number;
+  /** 66 is there, whatever it means for the operand size. */
+  operand: boolean;
   lock: boolean;
 }
 
@@ -73,7 +75,10 @@ function readPrefixes(reader: ByteReader, is32: boolean, p: Prefixes): number {
     const byte = reader.next();
     const segment = SEGMENT_PREFIX.get(byte);
     if (segment !== undefined) p.segment = segment;
-    else if (byte === 0x66) p.operand16 = is32;
+    else if (byte === 0x66) {
+      p.operand16 = is32;
+      p.operand = true;
+    }
     else if (byte === 0x67) p.address16 = is32;
     else if (byte === 0xf0) p.lock = true;
     else if (byte === 0xf2 || byte === 0xf3) p.rep = byte;
@@ -83,6 +88,11 @@ function readPrefixes(reader: ByteReader, is32: boolean, p: Prefixes): number {
 
 /** Finds the row of an opcode whose ModRM byte, if any, is already read. */
 function chooseRow(entry: OpcodeEntry, modrm: number, p: Prefixes): Row | null {
+  if (entry.byPrefix !== null) {
+    const special = entry.byPrefix.get(p.rep !== 0 ? p.rep : p.operand ? 0x66 : 0);
+    const row = special === undefined ? null : chooseRow(special, modrm, p);
+    if (row !== null) return row;
+  }
   if (p.rep === 0xf3 && entry.withRep !== null) return entry.withRep;
   if (entry.byModrm !== null && modrm >= 0xc0) {
     const special = entry.byModrm.get(modrm);
@@ -256,7 +266,7 @@ const placeholder: Handler = () => {};
  */
 export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn {
   const reader = new ByteReader(cpu, lin, mfn);
-  const p: Prefixes = { operand16: !is32, address16: !is32, segment: -1, rep: 0, lock: false };
+  const p: Prefixes = { operand16: !is32, address16: !is32, segment: -1, rep: 0, operand: false, lock: false };
   let opcode = readPrefixes(reader, is32, p);
   let map = OPCODES.oneByte;
   if (opcode === 0x0f) {

@@ -11,6 +11,7 @@ import { ioRows } from './io.ts';
 import type { Row } from './row.ts';
 import { stringRows } from './strings.ts';
 import { systemRows } from './system.ts';
+import { vmxRows } from './vmx.ts';
 import { x87Rows } from './x87.ts';
 
 /** All rows, in the order of the files. */
@@ -22,6 +23,7 @@ export const ISA: readonly Row[] = [
   ...stringRows,
   ...ioRows,
   ...systemRows,
+  ...vmxRows,
   ...x87Rows,
 ];
 
@@ -34,6 +36,8 @@ export interface OpcodeEntry {
   byModrm: Map<number, Row> | null;
   /** With an F3 prefix. */
   withRep: Row | null;
+  /** By prefix, where that is part of the opcode ('66 0F C7 /6'). */
+  byPrefix: Map<number, OpcodeEntry> | null;
   /** A ModRM byte follows the opcode. */
   hasModrm: boolean;
 }
@@ -41,8 +45,17 @@ export interface OpcodeEntry {
 /** Operand notations that are encoded in ModRM; fixed registers look alike. */
 const MODRM_OPERAND = /^(?!(ES|CS|SS|DS|GS|CL|DX)$)[EGMRCDS]/;
 
+const emptyEntry = (): OpcodeEntry => ({
+  row: null,
+  byReg: null,
+  byModrm: null,
+  withRep: null,
+  byPrefix: null,
+  hasModrm: false,
+});
+
 function emptyMap(): OpcodeEntry[] {
-  return Array.from({ length: 256 }, () => ({ row: null, byReg: null, byModrm: null, withRep: null, hasModrm: false }));
+  return Array.from({ length: 256 }, emptyEntry);
 }
 
 interface OpcodeMaps {
@@ -50,17 +63,26 @@ interface OpcodeMaps {
   readonly twoByte: readonly OpcodeEntry[];
 }
 
+/** The entry behind a prefix. */
+function prefixed(entry: OpcodeEntry, prefix: number): OpcodeEntry {
+  entry.byPrefix ??= new Map();
+  const own = entry.byPrefix.get(prefix) ?? emptyEntry();
+  entry.byPrefix.set(prefix, own);
+  return own;
+}
+
 function place(maps: OpcodeMaps, item: Row): void {
   const parts = item.opcode.split(' ');
   const rep = parts[0] === 'F3' && parts.length === 2 && parts[1] === '90';
   if (rep) parts.shift();
+  const prefix = parts[1] === '0F' ? Number.parseInt(parts.shift()!, 16) : 0;
   const map = parts[0] === '0F' ? maps.twoByte : maps.oneByte;
   if (parts[0] === '0F') parts.shift();
   const [code, ...suffixes] = parts as [string, ...string[]];
   const spans = code.endsWith('+r') ? 8 : 1;
   const first = Number.parseInt(code, 16);
   for (let n = 0; n < spans; n++) {
-    const entry = map[first + n]!;
+    const entry = prefix === 0 ? map[first + n]! : prefixed(map[first + n]!, prefix);
     const suffix = suffixes[0];
     if (rep) entry.withRep = item;
     else if (suffix === undefined) {
