@@ -96,6 +96,8 @@ export interface MachinePreset {
   readonly contextSwitchCycles: Cycles;
   /** Software of the VMM, in cycles: `preset.vmm['shadow-fill']`. */
   readonly vmm: Readonly<Record<VmmOperation, Cycles>>;
+  /** Cycles per 100 instructions of VMM code, for paths that belong to one part of the VMM alone. */
+  readonly vmmCyclesPer100Instructions: number;
   /** Every number above with its source, in reading order. */
   readonly figures: readonly PresetFigure[];
 }
@@ -144,6 +146,19 @@ export function pathCycles(path: VmmPath, spec: PresetSpec): Cycles {
   );
 }
 
+/** The same for a finished preset: what parts of the VMM use that have paths of their own. */
+export function presetPathCycles(path: VmmPath, preset: MachinePreset): Cycles {
+  const { timing, vmx } = preset;
+  const coldPages = vmx.taggedTlb ? 0 : (path.coldPages ?? 0);
+  return (
+    Math.ceil((path.instructions * preset.vmmCyclesPer100Instructions) / 100) +
+    (path.vmreads ?? 0) * vmx.vmreadCycles +
+    (path.vmwrites ?? 0) * vmx.vmwriteCycles +
+    (path.segmentLoads ?? 0) * timing.instructions.segment +
+    coldPages * VMM_WALK_REFERENCES * timing.walkReferenceCycles
+  );
+}
+
 /** Builds the plain preset from numbers with sources. */
 export function definePreset(spec: PresetSpec): MachinePreset {
   const instructions = Object.fromEntries(COST_CLASSES.map((c) => [c, spec.instructions[c].value]));
@@ -175,6 +190,7 @@ export function definePreset(spec: PresetSpec): MachinePreset {
     deprivileged: { trapCycles: spec.instructions.interrupt.value, returnCycles: spec.instructions.iret.value },
     contextSwitchCycles: vmmCosts['vcpu-switch'] + vmx.vmclearCycles + vmx.vmptrldCycles,
     vmm: vmmCosts,
+    vmmCyclesPer100Instructions: spec.vmmCyclesPer100Instructions.value,
     figures: [...hardwareFigures(spec), ...softwareFigures(spec)],
   };
   for (const row of preset.figures) {

@@ -84,6 +84,8 @@ export interface VmSpec {
   readonly paging: PagingName;
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
+  /** The guest's CPU has VMX, so that it can be a VMM itself; `shadowing`: VMREAD and VMWRITE need no exit. Default: none. */
+  readonly vmx?: 'plain' | 'shadowing';
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */

@@ -38,6 +38,7 @@ import type { Mmu } from '../../machine/mmu.ts';
 import type { PageWalker } from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { VmxExitReason } from '../costs.ts';
+import { VirtualVmx } from '../nested-vmx/virtual-vmx.ts';
 import { NestedPaging } from '../paging/nested.ts';
 import { NestedWalker } from '../paging/nested-walker.ts';
 import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
@@ -84,6 +85,8 @@ class HardwareExecutor implements Executor {
   private readonly openBusMfn: number;
   /** Made when the guest first switches tasks. */
   private tasks: TaskSwitcher | null = null;
+  /** VMX for a guest that is a VMM itself. */
+  private readonly vmx: VirtualVmx | null;
 
   constructor(vcpu: ExecutedVcpu) {
     const { vm } = vcpu;
@@ -121,6 +124,17 @@ class HardwareExecutor implements Executor {
       this.walker = this.nestedWalker;
     }
     this.isStale = false;
+    this.vmx = vm.spec.vmx === undefined ? null : this.virtualVmx(vm.spec.vmx === 'shadowing');
+  }
+
+  private virtualVmx(shadowing: boolean): VirtualVmx {
+    const host = {
+      leave: (name: string, price: VmxExitReason) => this.leaveAs(name, price),
+      deliver: (vector: number, errorCode: number, lin: Lin, external: boolean) =>
+        this.deliver(vector, errorCode, lin, external),
+      handle: (exit: number) => this.handle(exit),
+    };
+    return new VirtualVmx(this.vcpu, this.cpu, host, shadowing);
   }
 
   get instructions(): number {
@@ -142,7 +156,8 @@ class HardwareExecutor implements Executor {
     // A device's timer ran out, or another vCPU sent something, while the guest was running: a physical interrupt
     // brings the VMM in.
     const isNew = (vcpu.interruptWaiting && !cpu.interruptPending) || (vcpu.nmiWaiting && !cpu.nmiPending);
-    if (wasRunning && isNew) this.leave('external-interrupt', 'external-interrupt');
+    const reflected = vcpu.interruptWaiting && this.vmx?.interrupted() === true;
+    if (wasRunning && isNew && !reflected) this.leave('external-interrupt', 'external-interrupt');
     if (vcpu.nmiWaiting && cpu.nmiAllowed()) {
       vcpu.acknowledgeNmi();
       const result = this.deliver(VECTOR_NMI, NO_ERROR_CODE, 0, true);
@@ -169,6 +184,8 @@ class HardwareExecutor implements Executor {
 
   handle(exit: number): Disposition {
     const { cpu, vcpu } = this;
+    const nested = this.vmx?.handle(exit) ?? null;
+    if (nested !== null) return nested;
     switch (exit) {
       case EXIT_IO:
         return this.handleIo();
@@ -202,10 +219,15 @@ class HardwareExecutor implements Executor {
 
   /** Charges one exit: hardware out and in, dispatch in the VMM, and the path of the reason. */
   private leave(reason: VmxExitReason, operation: VmmOperation | null = null): void {
-    const { vmx } = this.vcpu.vm.machine.preset;
-    this.vcpu.exit(reason, vmx.exitCycles[reason] + vmx.entryCycles);
-    this.vcpu.vmm('vmx-dispatch');
+    this.leaveAs(reason, reason);
     if (operation !== null) this.vcpu.vmm(operation);
+  }
+
+  /** An exit that is counted under `name`, at the price of `reason`. */
+  private leaveAs(name: string, reason: VmxExitReason): void {
+    const { vmx } = this.vcpu.vm.machine.preset;
+    this.vcpu.exit(name, vmx.exitCycles[reason] + vmx.entryCycles);
+    this.vcpu.vmm('vmx-dispatch');
     if (!this.tagged) {
       this.cpu.mmu.flushAll();
       this.cpu.dropCode();
@@ -376,6 +398,9 @@ class HardwareExecutor implements Executor {
       vcpu.spendGuest();
       if (exit === EXIT_BUDGET) break;
       if (exit === EXIT_TASK_SWITCH) return this.switchTask(event);
+      // A guest of the guest whose VMM wants the exception that the delivery met.
+      const nested = this.vmx?.handle(exit) ?? null;
+      if (nested !== null) return nested;
       if (exit === EXIT_NESTED_FAULT) this.fillNested();
       else if (exit === EXIT_EXCEPTION) {
         const faultLin = cpu.exitLin;
