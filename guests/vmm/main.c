@@ -14,8 +14,10 @@ extern void timer_entry(void);
 extern u32 run_guest(u32 *registers, u32 launched);
 
 #define PAGE __attribute__((aligned(4096)))
-static u32 vmxon_region[1024] PAGE, vmcs[1024] PAGE;
+static u32 vmxon_region[1024] PAGE, vmcs[1024] PAGE, other_region[1024] PAGE;
 static u32 directory[1024] PAGE, l2_directory[1024] PAGE, l2_table[1024] PAGE;
+
+static void early_errors(void);
 
 static u32 registers[8];
 static u32 exits[64];
@@ -67,7 +69,7 @@ static __attribute__((noreturn)) void panic(const char *text, u32 value)
     power_off(1);
 }
 
-static const char *const WORKLOADS[] = { "compute", "cpuid", "vmcall", "out", "in", "fault", "tick", "escape", "mix" };
+static const char *const WORKLOADS[] = { "compute", "cpuid", "vmcall", "out", "in", "fault", "tick", "escape", "mix", "errors" };
 
 static int is_word(const char *line, const char *word)
 {
@@ -200,6 +202,8 @@ static void set_up_vmcs(u32 workload, u32 count)
     *vmxon_region = *vmcs = msr_low(0x480) & 0x7FFFFFFF;
     __asm__ volatile("movl %0, %%cr4" : : "r"(cr4() | 0x2000));
     vmxon(vmxon_region);
+    if (workload == WORK_ERRORS)
+        early_errors();
     vmclear(vmcs);
     vmptrld(vmcs);
     write(0x4000, controls(0x481, 1));              /* external interrupts exit */
@@ -265,6 +269,105 @@ static void set_up_vmcs(u32 workload, u32 count)
     write(0x4826, 0);
     registers[0] = workload;
     registers[3] = count;
+}
+
+/* ------------------------------------------------------------------ mistakes, on purpose */
+
+/* Prints how the last VMX instruction ended: ok, invalid, or the number of its error. */
+static void verdict(const char *what, u32 flags)
+{
+    print(" ");
+    print(what);
+    print("=");
+    if ((flags & 1) != 0)
+        print("invalid");
+    else if ((flags & 0x40) != 0)
+        print_number(read(0x4400));
+    else
+        print("ok");
+}
+
+#define TRY(what, instruction, ...)                                                                  \
+    do {                                                                                             \
+        u32 flags;                                                                                   \
+        __asm__ volatile(instruction "; pushfl; popl %0" : "=r"(flags) : __VA_ARGS__ : "cc", "memory"); \
+        verdict(what, flags);                                                                        \
+    } while (0)
+
+/* Before a control structure is current. */
+static void early_errors(void)
+{
+    u32 none[2] = { (u32)other_region, 0 };
+    print("vmm: errors");
+    TRY("read", "vmread %1, %1", "c"(0x4400));
+    TRY("write", "vmwrite %2, %1", "a"(0x4000), "d"(0));
+    TRY("launch", "vmlaunch", "a"(0));
+    TRY("revision", "vmptrld %1", "m"(none));
+}
+
+/* With a structure that is current and complete. */
+static void late_errors(void)
+{
+    u32 pointer[2] = { (u32)vmxon_region, 0 }, odd[2] = { (u32)vmcs + 16, 0 }, other[2] = { (u32)other_region, 0 };
+    u32 stored[2];
+    TRY("vmxon", "vmxon %1", "m"(pointer));
+    TRY("clear-vmxon", "vmclear %1", "m"(pointer));
+    TRY("load-vmxon", "vmptrld %1", "m"(pointer));
+    TRY("clear-odd", "vmclear %1", "m"(odd));
+    TRY("load-odd", "vmptrld %1", "m"(odd));
+    TRY("revision", "vmptrld %1", "m"(other));
+    TRY("no-field", "vmread %1, %1", "c"(0x7FFE));
+    TRY("no-field", "vmwrite %2, %1", "a"(0x7FFE), "d"(0));
+    TRY("read-only", "vmwrite %2, %1", "a"(0x4402), "d"(0));
+    TRY("resume", "vmresume", "a"(0));
+    __asm__ volatile("vmptrst %0" : "=m"(stored));
+    print(stored[0] == (u32)vmcs && stored[1] == 0 ? " stored=ok" : " stored=wrong");
+
+    u32 before = read(0x4000);
+    write(0x4000, 0);
+    TRY("pin", "vmlaunch", "a"(0));
+    write(0x4000, before);
+    before = read(0x4002);
+    write(0x4002, 0);
+    TRY("cpu", "vmlaunch", "a"(0));
+    write(0x4002, before);
+    before = read(0x6C04);
+    write(0x6C04, before & ~0x2000u);
+    TRY("host-cr4", "vmlaunch", "a"(0));
+    write(0x6C04, before);
+    before = read(0x0C02);
+    write(0x0C02, 0);
+    TRY("host-cs", "vmlaunch", "a"(0));
+    write(0x0C02, before);
+
+    /* A guest state that cannot be: the entry begins and is taken back. */
+    static const struct { const char *what; u32 field, value; } GUEST[] = {
+        { " rflags=", 0x6820, 0 }, { " cr4=", 0x6804, 0 }, { " tr=", 0x4822, 0x10000 }, { " cs=", 0x4816, 0xC013 },
+        { " link=", 0x2801, 1 },
+    };
+    for (u32 i = 0; i < sizeof GUEST / sizeof *GUEST; i++) {
+        before = read(GUEST[i].field);
+        write(GUEST[i].field, GUEST[i].value);
+        print(GUEST[i].what);
+        if (run_guest(registers, 0) != 0) {
+            print("error-");
+            print_number(read(0x4400));
+        } else
+            print_hex(read(0x4402));
+        write(GUEST[i].field, before);
+    }
+    /* All of it was put right again, so the guest runs; then it cannot be launched a second time. */
+    registers[0] = WORK_VMCALL;
+    registers[3] = 1;
+    write(0x2800, 0xFFFFFFFF); /* clears the high half, as a word that is too short for its field does */
+    print(read(0x2801) == 0 ? " short=clears" : " short=keeps");
+    write(0x2801, 0xFFFFFFFF);
+    print(" run=");
+    if (run_guest(registers, 0) != 0)
+        panic("entry failed, error", read(0x4400));
+    print_hex(read(0x4402));
+    TRY("again", "vmlaunch", "a"(0));
+    print("\n");
 }
 
 /* ------------------------------------------------------------------ exits */
@@ -349,11 +452,16 @@ void vmm_main(const u32 *multiboot)
         power_off(3);
     }
     parameter = workload;
+    outb(0x21, 0xFF); /* whatever firmware left: no interrupt is wanted, and L2 reads this back */
     set_up_tables();
     set_up_paging();
     if (workload == WORK_TICK)
         set_up_timer();
     set_up_vmcs(workload, count);
+    if (workload == WORK_ERRORS) {
+        late_errors();
+        power_off(0);
+    }
     while (!finished) {
         u32 failed = run_guest(registers, launched);
         if (failed != 0)

@@ -78,8 +78,7 @@ function readPrefixes(reader: ByteReader, is32: boolean, p: Prefixes): number {
     else if (byte === 0x66) {
       p.operand16 = is32;
       p.operand = true;
-    }
-    else if (byte === 0x67) p.address16 = is32;
+    } else if (byte === 0x67) p.address16 = is32;
     else if (byte === 0xf0) p.lock = true;
     else if (byte === 0xf2 || byte === 0xf3) p.rep = byte;
     else return byte;

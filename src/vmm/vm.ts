@@ -25,6 +25,7 @@ import { PhysMap } from '../machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
 import type { PhysicalMachine } from './machine.ts';
+import { vmxObstacle } from './nested-vmx/offer.ts';
 import type { NestedPaging } from './paging/nested.ts';
 import type { ShadowGroup } from './paging/shadow-group.ts';
 import { tableFrames } from './table-frames.ts';
@@ -208,6 +209,9 @@ export class ExecutedVm {
     this.spec = spec;
     this.machine = machine;
     const vcpus = spec.vcpus ?? 1;
+    const obstacle =
+      spec.vmx === undefined ? null : vmxObstacle({ ...spec, shadowing: spec.vmx === 'shadowing' }, machine.preset);
+    if (obstacle !== null) throw new UserError(`VM ${spec.name}: ${obstacle}`);
     this.clock = new VmClock(engine, vcpus > 1);
     this.physmap = allocateRam(machine, spec, this.owner);
     const tables = tableFrames(spec.technique, spec.paging, this.physmap.ramFrames, vcpus);

@@ -96,6 +96,9 @@ export const fieldPlace = (encoding: number): number | undefined => PLACES.get(e
 /** Fields of exit information: VMWRITE to them fails. */
 export const isReadOnly = (encoding: number): boolean => ((encoding >>> 10) & 3) === 1;
 
+/** The full 64 bits of a 64-bit field. */
+export const isLong = (encoding: number): boolean => ((encoding >>> 13) & 3) === 1 && (encoding & 1) === 0;
+
 /** Fields of 16 bits keep no more. */
 export const isNarrow = (encoding: number): boolean => ((encoding >>> 13) & 3) === 0;
 

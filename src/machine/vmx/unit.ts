@@ -40,8 +40,8 @@ import {
   INTERCEPT_VMX,
   INTERCEPT_WBINVD,
 } from '../isa/row.ts';
-import { CR4_DEFINED } from '../isa/system.ts';
 import { MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP } from '../isa/sysenter.ts';
+import { CR4_DEFINED } from '../isa/system.ts';
 import type { PhysMap } from '../physmap.ts';
 import { SEG_LDTR, SEG_TR, TYPE_TSS16, TYPE_TSS32_BUSY, updateFlat } from '../segments.ts';
 import * as field from './fields.ts';
@@ -266,6 +266,8 @@ export class VmxUnit {
     else if (field.isReadOnly(encoding)) this.fail(c, ERROR_READ_ONLY);
     else {
       this.put(encoding, field.isNarrow(encoding) ? value & 0xffff : value);
+      // 32 bits are too short for the whole field: the rest is cleared (VMWRITE).
+      if (field.isLong(encoding)) this.put(encoding + 1, 0);
       this.succeed(c);
     }
   }

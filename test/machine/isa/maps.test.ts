@@ -27,7 +27,8 @@ const UNDEFINED_TWO = [
   0x36,
   0x37, // GETSEC
   ...span(0x38, 0x3f),
-  ...span(0x50, 0x7f), // MMX, SSE
+  ...span(0x50, 0x77), // MMX, SSE
+  ...span(0x7a, 0x7f),
   0xa6,
   0xa7,
   0xaa, // RSM: there is no system management mode
@@ -47,7 +48,7 @@ const UNDEFINED_GROUPS: Readonly<Record<string, readonly number[]>> = {
   '0f00': [6, 7],
   '0f01': [5],
   '0fba': [0, 1, 2, 3],
-  '0fc7': [0, 2, 3, 4, 5, 6, 7],
+  '0fc7': [0, 2, 3, 4, 5],
 };
 
 const isEmpty = (e: OpcodeEntry): boolean => e.row === null && e.byReg === null && e.byModrm === null;
