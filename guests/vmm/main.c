@@ -69,7 +69,7 @@ static __attribute__((noreturn)) void panic(const char *text, u32 value)
     power_off(1);
 }
 
-static const char *const WORKLOADS[] = { "compute", "cpuid", "vmcall", "out", "in", "fault", "tick", "escape", "mix", "errors" };
+static const char *const WORKLOADS[] = { "compute", "cpuid", "vmcall", "out", "in", "fault", "tick", "escape", "all", "errors" };
 
 static int is_word(const char *line, const char *word)
 {

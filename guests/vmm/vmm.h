@@ -11,7 +11,7 @@ typedef unsigned char u8;
 
 enum { CALL_NULL, CALL_DONE }; /* ebx of CALL_DONE: the result of the whole run */
 
-enum { WORK_COMPUTE, WORK_CPUID, WORK_VMCALL, WORK_OUT, WORK_IN, WORK_FAULT, WORK_TICK, WORK_ESCAPE, WORK_MIX, WORK_ERRORS };
+enum { WORK_COMPUTE, WORK_CPUID, WORK_VMCALL, WORK_OUT, WORK_IN, WORK_FAULT, WORK_TICK, WORK_ESCAPE, WORK_ALL, WORK_ERRORS };
 
 /* An address that L1 does not map for L2. */
 #define FORBIDDEN 0x00400000u

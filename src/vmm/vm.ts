@@ -24,6 +24,7 @@ import { createPc, ioApicPin, type Pc } from '../machine/pc.ts';
 import { PhysMap } from '../machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
+import type { HostSide } from './host-side.ts';
 import type { PhysicalMachine } from './machine.ts';
 import { vmxObstacle } from './nested-vmx/offer.ts';
 import type { NestedPaging } from './paging/nested.ts';
@@ -31,6 +32,7 @@ import type { ShadowGroup } from './paging/shadow-group.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 import { Typist } from './typist.ts';
+import type { ExecutedVcpu } from './vcpu.ts';
 
 /**
  * How a VM ended.
@@ -87,6 +89,10 @@ export interface VmSpec {
   readonly taggedTlb: boolean;
   /** The guest's CPU has VMX, so that it can be a VMM itself; `shadowing`: VMREAD and VMWRITE need no exit. Default: none. */
   readonly vmx?: 'plain' | 'shadowing';
+  /** What is below the VMM of each vCPU; default: the bare hardware. */
+  readonly hostSide?: (vcpu: ExecutedVcpu) => HostSide;
+  /** Called when the VM has ended. */
+  readonly onEnd?: () => void;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */
@@ -273,6 +279,7 @@ export class ExecutedVm {
     this.outcome = { kind, exitCode, detail };
     this.endedAt = this.clock.now();
     for (const cpu of this.cpus) cpu.wakeUp();
+    this.spec.onEnd?.();
   }
 
   /** Ends the VM if none of its vCPUs can ever execute again; `detail` says what the last one did. */

@@ -100,7 +100,8 @@ class HardwareExecutor implements Executor {
     this.tagged = vm.spec.taggedTlb;
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
-    this.cpu.intercepts = COMMON_INTERCEPTS;
+    // In a partition the guest idles on a CPU that nobody else wants.
+    this.cpu.intercepts = vcpu.ownsDevices ? COMMON_INTERCEPTS & ~INTERCEPT_HLT : COMMON_INTERCEPTS;
     this.cpu.interceptTaskSwitch = true;
     if (vm.spec.paging === 'shadow') {
       vm.tables.shadows ??= new ShadowGroup(machine.memory);
@@ -122,6 +123,8 @@ class HardwareExecutor implements Executor {
       this.nested = vm.tables.nested;
       this.nestedWalker = new NestedWalker(machine.memory, this.nested);
       this.walker = this.nestedWalker;
+      // A partition has all of its memory from the start.
+      if (vcpu.ownsDevices) for (let gfn = 0; gfn < vm.physmap.ramFrames; gfn++) this.nested.handleViolation(gfn << 12);
     }
     this.isStale = false;
     this.vmx = vm.spec.vmx === undefined ? null : this.virtualVmx(vm.spec.vmx === 'shadowing');
@@ -157,7 +160,8 @@ class HardwareExecutor implements Executor {
     // brings the VMM in.
     const isNew = (vcpu.interruptWaiting && !cpu.interruptPending) || (vcpu.nmiWaiting && !cpu.nmiPending);
     const reflected = vcpu.interruptWaiting && this.vmx?.interrupted() === true;
-    if (wasRunning && isNew && !reflected) this.leave('external-interrupt', 'external-interrupt');
+    const owns = vcpu.ownsDevices;
+    if (wasRunning && isNew && !reflected && !owns) this.leave('external-interrupt', 'external-interrupt');
     if (vcpu.nmiWaiting && cpu.nmiAllowed()) {
       vcpu.acknowledgeNmi();
       const result = this.deliver(VECTOR_NMI, NO_ERROR_CODE, 0, true);
@@ -166,13 +170,17 @@ class HardwareExecutor implements Executor {
     }
     cpu.nmiPending = vcpu.nmiWaiting;
     if (vcpu.interruptWaiting && cpu.interruptible()) {
-      vcpu.vmm('interrupt-accept');
+      if (!owns) vcpu.vmm('interrupt-accept');
       const result = this.deliver(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
       if (result !== 'resume') return result;
     }
-    if (vcpu.interruptWaiting && !cpu.interruptPending) vcpu.vmm('interrupt-window');
+    if (vcpu.interruptWaiting && !cpu.interruptPending && !owns) vcpu.vmm('interrupt-window');
     cpu.interruptPending = vcpu.interruptWaiting;
     return 'resume';
+  }
+
+  interrupted(): void {
+    this.leave('external-interrupt', 'external-interrupt');
   }
 
   /** Needs a CPU whose guest mode includes real mode ("unrestricted guest"), or an emulator for the start-up code. */
@@ -196,7 +204,7 @@ class HardwareExecutor implements Executor {
       case EXIT_NESTED_FAULT:
         return this.handleNestedFault();
       case EXIT_INTERRUPT_WINDOW:
-        this.leave('interrupt-window', 'interrupt-window');
+        if (!vcpu.ownsDevices) this.leave('interrupt-window', 'interrupt-window');
         return 'resume';
       case EXIT_HALT:
         return vcpu.halted(cpu);
@@ -236,6 +244,11 @@ class HardwareExecutor implements Executor {
 
   private handleIo(): Disposition {
     const { cpu, vcpu } = this;
+    if (vcpu.ownsDevices) {
+      const end = cpu.completeIo(vcpu.accessPort(cpu));
+      vcpu.spendGuest();
+      return end === EXIT_BUDGET ? 'resume' : this.handle(end);
+    }
     this.leave('io');
     vcpu.chargeDevice(cpu);
     const exit = cpu.completeIo(vcpu.accessPort(cpu));
@@ -390,7 +403,8 @@ class HardwareExecutor implements Executor {
   /** Injects an event at entry. Faults of shadow or nested tables on the way are repaired, and delivery starts again. */
   private deliver(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
     const { cpu, vcpu } = this;
-    vcpu.vmm('inject');
+    // What comes from a device of the guest's own needs nobody to inject it.
+    if (!external || !vcpu.ownsDevices) vcpu.vmm('inject');
     let event = { vector, errorCode, lin, external };
     for (let attempt = 0; ; attempt++) {
       assert(attempt < DELIVERY_ATTEMPTS_MAX, 'event delivery does not come to an end');
