@@ -157,7 +157,7 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, option
     paging: plan.paging as PagingName,
     taggedTlb: plan.taggedTlb,
     vcpus: plan.vcpus,
-    ...(plan.vmx === undefined ? {} : { vmx: plan.vmx }),
+    ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
     ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
     onEnd: site.endOfVm,
     ...(index === 0 ? options.guest : {}),

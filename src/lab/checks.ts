@@ -150,6 +150,9 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     const allowed = ['auto', ...technique.pagings].join(' or ');
     findings.push(finding(at('paging'), `found ${found(vm.paging)}, but ${vm.technique} needs ${allowed}`));
   }
+  if (vm.technique === 'hardware-assisted' && preset.vmx.entryCycles === 0) {
+    return [finding(at('technique'), `found ${found(vm.technique)}, but the preset ${preset.id} has no VT-x`)];
+  }
   if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.vmx.nestedPaging) {
     findings.push(
       finding(at('paging'), `found "nested", but the preset ${preset.id} has no nested paging; use shadow`),
@@ -160,14 +163,14 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
       finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
   }
-  if (vm.vmx === true) {
+  if (vm.guest_vmx === true) {
     const obstacle = vmxObstacle(
       { technique: vm.technique, paging: usualPaging(vm, preset), shadowing: vm.vmcs_shadowing === true },
       preset,
     );
-    if (obstacle !== null) findings.push(finding(at('vmx'), obstacle));
+    if (obstacle !== null) findings.push(finding(at('guest_vmx'), obstacle));
   } else if (vm.vmcs_shadowing === true) {
-    findings.push(finding(at('vmcs_shadowing'), 'found true, but the guest has no VMX; set vmx: true'));
+    findings.push(finding(at('vmcs_shadowing'), 'found true, but the guest has no VMX; set guest_vmx: true'));
   }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
   if (vm.technique === 'native' && others > 0) {

@@ -50,7 +50,7 @@ export interface ResolvedVm {
   readonly weight: number;
   readonly capPercent: number;
   /** The guest's CPU has VMX. */
-  readonly vmx?: 'plain' | 'shadowing';
+  readonly guestVmx?: 'plain' | 'shadowing';
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
   readonly baselineRun: number | null;
 }
@@ -150,7 +150,9 @@ function resolveVm(
     vcpus: vm.vcpus,
     weight: vm.weight,
     capPercent: vm.cap,
-    ...(vm.vmx === true ? { vmx: vm.vmcs_shadowing === true ? ('shadowing' as const) : ('plain' as const) } : {}),
+    ...(vm.guest_vmx === true
+      ? { guestVmx: vm.vmcs_shadowing === true ? ('shadowing' as const) : ('plain' as const) }
+      : {}),
     baselineRun: null,
   };
 }
@@ -185,7 +187,7 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
   const { guest, workload, memoryBytes, vcpus } = vm;
-  const hasVmx = vm.vmx !== undefined;
+  const hasVmx = vm.guestVmx !== undefined;
   return JSON.stringify([guest, workload, memoryBytes, vcpus, hasVmx, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
@@ -200,7 +202,7 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     vms: [
       {
         ...vm,
-        ...(vm.vmx === undefined ? {} : { vmx: 'plain' }),
+        ...(vm.guestVmx === undefined ? {} : { guestVmx: 'plain' }),
         technique: 'native',
         paging: 'native',
         taggedTlb: false,

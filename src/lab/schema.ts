@@ -143,11 +143,14 @@ const vm = z
     vcpus: z.int().min(1).max(8).default(1).describe('Number of virtual CPUs'),
     weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to other VMs'),
     cap: z.int().min(0).max(6400).default(0).describe('Upper bound in percent of one physical CPU; 0: none'),
-    vmx: z.boolean().optional().describe("The guest's CPU has VMX, so that the guest can be a VMM itself; default: no"),
+    guest_vmx: z
+      .boolean()
+      .optional()
+      .describe("The guest's CPU has VMX, so that the guest can be a VMM itself; default: no"),
     vmcs_shadowing: z
       .boolean()
       .optional()
-      .describe('With vmx under a VMM: hardware answers VMREAD and VMWRITE of the guest; default: no'),
+      .describe('With guest_vmx under a VMM: hardware answers VMREAD and VMWRITE of the guest; default: no'),
   })
   .describe('One VM, or a group of equal VMs');
 

@@ -146,19 +146,6 @@ export function pathCycles(path: VmmPath, spec: PresetSpec): Cycles {
   );
 }
 
-/** The same for a finished preset: what parts of the VMM use that have paths of their own. */
-export function presetPathCycles(path: VmmPath, preset: MachinePreset): Cycles {
-  const { timing, vmx } = preset;
-  const coldPages = vmx.taggedTlb ? 0 : (path.coldPages ?? 0);
-  return (
-    Math.ceil((path.instructions * preset.vmmCyclesPer100Instructions) / 100) +
-    (path.vmreads ?? 0) * vmx.vmreadCycles +
-    (path.vmwrites ?? 0) * vmx.vmwriteCycles +
-    (path.segmentLoads ?? 0) * timing.instructions.segment +
-    coldPages * VMM_WALK_REFERENCES * timing.walkReferenceCycles
-  );
-}
-
 /** Builds the plain preset from numbers with sources. */
 export function definePreset(spec: PresetSpec): MachinePreset {
   const instructions = Object.fromEntries(COST_CLASSES.map((c) => [c, spec.instructions[c].value]));

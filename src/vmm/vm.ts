@@ -88,7 +88,7 @@ export interface VmSpec {
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
   /** The guest's CPU has VMX, so that it can be a VMM itself; `shadowing`: VMREAD and VMWRITE need no exit. Default: none. */
-  readonly vmx?: 'plain' | 'shadowing';
+  readonly guestVmx?: 'plain' | 'shadowing';
   /** What is below the VMM of each vCPU; default: the bare hardware. */
   readonly hostSide?: (vcpu: ExecutedVcpu) => HostSide;
   /** Called when the VM has ended. */
@@ -216,7 +216,9 @@ export class ExecutedVm {
     this.machine = machine;
     const vcpus = spec.vcpus ?? 1;
     const obstacle =
-      spec.vmx === undefined ? null : vmxObstacle({ ...spec, shadowing: spec.vmx === 'shadowing' }, machine.preset);
+      spec.guestVmx === undefined
+        ? null
+        : vmxObstacle({ ...spec, shadowing: spec.guestVmx === 'shadowing' }, machine.preset);
     if (obstacle !== null) throw new UserError(`VM ${spec.name}: ${obstacle}`);
     this.clock = new VmClock(engine, vcpus > 1);
     this.physmap = allocateRam(machine, spec, this.owner);

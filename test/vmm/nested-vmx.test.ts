@@ -16,10 +16,10 @@ const runs = JSON.parse(
 ) as readonly Expected[];
 
 const image = guest('vmm');
-const NATIVE = { technique: 'native', paging: 'native', vmx: 'plain' } as const;
-const NESTED = { technique: 'hardware-assisted', paging: 'nested', vmx: 'plain' } as const;
+const NATIVE = { technique: 'native', paging: 'native', guestVmx: 'plain' } as const;
+const NESTED = { technique: 'hardware-assisted', paging: 'nested', guestVmx: 'plain' } as const;
 const TAGGED = { ...NESTED, taggedTlb: true } as const;
-const SHADOWING = { ...TAGGED, vmx: 'shadowing' } as const;
+const SHADOWING = { ...TAGGED, guestVmx: 'shadowing' } as const;
 const run = (append: string, way: Partial<RunOptions>): RunEnd =>
   runVm({ image, append, seconds: 2, ...NATIVE, ...way });
 
@@ -46,7 +46,7 @@ describe.each(runs)('vmm $append', ({ append, text }) => {
     SHADOWING,
     { ...NATIVE, cpuEngine: 'interpreter' },
     { ...TAGGED, cpuEngine: 'interpreter' },
-  ] as const)('is the same to the last byte: $technique $vmx tagged=$taggedTlb $cpuEngine', (way) => {
+  ] as const)('is the same to the last byte: $technique $guestVmx tagged=$taggedTlb $cpuEngine', (way) => {
     const end = run(append, way);
     expect(end.vm.consoleText()).toBe(text);
     expect(end.instructions).toBe(native.instructions);

@@ -23,7 +23,7 @@ export interface RunOptions {
   readonly technique: TechniqueName;
   readonly paging: PagingName;
   readonly taggedTlb?: boolean;
-  readonly vmx?: 'plain' | 'shadowing';
+  readonly guestVmx?: 'plain' | 'shadowing';
   readonly preset?: string;
   readonly seconds?: number;
   readonly cpuEngine?: EngineName;
@@ -61,7 +61,7 @@ export function runVm(options: RunOptions): RunEnd {
     technique: options.technique,
     paging: options.paging,
     taggedTlb: options.taggedTlb ?? false,
-    ...(options.vmx === undefined ? {} : { vmx: options.vmx }),
+    ...(options.guestVmx === undefined ? {} : { guestVmx: options.guestVmx }),
   });
   const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
   const dispatcher = new Dispatcher(

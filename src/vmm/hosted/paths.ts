@@ -7,9 +7,8 @@
  * Machine Monitor", USENIX 2001, sections 2 and 3. None of its times is an input.
  */
 import type { Cycles } from '../../core/units.ts';
-import { COST_CLASSES, type CostClass } from '../../machine/costs.ts';
-import { type MachinePreset, presetPathCycles } from '../costs.ts';
-import type { VmmPath } from '../paths.ts';
+import type { MachinePreset } from '../costs.ts';
+import { type PartPath, partPathCycles } from '../part-path.ts';
 
 export const HOSTED_OPERATIONS = [
   'world-switch',
@@ -23,20 +22,10 @@ export const HOSTED_OPERATIONS = [
 ] as const;
 export type HostedOperation = (typeof HOSTED_OPERATIONS)[number];
 
-export interface HostedPath extends VmmPath {
-  /** Hardware operations by cost class: how many of each. */
-  readonly hardware?: Readonly<Partial<Record<CostClass, number>>>;
-  /** Pages touched just after the page tables were exchanged: each misses the TLB. */
-  readonly flushedPages?: number;
-}
-
-/** Page-table references per TLB miss of host and VMM code: tables of two levels. */
-const WALK_REFERENCES = 2;
-
 /** Full-size frame on the wire, in words of four bytes. */
 const PACKET_WORDS = 380;
 
-export const HOSTED_PATHS: Readonly<Record<HostedOperation, HostedPath>> = {
+export const HOSTED_PATHS: Readonly<Record<HostedOperation, PartPath>> = {
   'world-switch': {
     instructions: 200,
     hardware: { flags: 2, descriptor: 8, control: 8, segment: 6, far: 1, msr: 3 },
@@ -79,10 +68,7 @@ export const HOSTED_PATHS: Readonly<Record<HostedOperation, HostedPath>> = {
   },
 };
 
-/** Cycles of a path on a machine: the VMM's formula, the hardware operations, and page walks after the exchange of tables. */
+/** Cycles of a path on a machine. */
 export function hostedCycles(operation: HostedOperation, preset: MachinePreset): Cycles {
-  const path = HOSTED_PATHS[operation];
-  const { instructions, walkReferenceCycles } = preset.timing;
-  const hardware = COST_CLASSES.reduce((sum, name) => sum + (path.hardware?.[name] ?? 0) * instructions[name], 0);
-  return presetPathCycles(path, preset) + hardware + (path.flushedPages ?? 0) * WALK_REFERENCES * walkReferenceCycles;
+  return partPathCycles(HOSTED_PATHS[operation], preset);
 }

@@ -19,7 +19,7 @@ export function vmxObstacle({ technique, paging, shadowing }: VmxWish, preset: M
     return `technique ${technique} offers no VMX to its guest; allowed: native, hardware-assisted`;
   }
   if (technique === 'hardware-assisted' && paging !== 'nested') {
-    return 'vmx under hardware-assisted needs nested paging: the guest has only page tables to separate its own guest by';
+    return 'VMX for a guest under hardware-assisted needs nested paging: the guest has only page tables to separate its own guest by';
   }
   if (shadowing && preset.year < SHADOWING_SINCE) {
     return `${preset.name} has no VMCS shadowing, which came in ${SHADOWING_SINCE}`;

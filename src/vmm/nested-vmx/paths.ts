@@ -1,14 +1,14 @@
 /**
  * How long the paths are by which our VMM (L0) offers VMX to its guest (L1), which runs a guest of its own (L2).
- * All of them are our choice, from what the code must do, made before any comparison; the formula is that of paths.ts.
+ * All of them are our choice, from what the code must do, made before any comparison; priced by part-path.ts.
  * Three control structures: L1's for L2 (12), L0's for L1 (01), and the merged one that L2 really runs under (02).
  * Source of the division of work: Ben-Yehuda et al., "The Turtles Project", OSDI 2010, section 3.
  */
-import type { VmmPath } from '../paths.ts';
+import type { PartPath } from '../part-path.ts';
 
 export type NestedOperation = 'vmcs-access' | 'vmcs-pointer' | 'nested-entry' | 'nested-reflect' | 'shadow-sync';
 
-export const NESTED_PATHS: Readonly<Record<NestedOperation, VmmPath>> = {
+export const NESTED_PATHS: Readonly<Record<NestedOperation, PartPath>> = {
   'vmcs-access': {
     instructions: 150,
     vmreads: 1,

@@ -13,7 +13,8 @@ import type { Cpu } from '../../machine/cpu.ts';
 import { EXIT_BUDGET, EXIT_INTERCEPT, EXIT_VMX } from '../../machine/exits.ts';
 import { INTERCEPT_VMCS_ACCESS, INTERCEPT_VMX } from '../../machine/isa/row.ts';
 import { REASON_EXTERNAL_INTERRUPT, REASON_TASK_SWITCH, type VmxExit, VmxUnit } from '../../machine/vmx/unit.ts';
-import { presetPathCycles, type VmxExitReason } from '../costs.ts';
+import type { VmxExitReason } from '../costs.ts';
+import { partPathCycles } from '../part-path.ts';
 import type { Disposition } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
 import { endTaskSwitch } from './bare-vmx.ts';
@@ -49,7 +50,7 @@ export class VirtualVmx {
     this.host = host;
     this.shadowing = shadowing;
     this.unit = new VmxUnit(vcpu.vm.physmap, vmxTiming(preset.vmx));
-    const priced = Object.entries(NESTED_PATHS).map(([name, path]) => [name, presetPathCycles(path, preset)]);
+    const priced = Object.entries(NESTED_PATHS).map(([name, path]) => [name, partPathCycles(path, preset)]);
     this.cycles = Object.fromEntries(priced) as Record<NestedOperation, Cycles>;
     cpu.vmx = this.unit;
     this.ownIntercepts = cpu.intercepts;

@@ -5,10 +5,11 @@
 import { UserError } from '../../core/errors.ts';
 import type { MachinePreset } from '../costs.ts';
 import { broadwell } from './broadwell.ts';
+import { pentium3_733 } from './pentium3-733.ts';
 import { pentium4_672 } from './pentium4-672.ts';
 
 /** All presets, oldest machine first. */
-export const presets: readonly MachinePreset[] = [pentium4_672, broadwell];
+export const presets: readonly MachinePreset[] = [pentium3_733, pentium4_672, broadwell];
 
 /** The preset with this id. */
 export function findPreset(id: string): MachinePreset {

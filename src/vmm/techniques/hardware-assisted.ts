@@ -127,7 +127,7 @@ class HardwareExecutor implements Executor {
       if (vcpu.ownsDevices) for (let gfn = 0; gfn < vm.physmap.ramFrames; gfn++) this.nested.handleViolation(gfn << 12);
     }
     this.isStale = false;
-    this.vmx = vm.spec.vmx === undefined ? null : this.virtualVmx(vm.spec.vmx === 'shadowing');
+    this.vmx = vm.spec.guestVmx === undefined ? null : this.virtualVmx(vm.spec.guestVmx === 'shadowing');
   }
 
   private virtualVmx(shadowing: boolean): VirtualVmx {
@@ -460,6 +460,9 @@ export const hardwareAssisted: Technique = {
   make(vcpu) {
     const { name, paging, taggedTlb } = vcpu.vm.spec;
     const { preset } = vcpu.vm.machine;
+    if (preset.vmx.entryCycles === 0) {
+      throw new UserError(`VM ${name}: ${preset.name} has no VT-x; allowed: techniques that need none`);
+    }
     if (paging === 'native') {
       throw new UserError(`VM ${name}: technique hardware-assisted has paging shadow or nested, not native`);
     }

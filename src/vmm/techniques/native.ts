@@ -40,7 +40,7 @@ class NativeExecutor implements Executor {
     this.cpu = new Cpu(vm.machine.memory, vm.machine.mmus[0]!, vm.machine.codeCache);
     identifyCpu(this.cpu, vcpu.lapic);
     bootCpu(this.cpu, vm.boot);
-    this.vmx = vm.spec.vmx === undefined ? null : new BareVmx(vcpu, this.cpu);
+    this.vmx = vm.spec.guestVmx === undefined ? null : new BareVmx(vcpu, this.cpu);
     const { msr, io } = vm.machine.preset.timing.instructions;
     this.devices = vcpu.deviceMemory((device) => this.cpu.charge(device === vcpu.lapic.name ? msr : io));
   }
