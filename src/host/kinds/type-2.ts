@@ -11,8 +11,8 @@ export const type2: HypervisorKind = {
   summary: 'a process of a host OS: host scheduler and processes, devices behind a world switch',
   hasProcesses: true,
   policy: null,
-  admit: type1.admit,
+  admit: (host, asks) => type1.admit(host, asks),
   // Between threads of the host; the way into the VMM's world comes on top, when the thread goes on.
-  switchCycles: type1.switchCycles,
+  switchCycles: (preset) => type1.switchCycles(preset),
   hostSide: (vcpu) => new HostedSide(vcpu),
 };
