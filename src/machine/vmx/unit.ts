@@ -12,6 +12,7 @@
  */
 import type { Cycles } from '../../core/units.ts';
 import { followDebugRegisters } from '../breakpoints.ts';
+import type { CodeCache } from '../code-cache.ts';
 import type { Cpu } from '../cpu.ts';
 import {
   EXIT_EXCEPTION,
@@ -42,6 +43,7 @@ import {
 } from '../isa/row.ts';
 import { MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP } from '../isa/sysenter.ts';
 import { CR4_DEFINED } from '../isa/system.ts';
+import { FRAME_CODE } from '../memory.ts';
 import type { PhysMap } from '../physmap.ts';
 import { SEG_LDTR, SEG_TR, TYPE_TSS16, TYPE_TSS32_BUSY, updateFlat } from '../segments.ts';
 import * as field from './fields.ts';
@@ -171,11 +173,13 @@ export class VmxUnit {
   /** Event that the last enter() asks for; the owner delivers it once. */
   entryEvent: EntryEvent | null = null;
   private readonly physmap: PhysMap;
+  private readonly codeCache: CodeCache;
   private vmxonRegion = NONE;
   private current = NONE;
 
-  constructor(physmap: PhysMap, timing: VmxTiming) {
+  constructor(physmap: PhysMap, codeCache: CodeCache, timing: VmxTiming) {
     this.physmap = physmap;
+    this.codeCache = codeCache;
     this.timing = timing;
   }
 
@@ -222,7 +226,7 @@ export class VmxUnit {
     if (!this.isRegion(low, high)) this.fail(c, ERROR_VMCLEAR_ADDRESS);
     else if (low === this.vmxonRegion) this.fail(c, ERROR_VMCLEAR_VMXON);
     else {
-      this.physmap.write32(low + field.LAUNCHED_AT, 0);
+      this.store(low + field.LAUNCHED_AT, 0);
       if (this.current === low) this.current = NONE;
       this.succeed(c);
     }
@@ -297,7 +301,7 @@ export class VmxUnit {
       return true;
     }
     this.loadGuest(c);
-    this.physmap.write32(this.current + field.LAUNCHED_AT, 1);
+    this.store(this.current + field.LAUNCHED_AT, 1);
     this.inGuest = true;
     this.entryEvent = this.eventOf(this.get(field.ENTRY_EVENT));
     return true;
@@ -557,7 +561,14 @@ export class VmxUnit {
   }
 
   private put(encoding: number, value: number): void {
-    this.physmap.write32(this.current + field.fieldPlace(encoding)!, value);
+    this.store(this.current + field.fieldPlace(encoding)!, value);
+  }
+
+  /** A guest may have put its structure where its code is: what is decoded there must go. */
+  private store(gpa: number, value: number): void {
+    const mfn = this.physmap.lookup(gpa >>> 12);
+    if ((this.physmap.memory.frameFlags[mfn]! & FRAME_CODE) !== 0) this.codeCache.written(mfn, gpa & 0xfff, 4);
+    this.physmap.write32(gpa, value);
   }
 }
 

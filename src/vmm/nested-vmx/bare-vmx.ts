@@ -18,7 +18,7 @@ export class BareVmx {
   constructor(vcpu: ExecutedVcpu, cpu: Cpu) {
     this.vcpu = vcpu;
     this.cpu = cpu;
-    this.unit = new VmxUnit(vcpu.vm.physmap, vmxTiming(vcpu.vm.machine.preset.vmx));
+    this.unit = new VmxUnit(vcpu.vm.physmap, vcpu.vm.machine.codeCache, vmxTiming(vcpu.vm.machine.preset.vmx));
     cpu.vmx = this.unit;
   }
 

@@ -49,7 +49,7 @@ export class VirtualVmx {
     this.cpu = cpu;
     this.host = host;
     this.shadowing = shadowing;
-    this.unit = new VmxUnit(vcpu.vm.physmap, vmxTiming(preset.vmx));
+    this.unit = new VmxUnit(vcpu.vm.physmap, vcpu.vm.machine.codeCache, vmxTiming(preset.vmx));
     const priced = Object.entries(NESTED_PATHS).map(([name, path]) => [name, partPathCycles(path, preset)]);
     this.cycles = Object.fromEntries(priced) as Record<NestedOperation, Cycles>;
     cpu.vmx = this.unit;
