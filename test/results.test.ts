@@ -1,6 +1,6 @@
 /**
  * The committed results are what the scenarios give today, byte for byte, whatever the number of workers.
- * If a change of results is meant: run `npm start`, `npx hvsim run scenarios/equivalence.yaml`, look at the difference,
+ * If a change of results is meant: run `npx hvsim run scenarios/*.yaml`, look at the difference,
  * and say in CHANGELOG.md which numbers changed and why.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -13,7 +13,7 @@ const root = new URL('..', import.meta.url).pathname;
 const out = mkdtempSync(join(tmpdir(), 'hvsim-results-'));
 afterAll(() => rmSync(out, { recursive: true }));
 
-describe.each(['equivalence', 'overhead', 'consolidation'])('results/%s', (name) => {
+describe.each(['equivalence', 'overhead', 'consolidation', 'exits', 'nested-paging'])('results/%s', (name) => {
   it('is what its scenario gives today', async () => {
     const run = await hvsim('run', join(root, 'scenarios', `${name}.yaml`), '--out', out, '--quiet');
     expect(run.code).toBe(0);

@@ -7,6 +7,7 @@ import { parseYaml, readTextFile, SCENARIO_BYTES_MAX } from '../lab/source.ts';
 import { didYouMean } from '../lab/suggest.ts';
 import { formatQuantity } from '../lab/units.ts';
 import { CHARTS } from '../report/charts/index.ts';
+import { BASIC_EXIT_REASONS } from '../vmm/vmcs/exit-reasons.ts';
 import { packageFile } from './package.ts';
 import { print } from './terminal.ts';
 
@@ -22,6 +23,7 @@ const KINDS: Readonly<Record<string, () => readonly Line[]>> = {
   hypervisors: () => HYPERVISORS,
   schedulers: () => SCHEDULERS,
   presets: () => PRESETS.map(presetLine),
+  exits: () => BASIC_EXIT_REASONS.map(exitLine),
   charts: () => CHARTS,
   scenarios,
 };
@@ -65,6 +67,12 @@ function workloads(): Line[] {
 function presetLine({ id, name, year, frequencyHz, vmx }: (typeof PRESETS)[number]): Line {
   const features = `${vmx.nestedPaging ? '' : 'no '}nested paging, ${vmx.taggedTlb ? '' : 'no '}tagged TLB`;
   return { name: id, summary: `${name}, ${year}, ${formatQuantity('frequency', frequencyHz)}; ${features}` };
+}
+
+/** A basic exit reason of VT-x, and the name under which exits.csv counts it. */
+function exitLine({ number, name, reasons, when }: (typeof BASIC_EXIT_REASONS)[number]): Line {
+  const counted = reasons.length === 0 ? 'never here' : `counted as ${reasons.join(', ')}`;
+  return { name: `${String(number).padStart(2)}  ${name}`, summary: `${counted}: ${when}` };
 }
 
 /** The scenarios that come with hvsim. */

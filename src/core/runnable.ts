@@ -6,7 +6,7 @@
  * Invariant: every cycle that passes on a pCPU goes through `Pcpu.spend`, so the accounts always sum to its clock.
  */
 import { CpuClock } from './clock.ts';
-import type { Cycles, Hz } from './units.ts';
+import type { Cycles, Hz, Ns } from './units.ts';
 
 /** Where the cycles of a physical CPU go. Exactly one account gets each cycle. */
 export const ACCOUNT_GUEST = 0; // guest code run directly
@@ -33,6 +33,8 @@ export class Pcpu {
   readonly spent = new Float64Array(ACCOUNTS);
   /** The accounts of whoever pays besides the pCPU: the dispatcher points it at those of the vCPU that runs. */
   payer = new Float64Array(ACCOUNTS);
+  /** End of the slice that runs; the dispatcher sets it. */
+  sliceEnd: Ns = Infinity;
 
   constructor(id: number, hz: Hz) {
     this.id = id;

@@ -307,6 +307,7 @@ export class Dispatcher {
     this.windows++;
     this.running = slot;
     pcpu.payer = task.spent;
+    pcpu.sliceEnd = slot.sliceEnd;
     slot.stop = task.runnable.run(pcpu, pcpu.clock.cyclesUntil(end));
     this.running = null;
     if (pcpu.clock.cycles === before && slot.stop !== 'block' && slot.stop !== 'end') {

@@ -156,6 +156,7 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, option
     technique: plan.technique as TechniqueName,
     paging: plan.paging as PagingName,
     taggedTlb: plan.taggedTlb,
+    ...(plan.vmx === undefined ? {} : { vmx: plan.vmx }),
     vcpus: plan.vcpus,
     ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
     ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),

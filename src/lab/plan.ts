@@ -6,6 +6,7 @@
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { Params } from '../host/params.ts';
+import type { VmxOptions } from '../vmm/vmx-options.ts';
 import { PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
@@ -51,6 +52,8 @@ export interface ResolvedVm {
   readonly capPercent: number;
   /** The guest's CPU has VMX. */
   readonly guestVmx?: 'plain' | 'shadowing';
+  /** Options of hardware assistance; absent: the usual ones. */
+  readonly vmx?: VmxOptions;
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
   readonly baselineRun: number | null;
 }
@@ -153,7 +156,20 @@ function resolveVm(
     ...(vm.guest_vmx === true
       ? { guestVmx: vm.vmcs_shadowing === true ? ('shadowing' as const) : ('plain' as const) }
       : {}),
+    ...(vm.vmx === undefined || vm.technique !== 'hardware-assisted' ? {} : { vmx: vmxOptions(vm.vmx) }),
     baselineRun: null,
+  };
+}
+
+function vmxOptions(vmx: NonNullable<VmInput['vmx']>): VmxOptions {
+  return {
+    hltExiting: vmx.hlt_exiting,
+    pauseLoop: vmx.pause_loop_exiting ? { gapCycles: vmx.pause_loop_gap, windowCycles: vmx.pause_loop_window } : null,
+    preemptionTimer: vmx.preemption_timer,
+    nestedLevels: vmx.nested_levels,
+    nestedLargePages: vmx.nested_large_pages,
+    walkCaches: { pageWalkEntries: vmx.page_walk_cache, nestedTlbEntries: vmx.nested_tlb },
+    directPorts: vmx.direct_ports,
   };
 }
 
@@ -191,7 +207,7 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   return JSON.stringify([guest, workload, memoryBytes, vcpus, hasVmx, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
-function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
+function nativeTwin(run: ResolvedRun, { vmx: _, ...vm }: ResolvedVm, runId: number): ResolvedRun {
   const { hypervisor: _kind, ioUnits: _units, processes: _processes, ...host } = run.host;
   return {
     ...run,

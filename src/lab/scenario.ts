@@ -264,6 +264,11 @@ function resolved(
   for (const { path } of dimensions.flatMap(({ steps }) => steps.flatMap(({ sets }) => sets))) {
     world = withValue(world, path, valueAt(data, path));
   }
+  // Words that axes stand for stay as they were written.
+  for (const index of first?.world.vms.keys() ?? []) {
+    const workload = valueAt(data, ['vms', index, 'workload']);
+    if (typeof workload === 'string') world = withValue(world, ['vms', index, 'workload'], workload);
+  }
   const { duration, host, vms } = withoutUndefined(world) as World;
   const { name, title, question, ...rest } = head;
   return {

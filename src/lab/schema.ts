@@ -116,6 +116,42 @@ const host = z
   })
   .describe('The physical machine');
 
+const vmx = z
+  .strictObject({
+    hlt_exiting: z.boolean().default(true).describe('HLT leaves the guest; false: the pCPU waits inside it'),
+    pause_loop_exiting: z
+      .boolean()
+      .default(false)
+      .describe('A loop of PAUSE at ring 0 that lasts longer than its window leaves the guest, and the vCPU yields'),
+    pause_loop_gap: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(128)
+      .describe('Cycles between two PAUSEs of one loop, at most'),
+    pause_loop_window: z.int().min(1).max(1_000_000_000).default(4096).describe('Cycles that a loop may last'),
+    preemption_timer: z
+      .boolean()
+      .default(false)
+      .describe('A slice ends by the VMX-preemption timer, an exit; false: its end costs the context switch only'),
+    nested_levels: z
+      .union([z.literal(2), z.literal(3), z.literal(4)])
+      .default(4)
+      .describe('Levels of the nested tables: 4 is EPT; 3 and 2 are AMD nested paging under a 32-bit host'),
+    nested_large_pages: z
+      .boolean()
+      .default(false)
+      .describe('Guest memory in aligned runs, mapped by large nested pages: 2 MiB, or 4 MiB with 2 nested levels'),
+    page_walk_cache: z.int().min(0).max(1024).default(0).describe('Entries of the page-walk cache; 0: none'),
+    nested_tlb: z.int().min(0).max(1024).default(0).describe('Entries of the nested TLB; 0: none'),
+    direct_ports: z
+      .array(z.int().min(0).max(0xffff))
+      .max(65536)
+      .default([])
+      .describe('I/O ports that the guest reaches without an exit'),
+  })
+  .describe('More about hardware-assisted virtualization; other techniques ignore it');
+
 const vm = z
   .strictObject({
     name: nameOf(NAME_PATTERN, DASHED).describe('Name in the results; with count > 1, name-1, name-2, ...'),
@@ -151,6 +187,7 @@ const vm = z
       .boolean()
       .optional()
       .describe('With guest_vmx under a VMM: hardware answers VMREAD and VMWRITE of the guest; default: no'),
+    vmx: vmx.optional(),
   })
   .describe('One VM, or a group of equal VMs');
 

@@ -47,7 +47,12 @@ export function dimensionsOf(
     const at: Path = ['sweep', name];
     if (RESERVED_AXES.includes(name))
       findings.push({ ...finding(at, 'this name is a column of runs.csv'), atKey: true });
-    const steps = axis.values.map((item, index) => stepOf(axis, item, [...at, 'values', index], data, findings));
+    const isWord = axis.path === undefined && isPlaceholder(name, data);
+    const steps = axis.values.map((item, index) =>
+      isWord && !isPlainObject(item)
+        ? { label: String(item), sets: [] }
+        : stepOf(axis, item, [...at, 'values', index], data, findings),
+    );
     const twice = steps.findIndex((step, index) => steps.findIndex((other) => other.label === step.label) < index);
     if (twice >= 0) {
       findings.push(finding([...at, 'values', twice], `the label ${found(steps[twice]?.label)} stands here twice`));
@@ -76,7 +81,24 @@ export function applyCombination(data: unknown, combination: Combination): unkno
   for (const { step } of combination) {
     for (const { path, value } of step.sets) changed = withValue(changed, path, value);
   }
-  return changed;
+  return withWords(changed, combination);
+}
+
+/** Axes may be words of command lines: `{axis}` in a workload stands for the label of its value. */
+function withWords(data: unknown, combination: Combination): unknown {
+  if (!isPlainObject(data) || !Array.isArray(data['vms'])) return data;
+  const vms = data['vms'].map((vm: unknown) => {
+    if (!isPlainObject(vm) || typeof vm['workload'] !== 'string') return vm;
+    let workload = vm['workload'];
+    for (const { axis, step } of combination) workload = workload.replaceAll(`{${axis}}`, step.label);
+    return workload === vm['workload'] ? vm : { ...vm, workload };
+  });
+  return { ...data, vms };
+}
+
+/** Some workload of the scenario has `{name}` in it. */
+function isPlaceholder(name: string, data: unknown): boolean {
+  return isPlainObject(data) && JSON.stringify(data['vms'] ?? null).includes(`{${name}}`);
 }
 
 function stepOf(axis: Axis, item: Axis['values'][number], at: Path, data: unknown, findings: Finding[]): Step {
@@ -94,7 +116,12 @@ function stepOf(axis: Axis, item: Axis['values'][number], at: Path, data: unknow
   const label = isPlainObject(item) ? item.label : String(item);
   const value = isPlainObject(item) ? item.value : item;
   if (axis.path === undefined) {
-    findings.push(finding(at, 'the axis has no "path", so each value must be {label, set: {path: value}}'));
+    findings.push(
+      finding(
+        at,
+        'the axis has no "path", so each value must be {label, set: {path: value}}, or a workload must have the word {axis}',
+      ),
+    );
     return { label, sets: [] };
   }
   const path = targetOf(axis.path, data, [...at.slice(0, 2), 'path'], findings, false);

@@ -168,6 +168,8 @@ export abstract class CpuCore implements PagingRegisters {
   exitError = NO_ERROR_CODE;
   exitLin = 0;
   exitGpa = 0;
+  /** Selector of the TSS that the guest switches to. */
+  exitSelector = 0;
   exitText = '';
 
   // Accounting.
@@ -267,7 +269,8 @@ export abstract class CpuCore implements PagingRegisters {
   }
 
   /** Leaves the current instruction, or the delivery of an event, because a VMM must switch the task. */
-  exitTaskSwitch(): never {
+  exitTaskSwitch(selector: number): never {
+    this.exitSelector = selector;
     return this.unwindExit(EXIT_TASK_SWITCH);
   }
 

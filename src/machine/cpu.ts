@@ -67,6 +67,11 @@ export class Cpu extends CpuCore {
   interceptSoftwareInterrupts = false;
   /** INTERCEPT_* bits of instructions that exit before they execute. */
   intercepts = 0;
+  /** Asked about each instruction with such a bit, if not null: whether this one really exits (masks, bitmaps, loops). */
+  interceptFilter: ((insn: Insn) => boolean) | null = null;
+  /** Page faults whose error code, masked, is not the match exit iff bit 14 of interceptExceptions is clear (SDM vol 3, 25.2). */
+  pageFaultMask = 0;
+  pageFaultMatch = 0;
   /** Sensitive instructions exit before they execute, so that a VMM experiment can watch them. */
   observeSensitive = false;
   /** Task switches exit before they change anything: the VMM carries them out. */
@@ -170,6 +175,11 @@ export class Cpu extends CpuCore {
   /** No single-step trap follows this instruction: a load of SS, a software interrupt (SDM vol 3, 6.8.3 and 17.3.1.4). */
   suppressTrap(): void {
     this.untrappedAt = this.instructions;
+  }
+
+  /** The instruction before was an STI or a load of SS: interrupts wait for one more. */
+  inInterruptShadow(): boolean {
+    return this.shadowAt === this.instructions;
   }
 
   /** An external interrupt could be taken now. */
@@ -479,7 +489,10 @@ export class Cpu extends CpuCore {
 
   /** Turns the fault at hand into an exit if its vector is intercepted. */
   private exitOnFault(): boolean {
-    if (((this.interceptExceptions >>> this.faultVector) & 1) === 0) return false;
+    let exits = ((this.interceptExceptions >>> this.faultVector) & 1) !== 0;
+    if (this.faultVector === VECTOR_PF && (this.faultError & this.pageFaultMask) !== this.pageFaultMatch)
+      exits = !exits;
+    if (!exits) return false;
     this.exitVector = this.faultVector;
     this.exitError = this.faultError;
     this.exitLin = this.faultLin;

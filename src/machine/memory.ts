@@ -140,6 +140,24 @@ export class MachineMemory {
     return mfn;
   }
 
+  /**
+   * Hands out the lowest run of `count` free frames that starts at a multiple of `align` next, in ascending order.
+   * False if there is none; then nothing has changed.
+   */
+  preferRun(count: number, align: number): boolean {
+    const total = this.owners.length;
+    for (let first = align; first + count <= total; first += align) {
+      let free = 0;
+      while (free < count && this.owners[first + free] === OWNER_FREE) free++;
+      if (free < count) continue;
+      const rest = this.freeFrames.subarray(0, this.freeCount).filter((mfn) => mfn < first || mfn >= first + count);
+      this.freeFrames.set(rest);
+      for (let i = 0; i < count; i++) this.freeFrames[rest.length + i] = first + count - 1 - i;
+      return true;
+    }
+    return false;
+  }
+
   /** Gives a frame back; its bytes are cleared so that no data leaks to the next owner. */
   freeFrame(mfn: Mfn, owner: number): void {
     assert(this.owners[mfn] === owner, `frame ${mfn} is not owned by ${owner}`);

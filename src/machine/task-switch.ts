@@ -102,7 +102,7 @@ export function returnToTask(cpu: Cpu): void {
  * @param errorCode of the exception that causes the switch; goes to the new task's stack
  */
 export function switchTask(cpu: Cpu, task: Task, cause: TaskCause, ext = 0, errorCode = NO_ERROR_CODE): void {
-  if (cpu.interceptTaskSwitch) cpu.exitTaskSwitch();
+  if (cpu.interceptTaskSwitch) cpu.exitTaskSwitch(task.selector);
   const { selector, descriptor } = task;
   const { low, high } = descriptor;
   const base = baseOf(low, high);

@@ -55,6 +55,9 @@ export const VMM_OPERATIONS = [
   'device-debug',
   // Paravirtual interface
   'hypercall',
+  // Scheduling from within an exit
+  'pause',
+  'preemption-timer',
 ] as const;
 
 export type VmmOperation = (typeof VMM_OPERATIONS)[number];
@@ -62,13 +65,12 @@ export type VmmOperation = (typeof VMM_OPERATIONS)[number];
 /** Length of one path of our VMM, independent of the machine. Absent terms are zero. */
 export interface VmmPath {
   readonly instructions: number;
-  readonly vmreads?: number;
-  readonly vmwrites?: number;
   readonly segmentLoads?: number;
-  /** VMM pages touched that miss the TLB because the exit flushed it: charged only where the TLB is untagged. */
-  readonly coldPages?: number;
   readonly why: string;
 }
+
+/** VMM pages touched at an exit that miss the TLB where the exit flushed it. */
+export const COLD_PAGES = 16;
 
 const GPRS = 'save and restore 8 registers';
 
@@ -76,9 +78,7 @@ const GPRS = 'save and restore 8 registers';
 export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   'vmx-dispatch': {
     instructions: 150,
-    vmreads: 10,
-    coldPages: 16,
-    why: `every VM exit: ${GPRS}, read the exit record and guest state (a typical exit uses about 10 VMREADs: Adams & Agesen 2006), jump by reason, test for pending events; 8 code and 8 data pages of the VMM`,
+    why: `every VM exit: ${GPRS}, look at the exit record and guest state (VMREADs are charged apart), jump by reason, test for pending events`,
   },
   'trap-dispatch': {
     instructions: 100,
@@ -123,9 +123,7 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
 
   inject: {
     instructions: 60,
-    vmreads: 1,
-    vmwrites: 3,
-    why: 'choose by priority, check that the guest can take it, write interruption information, error code and length',
+    why: 'choose by priority, check that the guest can take it, write it into the control block (VMWRITEs are charged apart)',
   },
   reflect: {
     instructions: 400,
@@ -134,9 +132,7 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   'interrupt-accept': { instructions: 80, why: 'acknowledge cycle of the virtual interrupt controller' },
   'interrupt-window': {
     instructions: 40,
-    vmreads: 1,
-    vmwrites: 1,
-    why: 'set or clear window exiting in the execution controls',
+    why: 'set or clear window exiting in the execution controls (VMREAD and VMWRITE are charged apart)',
   },
   'external-interrupt': {
     instructions: 250,
@@ -206,6 +202,15 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   },
 
   hypercall: { instructions: 60, why: 'number check, jump by table, return value' },
+
+  pause: {
+    instructions: 100,
+    why: 'PAUSE exit: statistics of the loop, call the scheduler to yield (the switch is charged apart)',
+  },
+  'preemption-timer': {
+    instructions: 80,
+    why: 'the slice is over: account it, set the next timer value (the scheduler and the switch are charged apart)',
+  },
 };
 
 /** The path of each device of the PC, by its name on the bus; a test keeps the list complete. */

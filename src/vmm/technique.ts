@@ -21,7 +21,7 @@ export type PagingName = (typeof PAGING_NAMES)[number];
 export const BUDGET_UNLIMITED: Cycles = 2 ** 30;
 
 /** What the vCPU does after an exit was answered. 'resume' enters the guest again; the others leave Runnable.run. */
-export type Disposition = 'resume' | 'block' | 'yield' | 'end';
+export type Disposition = 'resume' | 'block' | 'yield' | 'spin' | 'end';
 
 /** What prepare() found. 'emulated': the VMM carried an instruction out by itself; ask again instead of entering. */
 export type Preparation = Disposition | 'emulated';
@@ -42,6 +42,8 @@ export interface Executor {
   interrupted?(): void;
   /** Answers an EXIT_* code other than EXIT_BUDGET. */
   handle(exit: number): Disposition;
+  /** The time slice ended while the guest ran. True: the VMM was brought in by an exit, which was charged. */
+  sliceOver?(): boolean;
   /** The guest's view of its registers, up to date. */
   guestView(): Cpu;
   /** Guest instructions retired, emulated ones included. */

@@ -52,6 +52,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** The pCPU that this vCPU's context is loaded on. */
   private pcpu: Pcpu | null = null;
   private wasRunning = false;
+  /** Where the present run() ends, on the pCPU's clock. */
+  private endCycles: Cycles = 0;
   private seenCycles: Cycles = 0;
   private seenWalkCycles: Cycles = 0;
   /** Exit reason that VMM cycles go to. */
@@ -125,6 +127,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     vm.clock.scheduled = false;
     this.side?.resumed(pcpu.clock.now);
     const end = pcpu.clock.cycles + budget;
+    this.endCycles = end;
     let stop: RunStop = 'budget';
     do {
       const disposition = this.side === null ? this.enter(pcpu, end) : this.enterBetween(pcpu, end, this.side);
@@ -135,6 +138,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     vm.clock.cpu = null;
     vm.clock.pcpu = null;
     this.wasRunning = stop === 'budget' && executor.cpu.cycles > 0;
+    if (this.wasRunning && pcpu.clock.now >= pcpu.sliceEnd && executor.sliceOver?.() === true) this.wasRunning = false;
     return stop;
   }
 
@@ -321,6 +325,12 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     if (isOpen) return 'block';
     this.vm.endIfAllOut(`HLT with interrupts off before ${hex32(cpu.eip)}`);
     return this.vm.outcome === null ? 'block' : 'end';
+  }
+
+  /** The guest waits in HLT without having left: the pCPU stays with it until this run() is over. */
+  waitInside(): void {
+    const left = this.endCycles - this.loaded.clock.cycles;
+    if (left > 0) this.loaded.spend(ACCOUNT_GUEST, left);
   }
 
   /** Ends the VM for EXIT_TRIPLE_FAULT and EXIT_UNIMPLEMENTED; `cpu` is the one that exited. */

@@ -33,6 +33,7 @@ import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 import { Typist } from './typist.ts';
 import type { ExecutedVcpu } from './vcpu.ts';
+import type { VmxOptions } from './vmx-options.ts';
 
 /**
  * How a VM ended.
@@ -93,6 +94,8 @@ export interface VmSpec {
   readonly hostSide?: (vcpu: ExecutedVcpu) => HostSide;
   /** Called when the VM has ended. */
   readonly onEnd?: () => void;
+  /** More about hardware assistance; DEFAULT_VMX unless told. */
+  readonly vmx?: VmxOptions;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */
@@ -346,6 +349,9 @@ export class ExecutedVm {
   }
 }
 
+/** Large leaves need guest memory in aligned runs; 4 MiB is the largest leaf, and the guest's own large page. */
+const LARGE_RUN_FRAMES = 1024;
+
 function allocateRam(machine: PhysicalMachine, spec: VmSpec, owner: number): PhysMap {
   const { memory } = machine;
   const frames = spec.memoryBytes / PAGE_BYTES;
@@ -358,6 +364,11 @@ function allocateRam(machine: PhysicalMachine, spec: VmSpec, owner: number): Phy
     throw new UserError(`VM ${spec.name}: needs ${frames} frames of 4 KiB, the host has ${memory.freeFrameCount} free`);
   }
   const physmap = new PhysMap(memory, frames);
+  if (spec.vmx?.nestedLargePages === true && !memory.preferRun(frames, LARGE_RUN_FRAMES)) {
+    throw new UserError(
+      `VM ${spec.name}: large nested pages need ${frames} frames of 4 KiB in a row that starts at a multiple of 4 MiB, and the host has none; give it more memory`,
+    );
+  }
   for (let gfn = 0; gfn < frames; gfn++) physmap.mfnOf[gfn] = memory.allocateFrame(owner);
   return physmap;
 }

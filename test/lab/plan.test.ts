@@ -99,3 +99,24 @@ test('files of guests get an absolute path, which is kept apart from the name', 
   const [run] = plan({ vms: [{ name: 'vm', guest: './mine.elf' }] });
   expect(run!.vms[0]).toMatchObject({ guest: './mine.elf', imageFile: '/files/./mine.elf' });
 });
+
+test('options of hardware assistance go to the VMs that have it, and to no other', () => {
+  const vms = [
+    { name: 'vm', guest: 'nano', workload: 'sieve', vmx: { nested_levels: 2 as const, direct_ports: [0x80] } },
+  ];
+  const [run, twin] = plan({ vms });
+  expect(run!.vms[0]!.vmx).toEqual({
+    hltExiting: true,
+    pauseLoop: null,
+    preemptionTimer: false,
+    nestedLevels: 2,
+    nestedLargePages: false,
+    walkCaches: { pageWalkEntries: 0, nestedTlbEntries: 0 },
+    directPorts: [0x80],
+  });
+  expect(twin).toMatchObject({ role: 'baseline' });
+  expect(twin!.vms[0]).not.toHaveProperty('vmx');
+  expect(plan({ vms: [{ ...vms[0]!, technique: 'trap-and-emulate' }] })[0]!.vms[0]).not.toHaveProperty('vmx');
+  const loops = { ...vms[0]!, vmx: { pause_loop_exiting: true } };
+  expect(plan({ vms: [loops] })[0]!.vms[0]!.vmx!.pauseLoop).toEqual({ gapCycles: 128, windowCycles: 4096 });
+});

@@ -6,13 +6,18 @@ import { renderPng } from '../../src/report/png.ts';
 import { renderSvg } from '../../src/report/svg.ts';
 import { sample } from './samples.ts';
 
-const SAMPLES = ['overhead', 'consolidation', 'equivalence'].map((name) => ({ name, ...sample(name) }));
+const SAMPLES = ['overhead', 'consolidation', 'equivalence', 'nested-paging', 'exits'].map((name) => ({
+  name,
+  ...sample(name),
+}));
 
 /** Which charts have something to show for which scenario. */
 const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   overhead: ['slowdown', 'cycles', 'exits', 'equivalence'],
   consolidation: ['slowdown', 'cycles', 'exits', 'utilization', 'latency', 'throughput'],
   equivalence: ['slowdown', 'cycles', 'exits', 'equivalence'],
+  'nested-paging': ['slowdown', 'cycles', 'exits', 'equivalence', 'map'],
+  exits: ['cycles', 'exits', 'exit-costs'],
 };
 
 describe.each(SAMPLES)('$name', ({ name, results }) => {

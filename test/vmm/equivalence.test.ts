@@ -39,7 +39,7 @@ function run(expected: ExpectedRun, way: Way, append = expected.append): RunEnd 
 }
 
 /** Kernels without sensitive instructions, and guests that never leave their first ring. */
-const isClean = (name: string): boolean => name === 'nano-clean' || name === 'hello';
+const isClean = (name: string): boolean => name === 'nano-clean' || name === 'hello' || name === 'probe';
 
 describe.each(runs)('$guest $append', (expected) => {
   const text = readFileSync(new URL(expected.file, EXPECTED), 'latin1');

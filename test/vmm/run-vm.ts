@@ -15,6 +15,7 @@ import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
 import { findTechnique } from '../../src/vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../../src/vmm/vcpu.ts';
 import { ExecutedVm } from '../../src/vmm/vm.ts';
+import { DEFAULT_VMX, type VmxOptions } from '../../src/vmm/vmx-options.ts';
 
 export interface RunOptions {
   readonly image: GuestImage;
@@ -25,6 +26,7 @@ export interface RunOptions {
   readonly taggedTlb?: boolean;
   readonly guestVmx?: 'plain' | 'shadowing';
   readonly preset?: string;
+  readonly vmx?: Partial<VmxOptions>;
   readonly seconds?: number;
   readonly cpuEngine?: EngineName;
   /** Transfers of control before their target is compiled; the code cache's own number unless told. */
@@ -62,6 +64,7 @@ export function runVm(options: RunOptions): RunEnd {
     paging: options.paging,
     taggedTlb: options.taggedTlb ?? false,
     ...(options.guestVmx === undefined ? {} : { guestVmx: options.guestVmx }),
+    ...(options.vmx === undefined ? {} : { vmx: { ...DEFAULT_VMX, ...options.vmx } }),
   });
   const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
   const dispatcher = new Dispatcher(

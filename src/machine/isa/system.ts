@@ -445,7 +445,7 @@ export const guarded: Handler = (c, i) => {
     c.raise(VECTOR_GP, 0);
   }
   if (rule === 'iopl' && c.cpl > (c.systemFlags & FLAG_IOPL) >> 12) c.raise(VECTOR_GP, 0);
-  if ((c.intercepts & intercept) !== 0) {
+  if ((c.intercepts & intercept) !== 0 && (c.interceptFilter === null || c.interceptFilter(i))) {
     c.stopBefore(i, EXIT_INTERCEPT);
     return;
   }

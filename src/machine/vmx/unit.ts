@@ -348,7 +348,8 @@ export class VmxUnit {
     }
   }
 
-  private wantsInstruction(c: Cpu, insn: Insn): VmxExit | null {
+  /** The same for an instruction that is about to execute. */
+  wantsInstruction(c: Cpu, insn: Insn): VmxExit | null {
     const { mnemonic, intercept } = insn.row;
     const { length } = insn;
     if ((this.intercepts & intercept) === 0) return null;

@@ -5,12 +5,24 @@
 import type { Chart } from './chart.ts';
 import { cycles } from './cycles.ts';
 import { equivalence } from './equivalence.ts';
+import { exitCosts } from './exit-costs.ts';
 import { exits } from './exits.ts';
 import { latency } from './latency.ts';
+import { map } from './map.ts';
 import { slowdown } from './slowdown.ts';
 import { throughput } from './throughput.ts';
 import { utilization } from './utilization.ts';
 
-export const CHARTS: readonly Chart[] = [slowdown, cycles, exits, equivalence, utilization, latency, throughput];
+export const CHARTS: readonly Chart[] = [
+  slowdown,
+  cycles,
+  exits,
+  equivalence,
+  utilization,
+  latency,
+  throughput,
+  map,
+  exitCosts,
+];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

@@ -4,7 +4,7 @@
  * Invariant: the CPU's intercepts are the unit's while its guest executes, and none otherwise.
  */
 import type { Cpu } from '../../machine/cpu.ts';
-import { EXIT_BUDGET, EXIT_INTERCEPT, EXIT_VMX } from '../../machine/exits.ts';
+import { EXIT_BUDGET, EXIT_VMX } from '../../machine/exits.ts';
 import { REASON_EXTERNAL_INTERRUPT, REASON_TASK_SWITCH, VmxUnit } from '../../machine/vmx/unit.ts';
 import type { Disposition } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
@@ -51,11 +51,7 @@ export class BareVmx {
       vcpu.spendGuest();
       return 'resume';
     }
-    if (exit !== EXIT_INTERCEPT) return null;
-    // One of a group of instructions of which the controls ask for others only.
-    const end = cpu.step();
-    vcpu.spendGuest();
-    return end === EXIT_BUDGET ? 'resume' : this.handle(end);
+    return null;
   }
 
   private control(): void {
@@ -63,6 +59,8 @@ export class BareVmx {
     cpu.intercepts = unit.inGuest ? unit.intercepts : 0;
     cpu.interceptExceptions = unit.inGuest ? unit.exceptions : 0;
     cpu.interceptTaskSwitch = unit.inGuest;
+    // Of several instructions behind one intercept the controls may ask for some only.
+    cpu.interceptFilter = unit.inGuest ? (insn) => unit.wantsInstruction(cpu, insn) !== null : null;
   }
 }
 

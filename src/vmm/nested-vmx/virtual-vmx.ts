@@ -11,6 +11,7 @@
 import type { Cycles } from '../../core/units.ts';
 import type { Cpu } from '../../machine/cpu.ts';
 import { EXIT_BUDGET, EXIT_INTERCEPT, EXIT_VMX } from '../../machine/exits.ts';
+import type { Insn } from '../../machine/insn.ts';
 import { INTERCEPT_VMCS_ACCESS, INTERCEPT_VMX } from '../../machine/isa/row.ts';
 import { REASON_EXTERNAL_INTERRUPT, REASON_TASK_SWITCH, type VmxExit, VmxUnit } from '../../machine/vmx/unit.ts';
 import type { VmxExitReason } from '../costs.ts';
@@ -21,6 +22,8 @@ import { endTaskSwitch } from './bare-vmx.ts';
 import { NESTED_PATHS, type NestedOperation } from './paths.ts';
 import { exitReason, vmxTiming } from './reasons.ts';
 
+const VMX_INTERCEPTS = INTERCEPT_VMX | INTERCEPT_VMCS_ACCESS;
+
 /** What the technique below does for us. */
 export interface VmxHost {
   /** Charges an exit under a name of its own: hardware out and in, dispatch. */
@@ -29,6 +32,10 @@ export interface VmxHost {
   deliver(vector: number, errorCode: number, lin: number, external: boolean): Disposition;
   /** Answers any other exit. */
   handle(exit: number): Disposition;
+  /** Its own controls, which hold for L1 and L2 alike. */
+  controls(): { readonly intercepts: number; readonly exceptions: number };
+  /** Its own controls make this instruction leave. */
+  exits(insn: Insn): boolean;
 }
 
 export class VirtualVmx {
@@ -38,11 +45,6 @@ export class VirtualVmx {
   private readonly unit: VmxUnit;
   private readonly shadowing: boolean;
   private readonly cycles: Readonly<Record<NestedOperation, Cycles>>;
-  /** Our own controls, which hold for L1 and L2 alike. */
-  private readonly ownIntercepts: number;
-  private readonly ownExceptions: number;
-
-  /** @param cpu with the technique's own controls in force */
   constructor(vcpu: ExecutedVcpu, cpu: Cpu, host: VmxHost, shadowing: boolean) {
     const { preset } = vcpu.vm.machine;
     this.vcpu = vcpu;
@@ -53,8 +55,6 @@ export class VirtualVmx {
     const priced = Object.entries(NESTED_PATHS).map(([name, path]) => [name, partPathCycles(path, preset)]);
     this.cycles = Object.fromEntries(priced) as Record<NestedOperation, Cycles>;
     cpu.vmx = this.unit;
-    this.ownIntercepts = cpu.intercepts;
-    this.ownExceptions = cpu.interceptExceptions;
     this.control();
   }
 
@@ -76,8 +76,7 @@ export class VirtualVmx {
         this.reflect(record);
         return 'resume';
       }
-      // Of a group of instructions of which L1's controls ask for others, and we for none.
-      return exit === EXIT_INTERCEPT && (this.ownIntercepts & cpu.exitInsn.row.intercept) === 0 ? this.pass() : null;
+      return null;
     }
     if (exit !== EXIT_INTERCEPT) return null;
     const { intercept, mnemonic } = cpu.exitInsn.row;
@@ -98,16 +97,6 @@ export class VirtualVmx {
     const exit = cpu.step();
     vcpu.discardGuest();
     return exit === EXIT_BUDGET ? 'resume' : this.host.handle(exit);
-  }
-
-  /** The instruction leaves nothing to do for anybody: it is executed, exit and all. */
-  private pass(): Disposition {
-    const { cpu, vcpu, host } = this;
-    host.leave(`l2-${cpu.exitInsn.row.mnemonic.toLowerCase()}`, 'control-register');
-    vcpu.vmm('emulate');
-    const exit = cpu.step();
-    vcpu.discardGuest();
-    return exit === EXIT_BUDGET ? 'resume' : host.handle(exit);
   }
 
   /** L1's entry has loaded another state: that of L2, or its own again if L2's was not valid. */
@@ -132,10 +121,21 @@ export class VirtualVmx {
     this.control();
   }
 
-  private control(): void {
-    const { cpu, unit } = this;
+  /** Puts the merged controls in force: before every entry, and after every change between L1 and L2. */
+  control(): void {
+    const { cpu, unit, host } = this;
+    const { intercepts, exceptions } = host.controls();
     const virtual = this.shadowing ? INTERCEPT_VMX : INTERCEPT_VMX | INTERCEPT_VMCS_ACCESS;
-    cpu.intercepts = this.ownIntercepts | (unit.inGuest ? unit.intercepts : virtual);
-    cpu.interceptExceptions = this.ownExceptions | (unit.inGuest ? unit.exceptions : 0);
+    cpu.intercepts = intercepts | (unit.inGuest ? unit.intercepts : virtual);
+    cpu.interceptExceptions = exceptions | (unit.inGuest ? unit.exceptions : 0);
+    cpu.interceptFilter = this.leaves;
   }
+
+  /** Of several instructions behind one intercept: whether L1's controls, or ours, ask for this one. */
+  private readonly leaves = (insn: Insn): boolean => {
+    const { cpu, unit, host } = this;
+    if (unit.inGuest ? unit.wantsInstruction(cpu, insn) !== null : (insn.row.intercept & VMX_INTERCEPTS) !== 0)
+      return true;
+    return (host.controls().intercepts & insn.row.intercept) !== 0 && host.exits(insn);
+  };
 }

@@ -1,12 +1,11 @@
 /**
  * The MMU's two-dimensional walk: guest tables in guest-physical memory, every step of which is translated by the
- * nested tables. References are counted as they are made; an optional walk cache leaves some out.
+ * nested tables. References are counted as they are made; optional walk caches (walk-caches.ts) leave some out.
  * Invariants: a walk that fails changes nothing in guest memory; guest rights are checked before nested rights;
  * a page may be used as writable only if both dimensions allow it.
  * Source: SDM vol 3, 28.2; Bhargava et al., ASPLOS 2008 (nested TLB, walk caches).
  */
-import { assert } from '../../core/errors.ts';
-import type { Gfn, Gpa, Lin, Mfn } from '../../core/units.ts';
+import type { Gpa, Lin, Mfn } from '../../core/units.ts';
 import { FRAME_ROM, type MachineMemory } from '../../machine/memory.ts';
 import {
   ACCESS_FETCH,
@@ -29,15 +28,9 @@ import {
   WALK_PAGE_FAULT,
 } from '../../machine/paging.ts';
 import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_LARGE, TLB_USER, TLB_WRITABLE } from '../../machine/tlb.ts';
+import { NO_WALK_CACHES, type WalkCacheSpec } from '../vmx-options.ts';
 import { NESTED_EXECUTE, NESTED_READ, NESTED_WRITE, type NestedPaging } from './nested.ts';
-
-/** Sizes of the optional walk caches, fully associative, first in first out. */
-export interface WalkCacheSpec {
-  /** Guest frames of page tables whose translation is remembered (a "nested TLB"): a hit makes no nested reference. */
-  readonly nestedTlbEntries: number;
-}
-
-const NO_FRAME = -1;
+import { NestedTlb, PageWalkCache } from './walk-caches.ts';
 
 export class NestedWalker implements PageWalker {
   // Results of walk(); see PageWalker.
@@ -49,31 +42,33 @@ export class NestedWalker implements PageWalker {
   faultGpa: Gpa = 0;
   /** NESTED_* right that was missing: the "access" bits of the exit qualification. */
   faultAccess = 0;
+  /** Rights of the nested entry that forbade it: the "readable, writable, executable" bits of the qualification. */
+  faultRights = 0;
   /** The violation hit a guest page table, not the page itself. */
   faultOnTable = false;
 
   private readonly memory: MachineMemory;
   private readonly nested: NestedPaging;
-  private readonly cachedGfn: Int32Array;
-  private readonly cachedMfn: Int32Array;
-  private readonly cachedRights: Uint8Array;
-  private nextCached = 0;
-  /** State of the nested tables that the cache belongs to. */
-  private generation = 0;
+  readonly nestedTlb: NestedTlb | null;
+  readonly walkCache: PageWalkCache | null;
 
   // Found by translateEntry and translatePage.
   private entryAt = 0;
   private entryWritable = false;
   private pageRights = 0;
 
-  constructor(memory: MachineMemory, nested: NestedPaging, caches: WalkCacheSpec = { nestedTlbEntries: 0 }) {
-    const entries = caches.nestedTlbEntries;
-    assert(Number.isInteger(entries) && entries >= 0, 'the nested TLB needs a whole number of entries');
+  constructor(memory: MachineMemory, nested: NestedPaging, caches: Partial<WalkCacheSpec> = NO_WALK_CACHES) {
+    const { nestedTlbEntries = 0, pageWalkEntries = 0 } = caches;
     this.memory = memory;
     this.nested = nested;
-    this.cachedGfn = new Int32Array(entries).fill(NO_FRAME);
-    this.cachedMfn = new Int32Array(entries);
-    this.cachedRights = new Uint8Array(entries);
+    this.nestedTlb = nestedTlbEntries === 0 ? null : new NestedTlb(nestedTlbEntries);
+    this.walkCache = pageWalkEntries === 0 ? null : new PageWalkCache(pageWalkEntries);
+  }
+
+  /** Empties the walk caches: entries and exits without a tagged TLB, and a change of pCPU. */
+  flushCaches(): void {
+    this.nestedTlb?.flush();
+    this.walkCache?.flush();
   }
 
   machineFrame(frame: number): Mfn {
@@ -96,9 +91,10 @@ export class NestedWalker implements PageWalker {
     const pdeGpa = (registers.cr3 & ~0xfff) | ((lin >>> 20) & 0xffc);
     if (!this.translateEntry(pdeGpa)) return WALK_NESTED_FAULT;
     const pde = this.memory.words32[this.entryAt]!;
-    this.references++;
-    if ((pde & PTE_PRESENT) === 0) return this.pageFault(access);
     const isLarge = (pde & PDE_LARGE) !== 0 && (registers.cr4 & CR4_PSE) !== 0;
+    const leadsOn = (pde & PTE_PRESENT) !== 0 && !isLarge;
+    if (!leadsOn || this.walkCache === null || !this.walkCache.knows(this.entryAt, pde)) this.references++;
+    if ((pde & PTE_PRESENT) === 0) return this.pageFault(access);
     return isLarge
       ? this.walkLarge(registers, lin, access, pdeGpa, pde)
       : this.walkSmall(registers, lin, access, pdeGpa, pde);
@@ -109,7 +105,7 @@ export class NestedWalker implements PageWalker {
     if ((pde & PDE_LARGE_RESERVED) !== 0) return this.pageFault(access | ACCESS_PRESENT | ACCESS_RESERVED);
     if (!permits(pde, access, registers.cr0)) return this.pageFault(access | ACCESS_PRESENT);
     const marked = pde | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
-    if (marked !== pde && !this.entryWritable) return this.violation(pdeGpa, NESTED_WRITE, true);
+    if (marked !== pde && !this.entryWritable) return this.readOnlyTable(pdeGpa);
     const gpa = ((pde >>> 22) << 22) | (lin & 0x3fffff);
     if (!this.translatePage(gpa, access)) return WALK_NESTED_FAULT;
     if (marked !== pde) this.mark(pdeAt, marked);
@@ -129,8 +125,8 @@ export class NestedWalker implements PageWalker {
     if ((pte & PTE_PRESENT) === 0) return this.pageFault(access);
     if (!permits(pde & pte, access, registers.cr0)) return this.pageFault(access | ACCESS_PRESENT);
     const marked = pte | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
-    if ((pde & PTE_ACCESSED) === 0 && !pdeWritable) return this.violation(pdeGpa, NESTED_WRITE, true);
-    if (marked !== pte && !this.entryWritable) return this.violation(pteGpa, NESTED_WRITE, true);
+    if ((pde & PTE_ACCESSED) === 0 && !pdeWritable) return this.readOnlyTable(pdeGpa);
+    if (marked !== pte && !this.entryWritable) return this.readOnlyTable(pteGpa);
     if (!this.translatePage((pte & ~0xfff) | (lin & 0xfff), access)) return WALK_NESTED_FAULT;
     if ((pde & PTE_ACCESSED) === 0) this.mark(pdeAt, pde | PTE_ACCESSED);
     if (marked !== pte) this.mark(pteAt, marked);
@@ -145,24 +141,26 @@ export class NestedWalker implements PageWalker {
 
   /** Finds the machine word of a guest table entry, through the walk cache if there is one. */
   private translateEntry(gpa: Gpa): boolean {
+    const { nested, nestedTlb } = this;
     const gfn = gpa >>> 12;
-    const cached = this.findCached(gfn);
+    const isKnown = nestedTlb?.find(gfn, nested.generation) ?? false;
     let mfn: Mfn;
     let rights: number;
-    if (cached >= 0) {
-      mfn = this.cachedMfn[cached]!;
-      rights = this.cachedRights[cached]!;
+    if (isKnown) {
+      mfn = nestedTlb!.mfn;
+      rights = nestedTlb!.rights;
     } else {
-      const found = this.nested.lookup(gfn);
-      this.references += this.nested.leafReferences;
-      mfn = this.nested.leafMfn;
-      rights = found ? this.nested.leafRights : 0;
+      const found = nested.lookup(gfn, this.walkCache, true);
+      this.references += nested.leafReferences;
+      mfn = nested.leafMfn;
+      rights = found ? nested.leafRights : 0;
     }
     if ((rights & NESTED_READ) === 0) {
+      this.faultRights = rights;
       this.violation(gpa, NESTED_READ, true);
       return false;
     }
-    if (cached < 0) this.remember(gfn, mfn, rights);
+    if (!isKnown) nestedTlb?.remember(gfn, mfn, rights);
     this.entryAt = (mfn << 10) | ((gpa & 0xfff) >>> 2);
     this.entryWritable = (rights & NESTED_WRITE) !== 0;
     return true;
@@ -173,9 +171,10 @@ export class NestedWalker implements PageWalker {
     let needed = NESTED_READ;
     if ((access & ACCESS_FETCH) !== 0) needed = NESTED_EXECUTE;
     else if ((access & ACCESS_WRITE) !== 0) needed = NESTED_WRITE;
-    const found = this.nested.lookup(gpa >>> 12);
+    const found = this.nested.lookup(gpa >>> 12, this.walkCache);
     this.references += this.nested.leafReferences;
     if (!found || (this.nested.leafRights & needed) === 0) {
+      this.faultRights = found ? this.nested.leafRights : 0;
       this.violation(gpa, needed, false);
       return false;
     }
@@ -195,31 +194,17 @@ export class NestedWalker implements PageWalker {
     return WALK_PAGE_FAULT;
   }
 
+  /** The processor cannot mark a guest entry, because the nested tables let it only read it. */
+  private readOnlyTable(gpa: Gpa): number {
+    this.faultRights = NESTED_READ;
+    return this.violation(gpa, NESTED_WRITE, true);
+  }
+
   private violation(gpa: Gpa, access: number, onTable: boolean): number {
-    // A violation also forgets what was cached for the address (SDM vol 3, 28.3.3.1), so new rights are seen.
-    const cached = this.findCached(gpa >>> 12);
-    if (cached >= 0) this.cachedGfn[cached] = NO_FRAME;
+    this.nestedTlb?.forget(gpa >>> 12);
     this.faultGpa = gpa;
     this.faultAccess = access;
     this.faultOnTable = onTable;
     return WALK_NESTED_FAULT;
-  }
-
-  private findCached(gfn: Gfn): number {
-    if (this.cachedGfn.length === 0) return -1;
-    if (this.generation !== this.nested.generation) {
-      this.generation = this.nested.generation;
-      this.cachedGfn.fill(NO_FRAME);
-    }
-    return this.cachedGfn.indexOf(gfn);
-  }
-
-  private remember(gfn: Gfn, mfn: Mfn, rights: number): void {
-    if (this.cachedGfn.length === 0) return;
-    const i = this.nextCached;
-    this.cachedGfn[i] = gfn;
-    this.cachedMfn[i] = mfn;
-    this.cachedRights[i] = rights;
-    this.nextCached = (i + 1) % this.cachedGfn.length;
   }
 }

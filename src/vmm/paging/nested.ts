@@ -1,16 +1,20 @@
 /**
- * Nested page tables: four levels of 64-bit entries that map guest-physical to machine frames. The MMU's two-dimensional
- * walk over guest tables and nested tables is in nested-walker.ts.
- * An entry is two 32-bit words; machine addresses fit in 32 bits, so the high word is always 0 and the low word is
- * the frame, bits R=1 W=2 X=4, and bit 7 for a 2 MiB leaf in a directory (SDM vol 3, 28.2.2, EPT format).
+ * Nested page tables: four levels of 64-bit entries that map guest-physical to machine frames (EPT), or three of them, or
+ * two levels of 32-bit entries (the tables that AMD nested paging uses under a 32-bit host, with PAE and without). The MMU's
+ * two-dimensional walk over guest tables and nested tables is in nested-walker.ts.
+ * A 64-bit entry is two 32-bit words; machine addresses fit in 32 bits, so the high word is always 0 and the low word is
+ * the frame, bits R=1 W=2 X=4, and bit 7 for a large leaf in a directory: 2 MiB, or 4 MiB with two levels (SDM vol 3,
+ * 28.2.2, EPT format; two levels have the same rights here, so that only sizes and counts differ).
  * References counted, without caches: (n+1)(m+1)-1 for n guest and m nested levels, so 14 for a guest 4 KiB page,
- * 9 for a 4 MiB page, 4 without guest paging, and 11, 7, 3 over 2 MiB leaves (Bhargava et al., ASPLOS 2008, section 2).
+ * 9 for a 4 MiB page, 4 without guest paging, and 11, 7, 3 over 2 MiB leaves; 8, 5, 2 with two nested levels (Bhargava et al., ASPLOS 2008, section 2).
  * Invariants: guest frames share no state with each other except a leaf; a walk that fails changes nothing.
  */
 import { assert, UserError } from '../../core/errors.ts';
 import type { Gfn, Gpa, Mfn } from '../../core/units.ts';
 import type { MachineMemory } from '../../machine/memory.ts';
 import { ABSENT, type PhysMap } from '../../machine/physmap.ts';
+import type { NestedLevels } from '../vmx-options.ts';
+import type { PageWalkCache } from './walk-caches.ts';
 import { TableWork } from './work.ts';
 
 export const NESTED_READ = 1;
@@ -19,17 +23,23 @@ export const NESTED_EXECUTE = 4;
 export const NESTED_ALL = NESTED_READ | NESTED_WRITE | NESTED_EXECUTE;
 const NESTED_LARGE = 0x80;
 
-const LEVELS = 4;
 const LEAF_LEVEL = 0; // 4 KiB
-const LARGE_LEVEL = 1; // 2 MiB
-/** 4 KiB frames of a large leaf. */
-export const LARGE_FRAMES = 512;
+const LARGE_LEVEL = 1; // 2 MiB, or 4 MiB
+/** Frames of a guest's large page. */
+const GUEST_LARGE_FRAMES = 1024;
+
+/** 4 KiB frames that a large leaf maps, and entries of a table. */
+export function largeLeafFrames(levels: NestedLevels): number {
+  return levels === 2 ? 1024 : 512;
+}
 
 export interface NestedOptions {
   /** Owner id of the table frames in MachineMemory. */
   readonly owner: number;
   /** Let handleViolation map 2 MiB at once where the machine frames allow it. Default false. */
   readonly largeLeaves?: boolean;
+  /** Default 4. */
+  readonly levels?: NestedLevels;
 }
 
 export class NestedPaging {
@@ -55,6 +65,13 @@ export class NestedPaging {
   private readonly physmap: PhysMap;
   private readonly owner: number;
   private readonly largeLeaves: boolean;
+  readonly levels: NestedLevels;
+  /** Entries of one table, and frames of a large leaf. */
+  private readonly entries: number;
+  /** Binary logarithm of that. */
+  private readonly indexBits: number;
+  /** Words of an entry are 1 << this. */
+  private readonly entryShift: number;
   private rootMfn: Mfn;
 
   constructor(memory: MachineMemory, physmap: PhysMap, options: NestedOptions) {
@@ -62,21 +79,30 @@ export class NestedPaging {
     this.physmap = physmap;
     this.owner = options.owner;
     this.largeLeaves = options.largeLeaves ?? false;
+    this.levels = options.levels ?? 4;
+    this.entries = largeLeafFrames(this.levels);
+    this.indexBits = this.levels === 2 ? 10 : 9;
+    this.entryShift = this.levels === 2 ? 0 : 1;
     this.rootMfn = this.newTable();
   }
 
-  /** Finds the leaf for a guest frame as the hardware does. False if some level is not present. */
-  lookup(gfn: Gfn): boolean {
+  /**
+   * Finds the leaf for a guest frame as the hardware does. False if some level is not present. Entries that `cache` knows
+   * are not counted; it is asked about upper levels, and about leaves of frames that hold guest tables (`forTable`).
+   */
+  lookup(gfn: Gfn, cache: PageWalkCache | null = null, forTable = false): boolean {
     const words = this.memory.words32;
     let table = this.rootMfn;
     this.leafReferences = 0;
-    for (let level = LEVELS - 1; ; level--) {
-      const entry = words[this.entryAt(table, gfn, level)]!;
-      this.leafReferences++;
-      if ((entry & NESTED_ALL) === 0) return false;
+    for (let level = this.levels - 1; ; level--) {
+      const at = this.entryAt(table, gfn, level);
+      const entry = words[at]!;
       const isLarge = level === LARGE_LEVEL && (entry & NESTED_LARGE) !== 0;
+      const isCached = cache !== null && (forTable || (level !== LEAF_LEVEL && !isLarge));
+      if (!isCached || (entry & NESTED_ALL) === 0 || !cache.knows(at, entry)) this.leafReferences++;
+      if ((entry & NESTED_ALL) === 0) return false;
       if (level === LEAF_LEVEL || isLarge) {
-        this.leafMfn = (entry >>> 12) + (isLarge ? gfn & (LARGE_FRAMES - 1) : 0);
+        this.leafMfn = (entry >>> 12) + (isLarge ? gfn & (this.entries - 1) : 0);
         this.leafRights = entry & NESTED_ALL;
         this.leafLarge = isLarge;
         return true;
@@ -85,14 +111,17 @@ export class NestedPaging {
     }
   }
 
-  /** Whether the 4 MiB around a guest frame are two 2 MiB leaves that make one run of machine frames. */
+  /** Whether the 4 MiB around a guest frame are large leaves that make one run of machine frames with the same rights. */
   isLargeRun(gfn: Gfn): boolean {
-    const base = gfn & ~(2 * LARGE_FRAMES - 1);
+    const base = gfn & ~(GUEST_LARGE_FRAMES - 1);
     if (!this.lookup(base) || !this.leafLarge) return false;
     const mfn = this.leafMfn;
     const rights = this.leafRights;
-    const isSecond = this.lookup(base + LARGE_FRAMES) && this.leafLarge;
-    return isSecond && this.leafMfn === mfn + LARGE_FRAMES && this.leafRights === rights;
+    for (let next = this.entries; next < GUEST_LARGE_FRAMES; next += this.entries) {
+      if (!this.lookup(base + next) || !this.leafLarge) return false;
+      if (this.leafMfn !== mfn + next || this.leafRights !== rights) return false;
+    }
+    return true;
   }
 
   /** Maps one guest frame, or changes its frame or rights. A 2 MiB leaf in the way is split. */
@@ -101,10 +130,10 @@ export class NestedPaging {
     this.mapSmall(gfn, mfn, rights);
   }
 
-  /** Maps 512 guest frames by one leaf. Both frame numbers must be multiples of 512. */
+  /** Maps one large leaf. Both frame numbers must be multiples of its frames. */
   mapLarge(gfn: Gfn, mfn: Mfn, rights: number): void {
     this.work.reset();
-    assert(((gfn | mfn) & (LARGE_FRAMES - 1)) === 0, 'a 2 MiB leaf needs aligned frames');
+    assert(((gfn | mfn) & (this.entries - 1)) === 0, 'a large leaf needs aligned frames');
     assert((rights & ~NESTED_ALL) === 0 && rights !== 0, 'nested rights must be some of R, W, X');
     const at = this.entryAt(this.descend(gfn, LARGE_LEVEL), gfn, LARGE_LEVEL);
     const old = this.memory.words32[at]!;
@@ -129,7 +158,7 @@ export class NestedPaging {
     const mfn = this.physmap.lookup(gfn);
     if (mfn === ABSENT) return 'absent';
     this.fills++;
-    const base = gfn & ~(LARGE_FRAMES - 1);
+    const base = gfn & ~(this.entries - 1);
     const largeMfn = this.largeLeaves ? this.contiguousFrame(base) : ABSENT;
     if (largeMfn !== ABSENT && !this.hasTable(gfn)) this.mapLarge(base, largeMfn, rights);
     else this.mapSmall(gfn, mfn, rights);
@@ -140,7 +169,7 @@ export class NestedPaging {
   release(): void {
     this.work.reset();
     if (this.rootMfn === ABSENT) return;
-    this.freeLevel(this.rootMfn, LEVELS - 1);
+    this.freeLevel(this.rootMfn, this.levels - 1);
     this.rootMfn = ABSENT;
     this.reduced();
   }
@@ -152,14 +181,14 @@ export class NestedPaging {
 
   /** Word index of the low half of an entry. */
   private entryAt(table: Mfn, gfn: Gfn, level: number): number {
-    return (table << 10) | (((gfn >>> (9 * level)) & 0x1ff) << 1);
+    return (table << 10) | (((gfn >>> (this.indexBits * level)) & (this.entries - 1)) << this.entryShift);
   }
 
   /** The table of `level` that covers `gfn`; missing ones are created, a large leaf in the way is split. */
   private descend(gfn: Gfn, level: number): Mfn {
     const words = this.memory.words32;
     let table = this.rootMfn;
-    for (let at = LEVELS - 1; at > level; at--) {
+    for (let at = this.levels - 1; at > level; at--) {
       const i = this.entryAt(table, gfn, at);
       if ((words[i]! & NESTED_ALL) === 0) {
         this.write(i, (this.newTable() << 12) | NESTED_ALL);
@@ -177,8 +206,8 @@ export class NestedPaging {
     const large = this.memory.words32[at]!;
     const table = this.newTable();
     this.work.frames++;
-    for (let i = 0; i < LARGE_FRAMES; i++) {
-      this.memory.words32[(table << 10) | (i << 1)] = (((large >>> 12) + i) << 12) | (large & NESTED_ALL);
+    for (let i = 0; i < this.entries; i++) {
+      this.memory.words32[(table << 10) | (i << this.entryShift)] = (((large >>> 12) + i) << 12) | (large & NESTED_ALL);
       this.work.entries++;
     }
     // The translations stay the same, so this alone needs no invalidation.
@@ -204,15 +233,15 @@ export class NestedPaging {
   /** Machine frame of an aligned group of 512 guest frames that is one aligned run of machine frames, or ABSENT. */
   private contiguousFrame(base: Gfn): Mfn {
     const mfn = this.physmap.lookup(base);
-    if (mfn === ABSENT || (mfn & (LARGE_FRAMES - 1)) !== 0) return ABSENT;
-    for (let i = 1; i < LARGE_FRAMES; i++) if (this.physmap.lookup(base + i) !== mfn + i) return ABSENT;
+    if (mfn === ABSENT || (mfn & (this.entries - 1)) !== 0) return ABSENT;
+    for (let i = 1; i < this.entries; i++) if (this.physmap.lookup(base + i) !== mfn + i) return ABSENT;
     return mfn;
   }
 
   /** Some frames of the 2 MiB group are mapped one by one: leave it so, their rights may differ. */
   private hasTable(gfn: Gfn): boolean {
     this.lookup(gfn);
-    return this.leafReferences === LEVELS;
+    return this.leafReferences === this.levels;
   }
 
   private newTable(): Mfn {
@@ -228,8 +257,8 @@ export class NestedPaging {
   }
 
   private freeLevel(table: Mfn, level: number): void {
-    for (let i = 0; i < LARGE_FRAMES && level > LEAF_LEVEL; i++) {
-      const entry = this.memory.words32[(table << 10) | (i << 1)]!;
+    for (let i = 0; i < this.entries && level > LEAF_LEVEL; i++) {
+      const entry = this.memory.words32[(table << 10) | (i << this.entryShift)]!;
       if ((entry & NESTED_ALL) === 0 || (level === LARGE_LEVEL && (entry & NESTED_LARGE) !== 0)) continue;
       this.freeLevel(entry >>> 12, level - 1);
     }

@@ -60,6 +60,7 @@ import {
   roleOfKey,
 } from './shadow-key.ts';
 import { ENTRIES_PER_TABLE, type ShadowPage, ShadowPool } from './shadow-pool.ts';
+import type { PageWalkCache } from './walk-caches.ts';
 import { TableWork } from './work.ts';
 
 /** What a page fault was about. */
@@ -123,6 +124,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
 
   /** Called with the first page number and count of pages whose TLB entries must go. */
   invalidate: ((firstPage: number, pages: number) => void) | null = null;
+  /** The MMU's cache of directory entries, if the processor is to have one. */
+  walkCache: PageWalkCache | null = null;
   /** Another vCPU wrote to a traced frame. */
   onForeignWrite: ((gfn: Gfn) => void) | null = null;
   /** Work of the last call of any other method than walk(). */
@@ -207,11 +210,12 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     const words = this.memory.words32;
     const pdeAt = (this.root.mfn << 10) | (lin >>> 22);
     const pde = words[pdeAt]!;
-    this.references = 1;
+    const isKnown = (pde & PTE_PRESENT) !== 0 && this.walkCache !== null && this.walkCache.knows(pdeAt, pde);
+    this.references = isKnown ? 0 : 1;
     if ((pde & PTE_PRESENT) === 0) return this.walkFault(access);
     const pteAt = ((pde >>> 12) << 10) | ((lin >>> 12) & 0x3ff);
     const pte = words[pteAt]!;
-    this.references = 2;
+    this.references++;
     if ((pte & PTE_PRESENT) === 0) return this.walkFault(access);
     if (!permits(pde & pte, access, CR0_WP)) return this.walkFault(access | ACCESS_PRESENT);
     const marked = pte | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);

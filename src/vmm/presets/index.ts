@@ -5,11 +5,29 @@
 import { UserError } from '../../core/errors.ts';
 import type { MachinePreset } from '../costs.ts';
 import { broadwell } from './broadwell.ts';
+import { core2Duo } from './core2-duo.ts';
+import { haswell } from './haswell.ts';
+import { ivyBridge } from './ivy-bridge.ts';
+import { nehalem } from './nehalem.ts';
+import { penryn } from './penryn.ts';
 import { pentium3_733 } from './pentium3-733.ts';
 import { pentium4_672 } from './pentium4-672.ts';
+import { sandyBridge } from './sandy-bridge.ts';
+import { westmere } from './westmere.ts';
 
 /** All presets, oldest machine first. */
-export const presets: readonly MachinePreset[] = [pentium3_733, pentium4_672, broadwell];
+export const presets: readonly MachinePreset[] = [
+  pentium3_733,
+  pentium4_672,
+  core2Duo,
+  penryn,
+  nehalem,
+  westmere,
+  sandyBridge,
+  ivyBridge,
+  haswell,
+  broadwell,
+];
 
 /** The preset with this id. */
 export function findPreset(id: string): MachinePreset {

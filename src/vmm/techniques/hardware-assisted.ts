@@ -1,8 +1,10 @@
 /**
- * Hardware-assisted virtualization (VT-x): the guest kernel runs at ring 0 in guest mode; a control block says which
- * events exit. With shadow paging every page fault, INVLPG and control-register access exits (first-generation VT-x);
- * with nested paging the MMU walks guest and nested tables and only a missing nested entry exits.
- * Without a tagged TLB (VPID) each exit and entry flushes everything.
+ * Hardware-assisted virtualization (VT-x): the guest kernel runs at ring 0 in guest mode; a control block (vmcs/) says
+ * which events exit, what an entry injects, and what the last exit was. With shadow paging every page fault, INVLPG and
+ * control-register access exits (first-generation VT-x); with nested paging the MMU walks guest and nested tables and only a
+ * missing nested entry exits. Without a tagged TLB (VPID) each exit and entry flushes everything.
+ * Invariants: the VMM learns about an exit by VMREAD and changes controls by VMWRITE, and each of them is charged; an event
+ * goes into the guest through the control block alone.
  * Sources: SDM vol 3, chapters 24 to 28; Adams & Agesen, ASPLOS 2006, section 4.
  */
 import { assert, UserError } from '../../core/errors.ts';
@@ -25,13 +27,19 @@ import {
   VECTOR_PF,
   VECTOR_UD,
 } from '../../machine/exits.ts';
+import type { Insn } from '../../machine/insn.ts';
 import {
   INTERCEPT_CPUID,
+  INTERCEPT_CR_READ,
   INTERCEPT_CR_WRITE,
+  INTERCEPT_DESCRIPTOR_TABLE,
+  INTERCEPT_DR,
   INTERCEPT_HLT,
   INTERCEPT_HYPERCALL,
   INTERCEPT_INVLPG,
   INTERCEPT_MSR,
+  INTERCEPT_PAUSE,
+  INTERCEPT_RDTSC,
   INTERCEPT_WBINVD,
 } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
@@ -43,12 +51,47 @@ import { NestedPaging } from '../paging/nested.ts';
 import { NestedWalker } from '../paging/nested-walker.ts';
 import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
+import { PageWalkCache } from '../paging/walk-caches.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
 import { shadowFrames } from '../table-frames.ts';
-import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
+import { BUDGET_UNLIMITED, type Disposition, type Executor, type Preparation, type Technique } from '../technique.ts';
 import { type ExecutedVcpu, hex32 } from '../vcpu.ts';
 import { bootCpu, identifyCpu } from '../vm.ts';
+import {
+  ControlBlock,
+  interruptionInformation,
+  TYPE_EXTERNAL,
+  TYPE_HARDWARE_EXCEPTION,
+  TYPE_NMI,
+} from '../vmcs/control-block.ts';
+import {
+  CPU_CR3_LOAD_EXITING,
+  CPU_CR3_STORE_EXITING,
+  CPU_HLT_EXITING,
+  CPU_INTERRUPT_WINDOW_EXITING,
+  CPU_INVLPG_EXITING,
+  CPU_NMI_WINDOW_EXITING,
+  CPU_SECONDARY_CONTROLS,
+  CPU_TSC_OFFSETTING,
+  CPU_USE_IO_BITMAPS,
+  CPU2_ENABLE_EPT,
+  CPU2_ENABLE_VPID,
+  CPU2_PAUSE_LOOP_EXITING,
+  CPU2_UNRESTRICTED_GUEST,
+  CPU2_WBINVD_EXITING,
+  IO_BITMAP_BITS,
+  instructionExits,
+  interceptsOf,
+  PIN_EXTERNAL_INTERRUPT_EXITING,
+  PIN_NMI_EXITING,
+  PIN_PREEMPTION_TIMER,
+  PIN_VIRTUAL_NMIS,
+  portExits,
+} from '../vmcs/controls.ts';
+import { type ExitDetails, recordExit } from '../vmcs/exit-record.ts';
+import { type Field, VMCS } from '../vmcs/fields.ts';
+import { DEFAULT_VMX, type VmxOptions } from '../vmx-options.ts';
 import { type TaskEvent, TaskSwitcher } from './task-switcher.ts';
 
 /** Exit reason and VMM path of each intercepted instruction, by its INTERCEPT_* bit. */
@@ -58,12 +101,40 @@ const INTERCEPTS: Readonly<Record<number, readonly [VmxExitReason, VmmOperation]
   [INTERCEPT_MSR]: ['msr', 'msr'],
   [INTERCEPT_INVLPG]: ['invlpg', 'invlpg'],
   [INTERCEPT_CR_WRITE]: ['control-register', 'control-register'],
+  [INTERCEPT_CR_READ]: ['control-register', 'control-register'],
   [INTERCEPT_WBINVD]: ['wbinvd', 'emulate'],
   [INTERCEPT_HYPERCALL]: ['vmcall', 'hypercall'],
+  [INTERCEPT_RDTSC]: ['rdtsc', 'rdtsc'],
+  [INTERCEPT_DR]: ['debug-register', 'emulate'],
+  [INTERCEPT_DESCRIPTOR_TABLE]: ['descriptor-table', 'descriptor-table'],
+  [INTERCEPT_PAUSE]: ['pause', 'pause'],
 };
 
-/** Always intercepted: CPUID and VMCALL by the architecture, the others as VMMs usually set them. */
-const COMMON_INTERCEPTS = INTERCEPT_HLT | INTERCEPT_CPUID | INTERCEPT_MSR | INTERCEPT_WBINVD | INTERCEPT_HYPERCALL;
+/** What the VMM reads at every exit; more by reason below. A typical exit comes to about 10 (Adams & Agesen 2006). */
+const READ_AT_EXIT: readonly Field[] = [
+  VMCS.EXIT_REASON,
+  VMCS.EXIT_QUALIFICATION,
+  VMCS.VM_EXIT_INSTRUCTION_LENGTH,
+  VMCS.IDT_VECTORING_INFORMATION,
+  VMCS.GUEST_RIP,
+  VMCS.GUEST_RSP,
+  VMCS.GUEST_RFLAGS,
+  VMCS.GUEST_INTERRUPTIBILITY_STATE,
+];
+const READ_BY_REASON: Readonly<Partial<Record<VmxExitReason, readonly Field[]>>> = {
+  'page-fault': [VMCS.VM_EXIT_INTERRUPTION_INFORMATION, VMCS.VM_EXIT_INTERRUPTION_ERROR_CODE],
+  exception: [VMCS.VM_EXIT_INTERRUPTION_INFORMATION, VMCS.VM_EXIT_INTERRUPTION_ERROR_CODE],
+  'nested-violation': [VMCS.GUEST_PHYSICAL_ADDRESS, VMCS.GUEST_LINEAR_ADDRESS],
+  'external-interrupt': [VMCS.VM_EXIT_INTERRUPTION_INFORMATION],
+};
+/** What decoding an instruction needs besides: mode, where the code is, and the segment of its operand. */
+const READ_TO_DECODE: readonly Field[] = [
+  VMCS.GUEST_CR0,
+  VMCS.GUEST_CR3,
+  VMCS.GUEST_CS_BASE,
+  VMCS.GUEST_CS_ACCESS_RIGHTS,
+  VMCS.GUEST_DS_BASE,
+];
 
 /** Pages that one delivery can touch: gate, descriptors, TSS, stack, each with its tables; generously rounded up. */
 const DELIVERY_ATTEMPTS_MAX = 64;
@@ -77,6 +148,10 @@ class HardwareExecutor implements Executor {
   private readonly shadow: ShadowPaging | null;
   private readonly nested: NestedPaging | null;
   private readonly tagged: boolean;
+  private readonly options: VmxOptions;
+  private readonly block: ControlBlock;
+  /** The guest executed HLT without leaving guest mode, and waits there. */
+  private isHaltedInside = false;
   /** MMU of the pCPU where this vCPU ran last. */
   private lastMmu: Mmu | null = null;
   /** The shadow lost entries while no MMU was at hand to forget them. */
@@ -100,9 +175,9 @@ class HardwareExecutor implements Executor {
     this.tagged = vm.spec.taggedTlb;
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
-    // In a partition the guest idles on a CPU that nobody else wants.
-    this.cpu.intercepts = vcpu.ownsDevices ? COMMON_INTERCEPTS & ~INTERCEPT_HLT : COMMON_INTERCEPTS;
     this.cpu.interceptTaskSwitch = true;
+    this.options = vm.spec.vmx ?? DEFAULT_VMX;
+    this.block = new ControlBlock(this.cpu, machine.preset.vmx);
     if (vm.spec.paging === 'shadow') {
       vm.tables.shadows ??= new ShadowGroup(machine.memory);
       this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.cpu, {
@@ -114,30 +189,69 @@ class HardwareExecutor implements Executor {
       this.nested = null;
       this.nestedWalker = null;
       this.walker = this.shadow;
-      this.cpu.interceptExceptions = 1 << VECTOR_PF;
-      this.cpu.intercepts |= INTERCEPT_INVLPG | INTERCEPT_CR_WRITE;
+      const { pageWalkEntries } = this.options.walkCaches;
+      if (pageWalkEntries > 0) this.shadow.walkCache = new PageWalkCache(pageWalkEntries);
       this.shadow.loadRoot();
     } else {
       this.shadow = null;
-      vm.tables.nested ??= new NestedPaging(machine.memory, vm.physmap, { owner: vm.vmmOwner });
+      vm.tables.nested ??= new NestedPaging(machine.memory, vm.physmap, {
+        owner: vm.vmmOwner,
+        levels: this.options.nestedLevels,
+        largeLeaves: this.options.nestedLargePages,
+      });
       this.nested = vm.tables.nested;
-      this.nestedWalker = new NestedWalker(machine.memory, this.nested);
+      this.nestedWalker = new NestedWalker(machine.memory, this.nested, this.options.walkCaches);
       this.walker = this.nestedWalker;
       // A partition has all of its memory from the start.
       if (vcpu.ownsDevices) for (let gfn = 0; gfn < vm.physmap.ramFrames; gfn++) this.nested.handleViolation(gfn << 12);
     }
     this.isStale = false;
+    this.setControls();
+    this.options.tune?.(this.block);
+    // All of this happened before the VM's time began.
+    this.block.takeDue();
     this.vmx = vm.spec.guestVmx === undefined ? null : this.virtualVmx(vm.spec.guestVmx === 'shadowing');
   }
 
   private virtualVmx(shadowing: boolean): VirtualVmx {
     const host = {
-      leave: (name: string, price: VmxExitReason) => this.leaveAs(name, price),
+      leave: (name: string, price: VmxExitReason) => this.leave(price, null, {}, name),
       deliver: (vector: number, errorCode: number, lin: Lin, external: boolean) =>
         this.deliver(vector, errorCode, lin, external),
       handle: (exit: number) => this.handle(exit),
+      controls: () => ({ intercepts: interceptsOf(this.block), exceptions: this.block.peek(VMCS.EXCEPTION_BITMAP) }),
+      exits: (insn: Insn) => instructionExits(this.block, this.cpu, insn),
     };
     return new VirtualVmx(this.vcpu, this.cpu, host, shadowing);
+  }
+
+  /** The controls as this VMM wants them. */
+  private setControls(): void {
+    const { block, options, shadow, tagged, vcpu } = this;
+    const { pauseLoop } = options;
+    const timer = options.preemptionTimer ? PIN_PREEMPTION_TIMER : 0;
+    // In a partition interrupts are the guest's own, and it idles on a CPU that nobody else wants.
+    const interrupts = vcpu.ownsDevices ? 0 : PIN_EXTERNAL_INTERRUPT_EXITING;
+    block.write(VMCS.PIN_BASED_CONTROLS, interrupts | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | timer);
+    const paging = shadow === null ? 0 : CPU_INVLPG_EXITING | CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING;
+    const hlt = options.hltExiting && !vcpu.ownsDevices ? CPU_HLT_EXITING : 0;
+    const primary = CPU_TSC_OFFSETTING | CPU_USE_IO_BITMAPS | CPU_SECONDARY_CONTROLS;
+    block.write(VMCS.PRIMARY_CONTROLS, primary | paging | hlt);
+    const nested = shadow === null ? CPU2_ENABLE_EPT | CPU2_UNRESTRICTED_GUEST : 0;
+    const vpid = tagged ? CPU2_ENABLE_VPID : 0;
+    const loops = pauseLoop === null ? 0 : CPU2_PAUSE_LOOP_EXITING;
+    block.write(VMCS.SECONDARY_CONTROLS, CPU2_WBINVD_EXITING | nested | vpid | loops);
+    if (tagged) block.write(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER, vcpu.addressSpaceTag);
+    block.write(VMCS.PLE_GAP, pauseLoop?.gapCycles ?? 0);
+    block.write(VMCS.PLE_WINDOW, pauseLoop?.windowCycles ?? 0);
+    if (vcpu.ownsDevices) for (let port = 0; port < IO_BITMAP_BITS; port++) block.ioBitmap.set(port, false);
+    for (const port of options.directPorts) block.ioBitmap.set(port, false);
+    if (shadow === null) return;
+    block.write(VMCS.EXCEPTION_BITMAP, 1 << VECTOR_PF);
+    // Every bit of both registers steers the shadow, or might.
+    for (const mask of [VMCS.CR0_GUEST_HOST_MASK, VMCS.CR4_GUEST_HOST_MASK]) block.write(mask, -1);
+    block.write(VMCS.CR0_READ_SHADOW, this.cpu.cr0);
+    block.write(VMCS.CR4_READ_SHADOW, this.cpu.cr4);
   }
 
   get instructions(): number {
@@ -149,33 +263,45 @@ class HardwareExecutor implements Executor {
     mmu.attach(this.walker, this.vcpu.addressSpaceTag);
     // What this vCPU flushed on other pCPUs meanwhile is still here under its tag.
     if (this.tagged && (this.lastMmu !== mmu || this.isStale)) mmu.flush(true);
+    if (!this.tagged || this.lastMmu !== mmu) this.flushWalkCaches();
     this.isStale = false;
     this.lastMmu = mmu;
     this.cpu.attach(mmu);
+    this.block.pauses.entered();
   }
 
-  prepare(wasRunning: boolean): Disposition {
-    const { cpu, vcpu } = this;
+  prepare(wasRunning: boolean): Preparation {
+    const { cpu, vcpu, block } = this;
     // A device's timer ran out, or another vCPU sent something, while the guest was running: a physical interrupt
     // brings the VMM in.
     const isNew = (vcpu.interruptWaiting && !cpu.interruptPending) || (vcpu.nmiWaiting && !cpu.nmiPending);
     const reflected = vcpu.interruptWaiting && this.vmx?.interrupted() === true;
     const owns = vcpu.ownsDevices;
     if (wasRunning && isNew && !reflected && !owns) this.leave('external-interrupt', 'external-interrupt');
+    if (this.isHaltedInside) {
+      if (!vcpu.interruptWaiting && !vcpu.nmiWaiting) {
+        vcpu.waitInside();
+        return 'emulated';
+      }
+      this.isHaltedInside = false;
+    }
     if (vcpu.nmiWaiting && cpu.nmiAllowed()) {
       vcpu.acknowledgeNmi();
       const result = this.deliver(VECTOR_NMI, NO_ERROR_CODE, 0, true);
       if (result !== 'resume') return result;
       cpu.nmiBlocked = true;
     }
-    cpu.nmiPending = vcpu.nmiWaiting;
+    this.setWindow(CPU_NMI_WINDOW_EXITING, vcpu.nmiWaiting);
     if (vcpu.interruptWaiting && cpu.interruptible()) {
       if (!owns) vcpu.vmm('interrupt-accept');
       const result = this.deliver(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
       if (result !== 'resume') return result;
     }
-    if (vcpu.interruptWaiting && !cpu.interruptPending && !owns) vcpu.vmm('interrupt-window');
-    cpu.interruptPending = vcpu.interruptWaiting;
+    if (!owns) this.setWindow(CPU_INTERRUPT_WINDOW_EXITING, vcpu.interruptWaiting);
+    block.enter();
+    this.vmx?.control();
+    // What waits for a guest with devices of its own needs no exit: the hardware waits for its flag.
+    if (owns) cpu.interruptPending = vcpu.interruptWaiting;
     return 'resume';
   }
 
@@ -183,11 +309,31 @@ class HardwareExecutor implements Executor {
     this.leave('external-interrupt', 'external-interrupt');
   }
 
+  /** Asks for an exit as soon as the guest can take what waits, or no longer asks. */
+  private setWindow(control: number, isWanted: boolean): void {
+    const { block, vcpu } = this;
+    if (((block.peek(VMCS.PRIMARY_CONTROLS) & control) !== 0) === isWanted) return;
+    vcpu.vmm('interrupt-window');
+    const controls = block.read(VMCS.PRIMARY_CONTROLS);
+    block.write(VMCS.PRIMARY_CONTROLS, isWanted ? controls | control : controls & ~control);
+    this.pay();
+  }
+
   /** Needs a CPU whose guest mode includes real mode ("unrestricted guest"), or an emulator for the start-up code. */
   start(vector: number): void {
     resetCpu(this.cpu);
     startCpu(this.cpu, vector);
+    this.isHaltedInside = false;
+    this.writeControlRegisters();
     if (this.shadow !== null) this.switchRoot();
+  }
+
+  sliceOver(): boolean {
+    if (!this.options.preemptionTimer) return false;
+    this.leave('preemption-timer', 'preemption-timer');
+    this.block.write(VMCS.VMX_PREEMPTION_TIMER_VALUE, 0);
+    this.pay();
+    return true;
   }
 
   handle(exit: number): Disposition {
@@ -200,14 +346,15 @@ class HardwareExecutor implements Executor {
       case EXIT_INTERCEPT:
         return this.handleIntercept();
       case EXIT_EXCEPTION:
-        return this.handlePageFault();
+        return cpu.exitVector === VECTOR_PF && this.shadow !== null ? this.handlePageFault() : this.reflect();
       case EXIT_NESTED_FAULT:
         return this.handleNestedFault();
       case EXIT_INTERRUPT_WINDOW:
-        if (!vcpu.ownsDevices) this.leave('interrupt-window', 'interrupt-window');
+        if (vcpu.ownsDevices && !(cpu.nmiPending && cpu.nmiAllowed())) return 'resume';
+        this.leave(cpu.nmiPending && cpu.nmiAllowed() ? 'nmi-window' : 'interrupt-window');
         return 'resume';
       case EXIT_HALT:
-        return vcpu.halted(cpu);
+        return this.handleHalt();
       case EXIT_TASK_SWITCH: {
         const during = cpu.exitDuring;
         const event = { vector: during, errorCode: cpu.faultError, lin: cpu.cr2, external: false };
@@ -225,52 +372,107 @@ class HardwareExecutor implements Executor {
 
   // ------------------------------------------------------------------ exits
 
-  /** Charges one exit: hardware out and in, dispatch in the VMM, and the path of the reason. */
-  private leave(reason: VmxExitReason, operation: VmmOperation | null = null): void {
-    this.leaveAs(reason, reason);
-    if (operation !== null) this.vcpu.vmm(operation);
-  }
-
-  /** An exit that is counted under `name`, at the price of `reason`. */
-  private leaveAs(name: string, reason: VmxExitReason): void {
-    const { vmx } = this.vcpu.vm.machine.preset;
-    this.vcpu.exit(name, vmx.exitCycles[reason] + vmx.entryCycles);
-    this.vcpu.vmm('vmx-dispatch');
+  /** Charges one exit: hardware out and in, what the VMM reads, its dispatch, and the path of the reason; `name` is where it is counted. */
+  private leave(
+    reason: VmxExitReason,
+    operation: VmmOperation | null = null,
+    details: ExitDetails = {},
+    name: string = reason,
+  ): void {
+    const { block, cpu, vcpu } = this;
+    const { vmx } = vcpu.vm.machine.preset;
+    recordExit(block, cpu, reason, details);
+    vcpu.exit(name, vmx.exitCycles[reason] + vmx.entryCycles);
+    for (const field of READ_AT_EXIT) block.read(field);
+    for (const field of READ_BY_REASON[reason] ?? []) block.read(field);
+    this.pay();
+    vcpu.vmm('vmx-dispatch');
+    if (operation !== null) vcpu.vmm(operation);
+    // What follows sooner or later is an entry.
+    block.pauses.entered();
     if (!this.tagged) {
-      this.cpu.mmu.flushAll();
-      this.cpu.dropCode();
+      vcpu.vmmCycles(vmx.coldDispatchCycles);
+      cpu.mmu.flushAll();
+      cpu.dropCode();
+      this.flushWalkCaches();
     }
   }
 
+  /** Charges the VMREADs and VMWRITEs since the last call. */
+  private pay(): void {
+    const cycles = this.block.takeDue();
+    if (cycles > 0) this.vcpu.vmmCycles(cycles);
+  }
+
+  private flushWalkCaches(): void {
+    this.nestedWalker?.flushCaches();
+    this.shadow?.walkCache?.flush();
+  }
+
   private handleIo(): Disposition {
-    const { cpu, vcpu } = this;
-    if (vcpu.ownsDevices) {
-      const end = cpu.completeIo(vcpu.accessPort(cpu));
+    const { block, cpu, vcpu } = this;
+    if (!portExits(block, cpu.ioPort, cpu.ioBytes)) {
+      // The device itself answers, at the price of the bus.
+      const exit = cpu.completeIo(vcpu.accessPort(cpu));
       vcpu.spendGuest();
-      return end === EXIT_BUDGET ? 'resume' : this.handle(end);
+      return exit === EXIT_BUDGET ? 'resume' : this.handle(exit);
     }
     this.leave('io');
     vcpu.chargeDevice(cpu);
     const exit = cpu.completeIo(vcpu.accessPort(cpu));
     vcpu.discardGuest();
-    return exit === EXIT_BUDGET ? 'resume' : this.handle(exit);
+    if (exit !== EXIT_BUDGET) return this.handle(exit);
+    this.advance();
+    return 'resume';
+  }
+
+  /** HLT retired: after its exit, or inside the guest. */
+  private handleHalt(): Disposition {
+    const { cpu, vcpu } = this;
+    // A partition's CPU that waits is idle: there is nobody to keep it for.
+    if (this.options.hltExiting || vcpu.ownsDevices || !cpu.interruptsEnabled()) return vcpu.halted(cpu);
+    this.isHaltedInside = true;
+    return 'resume';
   }
 
   private handleIntercept(): Disposition {
     const { cpu } = this;
     const insn = cpu.exitInsn;
-    const [reason, operation] = INTERCEPTS[insn.row.intercept]!;
+    const { intercept } = insn.row;
+    const [reason, operation] = INTERCEPTS[intercept]!;
     this.leave(reason, operation);
-    if (insn.row.intercept === INTERCEPT_HYPERCALL) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
+    if (intercept === INTERCEPT_HYPERCALL) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
     const lin = insn.isMemory ? (cpu.segBase[insn.seg]! + cpu.offset(insn)) | 0 : 0;
     const { cr0, cr3, cr4 } = cpu;
     const result = this.emulate();
+    if (intercept === INTERCEPT_CR_WRITE) this.writeControlRegisters();
     if (this.shadow !== null) {
-      if (insn.row.intercept === INTERCEPT_INVLPG) this.shadow.invalidatePage(lin);
+      if (intercept === INTERCEPT_INVLPG) this.shadow.invalidatePage(lin);
       // Even the same CR3 again is a new root to load: the guest asked for a flush.
-      else if (insn.row.intercept === INTERCEPT_CR_WRITE && this.steersPaging(cr0, cr3, cr4, insn.a)) this.switchRoot();
+      else if (intercept === INTERCEPT_CR_WRITE && this.steersPaging(cr0, cr3, cr4, insn.a)) this.switchRoot();
     }
-    return result;
+    // Only a loop that lasts makes PAUSE exit: whoever holds the lock needs the CPU more.
+    return intercept === INTERCEPT_PAUSE && result === 'resume' ? 'spin' : result;
+  }
+
+  /** After an instruction was carried out for the guest: its successor is where it goes on. */
+  private advance(): void {
+    this.block.write(VMCS.GUEST_RIP, this.cpu.eip);
+    this.pay();
+  }
+
+  /** Brings the control registers of the control block up to date with what the VMM did to them. */
+  private writeControlRegisters(): void {
+    const { block, cpu } = this;
+    for (const [mask, shadow, register, value] of [
+      [VMCS.CR0_GUEST_HOST_MASK, VMCS.CR0_READ_SHADOW, VMCS.GUEST_CR0, cpu.cr0],
+      [VMCS.CR4_GUEST_HOST_MASK, VMCS.CR4_READ_SHADOW, VMCS.GUEST_CR4, cpu.cr4],
+    ] as const) {
+      if (block.peek(mask) === 0 || block.peek(shadow) === value) continue;
+      block.write(shadow, value);
+      block.write(register, value);
+    }
+    this.pay();
   }
 
   private steersPaging(cr0: number, cr3: number, cr4: number, register: number): boolean {
@@ -281,6 +483,8 @@ class HardwareExecutor implements Executor {
   private switchRoot(): void {
     this.vcpu.vmm('root-switch');
     this.shadow!.loadRoot();
+    this.block.write(VMCS.GUEST_CR3, this.cpu.cr3);
+    this.pay();
     this.chargeWork(this.shadow!);
   }
 
@@ -289,9 +493,27 @@ class HardwareExecutor implements Executor {
     const { cpu, vcpu } = this;
     const exit = cpu.step();
     vcpu.discardGuest();
+    if (exit === EXIT_BUDGET || exit === EXIT_HALT) this.advance();
     if (exit === EXIT_BUDGET) return 'resume';
     // A fault of its own while it was emulated: answer that first, then the instruction runs again.
     return this.handle(exit);
+  }
+
+  /** An exception that only the exception bitmap asked for: it is the guest's. */
+  private reflect(): Disposition {
+    const { cpu } = this;
+    const { exitVector: vector, exitError, exitLin, exitDuring: during } = cpu;
+    this.leave(vector === VECTOR_PF ? 'page-fault' : 'exception');
+    if (during === VECTOR_DF) return this.shutDown();
+    if (during >= 0 && escalates(during, vector)) return this.deliver(VECTOR_DF, 0, 0);
+    return this.deliver(vector, exitError, exitLin);
+  }
+
+  /** A fault while a double fault was delivered. */
+  private shutDown(): Disposition {
+    const { cpu, vcpu } = this;
+    vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
+    return 'end';
   }
 
   private handlePageFault(): Disposition {
@@ -301,23 +523,26 @@ class HardwareExecutor implements Executor {
     const fault = this.classify();
     if (fault.kind === 'filled') return 'resume';
     if (fault.kind === 'absent' && cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
-    if (fault.kind === 'guest' && during === VECTOR_DF) {
-      this.vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
-      return 'end';
-    }
+    if (fault.kind === 'guest' && during === VECTOR_DF) return this.shutDown();
     if (fault.kind === 'guest') {
       const doubles = during >= 0 && escalates(during, VECTOR_PF);
       return doubles ? this.deliver(VECTOR_DF, 0, 0) : this.deliver(VECTOR_PF, fault.errorCode, lin);
     }
-    this.vcpu.vmm('decode');
+    this.decode();
     return this.emulateOverridden();
   }
 
   private handleNestedFault(): Disposition {
     if (this.fillNested()) return 'resume';
     if (this.cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
-    this.vcpu.vmm('decode');
+    this.decode();
     return this.emulateOverridden();
+  }
+
+  private decode(): void {
+    this.vcpu.vmm('decode');
+    for (const field of READ_TO_DECODE) this.block.read(field);
+    this.pay();
   }
 
   /** Answers a page-fault exit as far as the shadow is concerned; accesses that the VMM must do itself get an override. */
@@ -342,11 +567,12 @@ class HardwareExecutor implements Executor {
   private fillNested(): boolean {
     const { cpu } = this;
     const nested = this.nested!;
-    this.leave('nested-violation', 'nested-fill');
+    const { faultRights, faultOnTable } = this.nestedWalker!;
+    this.leave('nested-violation', 'nested-fill', { nestedRights: faultRights, onTable: faultOnTable });
     const answer = nested.handleViolation(cpu.exitGpa);
     this.chargeWork(nested);
     // A page table there reads as all ones, device or not.
-    if (answer === 'absent') this.showAbsent(cpu.exitLin, this.nestedWalker!.faultOnTable ? -1 : cpu.exitGpa >>> 12);
+    if (answer === 'absent') this.showAbsent(cpu.exitLin, faultOnTable ? -1 : cpu.exitGpa >>> 12);
     return answer === 'filled';
   }
 
@@ -396,18 +622,34 @@ class HardwareExecutor implements Executor {
     const exit = this.tasks.run(cpu, event);
     this.dropOverrides();
     if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, cpu);
+    this.advance();
+    this.writeControlRegisters();
     if (this.shadow !== null) this.switchRoot();
     return 'resume';
+  }
+
+  /** Writes an event into the control block: the next entry injects it. */
+  private inject(event: TaskEvent): void {
+    const { block } = this;
+    const { vector, errorCode, external } = event;
+    const type = !external ? TYPE_HARDWARE_EXCEPTION : vector === VECTOR_NMI ? TYPE_NMI : TYPE_EXTERNAL;
+    block.write(VMCS.VM_ENTRY_INTERRUPTION_INFORMATION, interruptionInformation(vector, type, errorCode));
+    if (errorCode !== NO_ERROR_CODE) block.write(VMCS.VM_ENTRY_EXCEPTION_ERROR_CODE, errorCode);
+    this.pay();
+    block.checkInjection();
+    block.injected();
   }
 
   /** Injects an event at entry. Faults of shadow or nested tables on the way are repaired, and delivery starts again. */
   private deliver(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
     const { cpu, vcpu } = this;
     // What comes from a device of the guest's own needs nobody to inject it.
-    if (!external || !vcpu.ownsDevices) vcpu.vmm('inject');
-    let event = { vector, errorCode, lin, external };
+    const own = external && vcpu.ownsDevices;
+    if (!own) vcpu.vmm('inject');
+    let event: TaskEvent = { vector, errorCode, lin, external };
     for (let attempt = 0; ; attempt++) {
       assert(attempt < DELIVERY_ATTEMPTS_MAX, 'event delivery does not come to an end');
+      if (!own || !event.external) this.inject(event);
       const exit = cpu.inject(event.vector, event.errorCode, event.lin, event.external);
       vcpu.spendGuest();
       if (exit === EXIT_BUDGET) break;
@@ -417,17 +659,18 @@ class HardwareExecutor implements Executor {
       if (nested !== null) return nested;
       if (exit === EXIT_NESTED_FAULT) this.fillNested();
       else if (exit === EXIT_EXCEPTION) {
-        const faultLin = cpu.exitLin;
-        const fault = this.classify();
-        if (fault.kind !== 'guest') continue;
-        if (event.vector === VECTOR_DF && !event.external) {
-          this.vcpu.vm.end('triple-fault', `at ${hex32(cpu.eip)}: page fault while a double fault was delivered`);
-          return 'end';
-        }
+        const { exitVector: met, exitLin } = cpu;
+        let { exitError } = cpu;
+        if (met === VECTOR_PF && this.shadow !== null) {
+          const fault = this.classify();
+          if (fault.kind !== 'guest') continue;
+          exitError = fault.errorCode;
+        } else this.leave(met === VECTOR_PF ? 'page-fault' : 'exception');
+        if (event.vector === VECTOR_DF && !event.external) return this.shutDown();
         event =
-          !event.external && escalates(event.vector, VECTOR_PF)
+          !event.external && escalates(event.vector, met)
             ? { vector: VECTOR_DF, errorCode: 0, lin: 0, external: false }
-            : { vector: VECTOR_PF, errorCode: fault.errorCode, lin: faultLin, external: false };
+            : { vector: met, errorCode: exitError, lin: exitLin, external: false };
       } else return vcpu.crashed(exit, cpu);
     }
     this.dropOverrides();
