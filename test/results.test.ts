@@ -13,7 +13,7 @@ const root = new URL('..', import.meta.url).pathname;
 const out = mkdtempSync(join(tmpdir(), 'hvsim-results-'));
 afterAll(() => rmSync(out, { recursive: true }));
 
-describe.each(['equivalence', 'overhead', 'consolidation'])('results/%s', (name) => {
+describe.each(['equivalence', 'overhead', 'consolidation', 'hypervisor-kinds', 'nested'])('results/%s', (name) => {
   it('is what its scenario gives today', async () => {
     const run = await hvsim('run', join(root, 'scenarios', `${name}.yaml`), '--out', out, '--quiet');
     expect(run.code).toBe(0);
