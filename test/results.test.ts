@@ -13,14 +13,17 @@ const root = new URL('..', import.meta.url).pathname;
 const out = mkdtempSync(join(tmpdir(), 'hvsim-results-'));
 afterAll(() => rmSync(out, { recursive: true }));
 
-describe.each(['equivalence', 'overhead', 'consolidation', 'exits', 'nested-paging', 'hypervisor-kinds', 'nested'])('results/%s', (name) => {
-  it('is what its scenario gives today', async () => {
-    const run = await hvsim('run', join(root, 'scenarios', `${name}.yaml`), '--out', out, '--quiet');
-    expect(run.code).toBe(0);
-    const files = ['runs', 'vms', 'vcpus', 'pcpus', 'exits', 'memory', 'divergences'].map((table) => `${table}.csv`);
-    for (const file of [...files, 'scenario.yaml', 'report.html']) {
-      const committed = readFileSync(join(root, 'results', name, file), 'utf8');
-      expect(readFileSync(join(out, name, file), 'utf8') === committed, `${name}/${file} changed`).toBe(true);
-    }
-  }, 300_000);
-});
+describe.each(['equivalence', 'overhead', 'consolidation', 'exits', 'nested-paging', 'hypervisor-kinds', 'nested'])(
+  'results/%s',
+  (name) => {
+    it('is what its scenario gives today', async () => {
+      const run = await hvsim('run', join(root, 'scenarios', `${name}.yaml`), '--out', out, '--quiet');
+      expect(run.code).toBe(0);
+      const files = ['runs', 'vms', 'vcpus', 'pcpus', 'exits', 'memory', 'divergences'].map((table) => `${table}.csv`);
+      for (const file of [...files, 'scenario.yaml', 'report.html']) {
+        const committed = readFileSync(join(root, 'results', name, file), 'utf8');
+        expect(readFileSync(join(out, name, file), 'utf8') === committed, `${name}/${file} changed`).toBe(true);
+      }
+    }, 300_000);
+  },
+);
