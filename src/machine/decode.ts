@@ -55,8 +55,6 @@ interface Prefixes {
   address16: boolean;
   segment: number;
   rep: number;
-  /** 66 is there, whatever it means for the operand size. */
-  operand: boolean;
   lock: boolean;
 }
 
@@ -75,10 +73,8 @@ function readPrefixes(reader: ByteReader, is32: boolean, p: Prefixes): number {
     const byte = reader.next();
     const segment = SEGMENT_PREFIX.get(byte);
     if (segment !== undefined) p.segment = segment;
-    else if (byte === 0x66) {
-      p.operand16 = is32;
-      p.operand = true;
-    } else if (byte === 0x67) p.address16 = is32;
+    else if (byte === 0x66) p.operand16 = is32;
+    else if (byte === 0x67) p.address16 = is32;
     else if (byte === 0xf0) p.lock = true;
     else if (byte === 0xf2 || byte === 0xf3) p.rep = byte;
     else return byte;
@@ -87,17 +83,24 @@ function readPrefixes(reader: ByteReader, is32: boolean, p: Prefixes): number {
 
 /** Finds the row of an opcode whose ModRM byte, if any, is already read. */
 function chooseRow(entry: OpcodeEntry, modrm: number, p: Prefixes): Row | null {
-  if (entry.byPrefix !== null) {
-    const special = entry.byPrefix.get(p.rep !== 0 ? p.rep : p.operand ? 0x66 : 0);
-    const row = special === undefined ? null : chooseRow(special, modrm, p);
-    if (row !== null) return row;
-  }
   if (p.rep === 0xf3 && entry.withRep !== null) return entry.withRep;
+  if (entry.registerRow !== null && modrm >= 0xc0) return entry.registerRow;
   if (entry.byModrm !== null && modrm >= 0xc0) {
     const special = entry.byModrm.get(modrm);
     if (special !== undefined) return special;
   }
   return entry.byReg !== null ? entry.byReg[(modrm >> 3) & 7]! : entry.row;
+}
+
+/** A row whose opcode says nothing of prefixes is there with any of them (CMPXCHG8B, beside VMCLEAR). */
+const withoutPrefix = (row: Row | null): Row | null => (row !== null && row.opcode.startsWith('0F') ? row : null);
+
+/** The entry of an opcode behind 0F: a mandatory prefix chooses its map, F2 and F3 before 66 (SDM vol 2, 2.1.1). */
+function chooseEntry(opcode: number, p: Prefixes, has66: boolean): OpcodeEntry {
+  const entry = OPCODES.twoByte[opcode]!;
+  if (!entry.exact) return entry;
+  if (p.rep !== 0) return (p.rep === 0xf3 ? OPCODES.withF3 : OPCODES.withF2)[opcode]!;
+  return has66 ? OPCODES.with66[opcode]! : entry;
 }
 
 /** Register index in the view of its width (see Insn). */
@@ -194,6 +197,16 @@ function readOperand(
     case 'R':
       assign(insn.modrm & 7);
       return;
+    case 'P':
+    case 'V':
+      assign((insn.modrm >> 3) & 7);
+      return;
+    case 'Q':
+    case 'N':
+    case 'W':
+    case 'U':
+      if (!insn.isMemory) assign(insn.modrm & 7);
+      return;
     case 'C':
     case 'D':
     case 'S':
@@ -265,16 +278,17 @@ const placeholder: Handler = () => {};
  */
 export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn {
   const reader = new ByteReader(cpu, lin, mfn);
-  const p: Prefixes = { operand16: !is32, address16: !is32, segment: -1, rep: 0, operand: false, lock: false };
+  const p: Prefixes = { operand16: !is32, address16: !is32, segment: -1, rep: 0, lock: false };
   let opcode = readPrefixes(reader, is32, p);
-  let map = OPCODES.oneByte;
+  let entry = OPCODES.oneByte[opcode]!;
+  let base = entry;
   if (opcode === 0x0f) {
     opcode = reader.next();
-    map = OPCODES.twoByte;
+    base = OPCODES.twoByte[opcode]!;
+    entry = chooseEntry(opcode, p, p.operand16 === is32);
   }
-  const entry = map[opcode]!;
-  const modrm = entry.hasModrm ? reader.next() : 0;
-  const row = chooseRow(entry, modrm, p);
+  const modrm = entry.hasModrm || base.hasModrm ? reader.next() : 0;
+  const row = chooseRow(entry, modrm, p) ?? withoutPrefix(chooseRow(base, modrm, p));
   if (row === null) return cpu.raise(VECTOR_UD);
 
   const insn = new Insn(row, placeholder);
@@ -284,8 +298,9 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   insn.addressMask = p.address16 ? 0xffff : -1;
   insn.setSegment(SEG_DS);
   const special = entry.byModrm?.get(modrm) === row;
-  if (entry.hasModrm && modrm < 0xc0 && !/^[RCD]d$/.test(row.operands[0] ?? '')) {
+  if ((entry.hasModrm || base.hasModrm) && modrm < 0xc0 && !/^[RCD]d$/.test(row.operands[0] ?? '')) {
     insn.isMemory = true;
+    if (row.operands.some((o) => o[0] === 'N' || o[0] === 'U')) cpu.raise(VECTOR_UD);
     if (p.address16) readAddress16(reader, insn, modrm);
     else readAddress32(reader, insn, modrm);
   } else if (!special && row.operands.some((o) => o[0] === 'M')) cpu.raise(VECTOR_UD);
@@ -300,6 +315,7 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   insn.exec = row.build(insn);
   insn.run = needsGuard(row) ? guarded : insn.exec;
   insn.cycles = costOf(cpu, insn, p.lock);
+  insn.counts = cpu.codeCache.countsAt(mfn, lin & 0xfff);
   if (reader.secondFrame >= 0) {
     insn.secondFrame = reader.secondFrame;
     insn.run = straddling;

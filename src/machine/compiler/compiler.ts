@@ -238,7 +238,7 @@ export class Compiler {
   /** Made when the first code is compiled: many machines never have any. */
   private started: Started | null = null;
   private readonly codes = new Map<string, SharedCode>();
-  private readonly units: (Unit | null)[] = [];
+  private readonly units: Unit[] = [];
   private free: number[] = [];
   /** The CPU that is executing compiled code. */
   private cpu: Cpu | null = null;
@@ -338,8 +338,9 @@ export class Compiler {
     const { blocks, entries, pages } = region;
     const numbers = [blocks.length, ...entries.map(({ node }) => node)];
     let length = 0;
-    for (const { start, end, guesses } of blocks) {
+    for (const { start, end, guesses, insns } of blocks) {
       numbers.push(start, end, guesses.length, ...guesses);
+      for (const { counts } of insns) numbers.push(counts);
       length += end - start;
     }
     const words = Int32Array.from(numbers);
@@ -425,13 +426,13 @@ export class Compiler {
       compiled.kills = young ? compiled.kills + 1 : 0;
       if (compiled.kills >= KILLS_MAX) compiled.banned = true;
     }
-    this.units[unit.index] = null;
+    // It stays in its place until that is needed: what runs finds its sites there.
     this.free.push(unit.index);
   }
 
   /** Forgets everything. */
   reset(): void {
-    for (const unit of this.units) if (unit !== null) this.drop(unit);
+    for (const unit of this.units) if (!unit.dead) this.drop(unit);
     this.units.length = 0;
     this.free = [];
     for (let slot = 0; slot < this.codes.size; slot++) this.started?.table.set(slot, null);
@@ -598,7 +599,9 @@ export class Compiler {
   private readonly fill = (lin: number, access: number, left: number): number => {
     const cpu = this.cpu!;
     this.takeRing(cpu);
-    return cpu.fillFront(lin, access & 0xff, access >>> 11, left);
+    const rest = cpu.fillFront(lin, access & 0xff, access >>> 11, left);
+    // The walk marked a table that is code as well: what runs may not be what is there any more.
+    return this.units[this.words[(cpu.block + AT_UNIT) >> 2]!]!.dead ? -1 : rest;
   };
 
   /** INVLPG; returns 1 if it dropped a translation of instructions. */
@@ -629,7 +632,7 @@ export class Compiler {
       cpu.isInPage(page)
     ) {
       words[at + (AT_LEFT >> 2)] = left;
-      words[at + (AT_COUNT >> 2)] = site.count - 1;
+      words[at + (AT_COUNT >> 2)] = site.count - insn.counts;
       words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
       words[at + (AT_CR2 >> 2)] = cpu.cr2;
       this.putResume(cpu);

@@ -8,7 +8,10 @@ import { bitRows } from './bits.ts';
 import { controlRows } from './control.ts';
 import { dataRows } from './data.ts';
 import { ioRows } from './io.ts';
+import { mmxRows } from './mmx.ts';
 import type { Row } from './row.ts';
+import { sseRows } from './sse.ts';
+import { sseFloatRows } from './sse-float.ts';
 import { stringRows } from './strings.ts';
 import { systemRows } from './system.ts';
 import { vmxRows } from './vmx.ts';
@@ -25,6 +28,9 @@ export const ISA: readonly Row[] = [
   ...systemRows,
   ...vmxRows,
   ...x87Rows,
+  ...mmxRows,
+  ...sseRows,
+  ...sseFloatRows,
 ];
 
 /** What one opcode means: a row, or a choice by ModRM. */
@@ -36,58 +42,69 @@ export interface OpcodeEntry {
   byModrm: Map<number, Row> | null;
   /** With an F3 prefix. */
   withRep: Row | null;
-  /** By prefix, where that is part of the opcode ('66 0F C7 /6'). */
-  byPrefix: Map<number, OpcodeEntry> | null;
+  /** For register forms, where memory forms are another instruction. */
+  registerRow: Row | null;
+  /** A 66, F2 or F3 before it is part of the opcode: it selects another map. */
+  exact: boolean;
   /** A ModRM byte follows the opcode. */
   hasModrm: boolean;
 }
 
 /** Operand notations that are encoded in ModRM; fixed registers look alike. */
-const MODRM_OPERAND = /^(?!(ES|CS|SS|DS|GS|CL|DX)$)[EGMRCDS]/;
-
-const emptyEntry = (): OpcodeEntry => ({
-  row: null,
-  byReg: null,
-  byModrm: null,
-  withRep: null,
-  byPrefix: null,
-  hasModrm: false,
-});
+const MODRM_OPERAND = /^(?!(ES|CS|SS|DS|GS|CL|DX)$)[EGMRCDSPQNVWU]/;
 
 function emptyMap(): OpcodeEntry[] {
-  return Array.from({ length: 256 }, emptyEntry);
+  return Array.from({ length: 256 }, () => ({
+    row: null,
+    byReg: null,
+    byModrm: null,
+    withRep: null,
+    registerRow: null,
+    exact: false,
+    hasModrm: false,
+  }));
 }
 
 interface OpcodeMaps {
   readonly oneByte: readonly OpcodeEntry[];
   readonly twoByte: readonly OpcodeEntry[];
+  /** Opcodes behind 0F with a mandatory prefix. */
+  readonly with66: readonly OpcodeEntry[];
+  readonly withF2: readonly OpcodeEntry[];
+  readonly withF3: readonly OpcodeEntry[];
 }
 
-/** The entry behind a prefix. */
-function prefixed(entry: OpcodeEntry, prefix: number): OpcodeEntry {
-  entry.byPrefix ??= new Map();
-  const own = entry.byPrefix.get(prefix) ?? emptyEntry();
-  entry.byPrefix.set(prefix, own);
-  return own;
+/** Takes a mandatory prefix ('NP': none) off the parts of an opcode; returns the map that it selects, or null. */
+function takePrefix(maps: OpcodeMaps, parts: string[]): readonly OpcodeEntry[] | null {
+  const [first, second] = parts;
+  if (second !== '0F') return null;
+  const map = { NP: maps.twoByte, '66': maps.with66, F2: maps.withF2, F3: maps.withF3 }[first!];
+  if (map === undefined) return null;
+  parts.shift();
+  maps.twoByte[Number.parseInt(parts[1]!, 16)]!.exact = true;
+  return map;
 }
 
 function place(maps: OpcodeMaps, item: Row): void {
   const parts = item.opcode.split(' ');
   const rep = parts[0] === 'F3' && parts.length === 2 && parts[1] === '90';
   if (rep) parts.shift();
-  const prefix = parts[1] === '0F' ? Number.parseInt(parts.shift()!, 16) : 0;
-  const map = parts[0] === '0F' ? maps.twoByte : maps.oneByte;
+  const map = takePrefix(maps, parts) ?? (parts[0] === '0F' ? maps.twoByte : maps.oneByte);
   if (parts[0] === '0F') parts.shift();
   const [code, ...suffixes] = parts as [string, ...string[]];
   const spans = code.endsWith('+r') ? 8 : 1;
   const first = Number.parseInt(code, 16);
   for (let n = 0; n < spans; n++) {
-    const entry = prefix === 0 ? map[first + n]! : prefixed(map[first + n]!, prefix);
+    const entry = map[first + n]!;
     const suffix = suffixes[0];
     if (rep) entry.withRep = item;
     else if (suffix === undefined) {
       // 90 is NOP by its own row, and the first of XCHG eAX,r.
       if (item.opcode === '90+r' && n === 0) continue;
+      if (entry.row !== null && entry.registerRow === null && item.operands.some((o) => o[0] === 'U')) {
+        entry.registerRow = item;
+        continue;
+      }
       assert(entry.row === null, `opcode ${item.opcode} is claimed twice`);
       entry.row = item;
     } else if (suffix.startsWith('/')) {
@@ -107,9 +124,15 @@ function place(maps: OpcodeMaps, item: Row): void {
 }
 
 function buildMaps(): OpcodeMaps {
-  const maps = { oneByte: emptyMap(), twoByte: emptyMap() };
+  const maps = {
+    oneByte: emptyMap(),
+    twoByte: emptyMap(),
+    with66: emptyMap(),
+    withF2: emptyMap(),
+    withF3: emptyMap(),
+  };
   for (const item of ISA) place(maps, item);
-  for (const entry of [...maps.oneByte, ...maps.twoByte]) {
+  for (const entry of Object.values(maps).flat()) {
     entry.hasModrm =
       entry.byReg !== null ||
       entry.byModrm !== null ||
@@ -118,5 +141,5 @@ function buildMaps(): OpcodeMaps {
   return maps;
 }
 
-/** One-byte opcodes, and opcodes behind 0F. */
+/** One-byte opcodes, opcodes behind 0F, and those with a mandatory prefix. */
 export const OPCODES: OpcodeMaps = buildMaps();

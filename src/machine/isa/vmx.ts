@@ -92,10 +92,10 @@ export const vmxRows: readonly Row[] = [
   row('0F 01 C2', 'VMLAUNCH', '', 'simple', () => entry(true), PRIVILEGED),
   row('0F 01 C3', 'VMRESUME', '', 'simple', () => entry(false), PRIVILEGED),
   row('0F 01 C4', 'VMXOFF', '', 'simple', () => vmxoff, PRIVILEGED),
-  row('0F C7 /6', 'VMPTRLD', 'Mq', 'load', () => vmptrld, PRIVILEGED),
+  row('NP 0F C7 /6', 'VMPTRLD', 'Mq', 'load', () => vmptrld, PRIVILEGED),
   row('66 0F C7 /6', 'VMCLEAR', 'Mq', 'load', () => vmclear, PRIVILEGED),
   row('F3 0F C7 /6', 'VMXON', 'Mq', 'load', () => vmxon, PRIVILEGED),
-  row('0F C7 /7', 'VMPTRST', 'Mq', 'store', () => vmptrst, PRIVILEGED),
+  row('NP 0F C7 /7', 'VMPTRST', 'Mq', 'store', () => vmptrst, PRIVILEGED),
   row('0F 78', 'VMREAD', 'Ed,Gd', 'simple', () => vmread, { ...ACCESS, memory: 'store' }),
   row('0F 79', 'VMWRITE', 'Gd,Ed', 'simple', () => vmwrite, ACCESS),
 ];
