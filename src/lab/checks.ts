@@ -3,6 +3,10 @@
  * Invariant: a world without findings can be built, if the files of its guests were looked at (`guestProblem`).
  */
 import { type Bytes, divCeil, PAGE_BYTES } from '../core/units.ts';
+import { findKind } from '../host/kinds/index.ts';
+import { isRefused, refusalText } from '../host/kinds/kind.ts';
+import type { MachinePreset } from '../vmm/costs.ts';
+import { vmxObstacle } from '../vmm/nested-vmx/offer.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
@@ -43,7 +47,7 @@ export function checkWorld(world: World, guestProblem: GuestProblem = () => unde
     ...checkHost(world),
     ...checkNames(world),
     ...world.vms.flatMap((vm, index) => checkVm(world, vm, index)),
-    ...checkMemory(world),
+    ...checkHypervisor(world),
   ];
 }
 
@@ -133,6 +137,12 @@ function checkWorkload(vm: VmInput, path: readonly (string | number)[]): Finding
   return findings;
 }
 
+/** What paging auto will be, as far as VMX cares. */
+function usualPaging(vm: VmInput, preset: MachinePreset): string {
+  if (vm.paging !== 'auto' || vm.technique !== 'hardware-assisted') return vm.paging;
+  return preset.vmx.nestedPaging ? 'nested' : 'shadow';
+}
+
 function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
   const at = (key: string) => ['vms', index, key];
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique);
@@ -143,6 +153,9 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     const allowed = ['auto', ...technique.pagings].join(' or ');
     findings.push(finding(at('paging'), `found ${found(vm.paging)}, but ${vm.technique} needs ${allowed}`));
   }
+  if (vm.technique === 'hardware-assisted' && preset.vmx.entryCycles === 0) {
+    return [finding(at('technique'), `found ${found(vm.technique)}, but the preset ${preset.id} has no VT-x`)];
+  }
   if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.vmx.nestedPaging) {
     findings.push(
       finding(at('paging'), `found "nested", but the preset ${preset.id} has no nested paging; use shadow`),
@@ -152,6 +165,15 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     findings.push(
       finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
+  }
+  if (vm.guest_vmx === true) {
+    const obstacle = vmxObstacle(
+      { technique: vm.technique, paging: usualPaging(vm, preset), shadowing: vm.vmcs_shadowing === true },
+      preset,
+    );
+    if (obstacle !== null) findings.push(finding(at('guest_vmx'), obstacle));
+  } else if (vm.vmcs_shadowing === true) {
+    findings.push(finding(at('vmcs_shadowing'), 'found true, but the guest has no VMX; set guest_vmx: true'));
   }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
   if (isBare(vm.technique) && others > 0) {
@@ -173,6 +195,41 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but a native guest runs on the host's own ${pcpus}`));
   }
   return findings;
+}
+
+/** Rules of the hypervisor's kind: who may be there, and whether each VM gets what it asks for. */
+function checkHypervisor(world: World): Finding[] {
+  const { host, vms } = world;
+  const kind = findKind(host.hypervisor);
+  const findings: Finding[] = [];
+  if (host.processes !== undefined && host.processes.length > 0 && !kind.hasProcesses) {
+    const message = `found ${host.processes.length}, but ${kind.name} has no host OS to run processes; only type-2 has`;
+    findings.push(finding(['host', 'processes'], message));
+  }
+  if (host.io_units !== undefined && kind.name !== 'type-0') {
+    findings.push(finding(['host', 'io_units'], `found ${host.io_units}, but only type-0 gives devices away`));
+  }
+  const asks = vms.flatMap((vm, index) =>
+    vmNames(vm).map((name) => ({
+      name,
+      index,
+      need: { pcpus: vm.vcpus, memoryBytes: quantity('size', vm.memory) + tableBytes(vm), ioUnits: 1 },
+    })),
+  );
+  const { pcpus, io_units: ioUnits = pcpus } = host;
+  const has = { pcpus, memoryBytes: quantity('size', host.memory), ioUnits };
+  const admissions = kind.admit(
+    has,
+    asks.map(({ need }) => need),
+  );
+  const refused = admissions.flatMap((admission, at) => {
+    if (!isRefused(admission)) return [];
+    const { name, index } = asks[at]!;
+    const key = { pcpus: 'vcpus', memoryBytes: 'memory', ioUnits: 'name' }[admission.resource];
+    return [finding(['vms', index, key], `${name} ${refusalText(admission)}`)];
+  });
+  // One that does not fit says why; that the sum is too much says nothing more.
+  return [...findings, ...(refused.length > 0 ? refused.slice(0, 1) : checkMemory(world))];
 }
 
 function checkMemory({ host, vms }: World): Finding[] {

@@ -10,7 +10,7 @@ import type { VmxOptions } from '../vmm/vmx-options.ts';
 import { PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
-import type { Scheduler, VmInput, World } from './schema.ts';
+import type { HostProcess, Scheduler, VmInput, World } from './schema.ts';
 import { quantity } from './units.ts';
 
 export interface ResolvedHost {
@@ -20,6 +20,19 @@ export interface ResolvedHost {
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
   readonly scheduler: { readonly policy: string; readonly params: Params };
+  /** Kind of hypervisor; type 1 when it is not there. */
+  readonly hypervisor?: string;
+  /** As many as pCPUs when it is not there. */
+  readonly ioUnits?: number;
+  readonly processes?: readonly ResolvedProcess[];
+}
+
+/** One process of the host OS. */
+export interface ResolvedProcess {
+  readonly name: string;
+  readonly model: string;
+  readonly params: Params;
+  readonly weight: number;
 }
 
 export interface ResolvedVm {
@@ -37,6 +50,8 @@ export interface ResolvedVm {
   readonly vcpus: number;
   readonly weight: number;
   readonly capPercent: number;
+  /** The guest's CPU has VMX. */
+  readonly guestVmx?: 'plain' | 'shadowing';
   /** Options of hardware assistance; absent: the usual ones. */
   readonly vmx?: VmxOptions;
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
@@ -98,12 +113,20 @@ function resolveHost({ host }: World): ResolvedHost {
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
     scheduler: resolveScheduler(host.scheduler),
+    ...(host.hypervisor === undefined ? {} : { hypervisor: host.hypervisor }),
+    ...(host.io_units === undefined ? {} : { ioUnits: host.io_units }),
+    ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveProcess) }),
   };
 }
 
 function resolveScheduler(scheduler: Scheduler | string): ResolvedHost['scheduler'] {
   const { policy, ...params } = typeof scheduler === 'string' ? { policy: scheduler } : scheduler;
   return { policy, params: params as Params };
+}
+
+function resolveProcess(process: HostProcess): ResolvedProcess[] {
+  const { model, ...params } = typeof process.demand === 'string' ? { model: process.demand } : process.demand;
+  return vmNames(process).map((name) => ({ name, model, params: params as Params, weight: process.weight }));
 }
 
 function resolveVm(
@@ -130,6 +153,9 @@ function resolveVm(
     vcpus: vm.vcpus,
     weight: vm.weight,
     capPercent: vm.cap,
+    ...(vm.guest_vmx === true
+      ? { guestVmx: vm.vmcs_shadowing === true ? ('shadowing' as const) : ('plain' as const) }
+      : {}),
     ...(vm.vmx === undefined || vm.technique !== 'hardware-assisted' ? {} : { vmx: vmxOptions(vm.vmx) }),
     baselineRun: null,
   };
@@ -182,17 +208,29 @@ function hasNativeBuild({ technique, imageFile }: ResolvedVm): boolean {
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
   const { guest, workload, memoryBytes, vcpus } = vm;
-  return JSON.stringify([guest, workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
+  const hasVmx = vm.guestVmx !== undefined;
+  return JSON.stringify([guest, workload, memoryBytes, vcpus, hasVmx, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
   const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
+  const { hypervisor: _kind, ioUnits: _units, processes: _processes, ...host } = run.host;
   return {
     ...run,
     runId,
     role: 'baseline',
     axes: {},
-    host: { ...run.host, pcpus: vm.vcpus },
-    vms: [{ ...own, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+    host: { ...host, pcpus: vm.vcpus },
+    vms: [
+      {
+        ...own,
+        ...(vm.guestVmx === undefined ? {} : { guestVmx: 'plain' }),
+        technique: 'native',
+        paging: 'native',
+        taggedTlb: false,
+        weight: 256,
+        capPercent: 0,
+      },
+    ],
   };
 }

@@ -53,6 +53,8 @@ export interface Executor {
   prepare(wasRunning: boolean): Preparation;
   /** The guest CPU waited after INIT and got a start-up message: it begins in real mode at vector * 4096. */
   start(vector: number): void;
+  /** A physical interrupt for the host came while the guest ran: leaves the guest, and pays for that. */
+  interrupted?(): void;
   /** Answers an EXIT_* code other than EXIT_BUDGET. */
   handle(exit: number): Disposition;
   /** The time slice ended while the guest ran. True: the VMM was brought in by an exit, which was charged. */

@@ -24,13 +24,16 @@ import { createPc, ioApicPin, type Pc } from '../machine/pc.ts';
 import { PhysMap } from '../machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
+import type { HostSide } from './host-side.ts';
 import type { PhysicalMachine } from './machine.ts';
+import { vmxObstacle } from './nested-vmx/offer.ts';
 import type { NestedPaging } from './paging/nested.ts';
 import type { ShadowGroup } from './paging/shadow-group.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 import type { Translator } from './translator/listing.ts';
 import { Typist } from './typist.ts';
+import type { ExecutedVcpu } from './vcpu.ts';
 import type { VmxOptions } from './vmx-options.ts';
 
 /**
@@ -96,6 +99,12 @@ export interface VmSpec {
   readonly paging: PagingName;
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
+  /** The guest's CPU has VMX, so that it can be a VMM itself; `shadowing`: VMREAD and VMWRITE need no exit. Default: none. */
+  readonly guestVmx?: 'plain' | 'shadowing';
+  /** What is below the VMM of each vCPU; default: the bare hardware. */
+  readonly hostSide?: (vcpu: ExecutedVcpu) => HostSide;
+  /** Called when the VM has ended. */
+  readonly onEnd?: () => void;
   /** More about hardware assistance; DEFAULT_VMX unless told. */
   readonly vmx?: VmxOptions;
   /** Number of vCPUs; default 1. */
@@ -228,6 +237,11 @@ export class ExecutedVm {
     this.spec = spec;
     this.machine = machine;
     const vcpus = spec.vcpus ?? 1;
+    const obstacle =
+      spec.guestVmx === undefined
+        ? null
+        : vmxObstacle({ ...spec, shadowing: spec.guestVmx === 'shadowing' }, machine.preset);
+    if (obstacle !== null) throw new UserError(`VM ${spec.name}: ${obstacle}`);
     this.clock = new VmClock(engine, vcpus > 1);
     this.physmap = allocateRam(machine, spec, this.owner);
     const tables = tableFrames(spec.technique, spec.paging, this.physmap.ramFrames, vcpus);
@@ -289,6 +303,7 @@ export class ExecutedVm {
     this.outcome = { kind, exitCode, detail };
     this.endedAt = this.clock.now();
     for (const cpu of this.cpus) cpu.wakeUp();
+    this.spec.onEnd?.();
   }
 
   /** Ends the VM if none of its vCPUs can ever execute again; `detail` says what the last one did. */

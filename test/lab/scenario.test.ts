@@ -165,7 +165,7 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, memory, vcpus, weight, cap, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, memory, vcpus, weight, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [
@@ -189,7 +189,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown preset',
       `name: x\nhost: { preset: pentium5 }\nvms:${VM}`,
       [
-        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium4-672"?',
+        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium3-733, pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium3-733"?',
       ],
     ],
     [

@@ -24,6 +24,7 @@ export interface RunOptions {
   readonly technique: TechniqueName;
   readonly paging: PagingName;
   readonly taggedTlb?: boolean;
+  readonly guestVmx?: 'plain' | 'shadowing';
   readonly preset?: string;
   readonly vmx?: Partial<VmxOptions>;
   readonly seconds?: number;
@@ -62,6 +63,7 @@ export function runVm(options: RunOptions): RunEnd {
     technique: options.technique,
     paging: options.paging,
     taggedTlb: options.taggedTlb ?? false,
+    ...(options.guestVmx === undefined ? {} : { guestVmx: options.guestVmx }),
     ...(options.vmx === undefined ? {} : { vmx: { ...DEFAULT_VMX, ...options.vmx } }),
   });
   const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));

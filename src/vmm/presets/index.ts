@@ -10,12 +10,14 @@ import { haswell } from './haswell.ts';
 import { ivyBridge } from './ivy-bridge.ts';
 import { nehalem } from './nehalem.ts';
 import { penryn } from './penryn.ts';
+import { pentium3_733 } from './pentium3-733.ts';
 import { pentium4_672 } from './pentium4-672.ts';
 import { sandyBridge } from './sandy-bridge.ts';
 import { westmere } from './westmere.ts';
 
 /** All presets, oldest machine first. */
 export const presets: readonly MachinePreset[] = [
+  pentium3_733,
   pentium4_672,
   core2Duo,
   penryn,

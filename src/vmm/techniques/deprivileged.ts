@@ -193,6 +193,10 @@ export abstract class DeprivilegedExecutor implements Executor {
     return this.cpu.instructions + this.emulated;
   }
 
+  interrupted(): void {
+    this.trap('external-interrupt', 'external-interrupt');
+  }
+
   dispatched(mmu: Mmu): void {
     // Loading another CR3 flushes; there is no tag.
     mmu.flushAll();
