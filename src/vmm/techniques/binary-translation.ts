@@ -28,6 +28,7 @@ import { TranslationCache } from '../translator/cache.ts';
 import { CodePages, type Span } from '../translator/code-pages.ts';
 import { type Fetched, fetchUnit } from '../translator/fetch.ts';
 import {
+  AT_BEFORE_STI,
   AT_CONTROL,
   AT_EAX,
   AT_ECX,
@@ -117,12 +118,12 @@ class TranslationExecutor extends DeprivilegedExecutor {
 
   // ------------------------------------------------------------------ which of the three ways
 
-  /** Neither ring 3 with interrupts on nor a 32-bit kernel: single steps, 16-bit code, rings in between. */
+  /** Neither ring 3 with interrupts on and IOPL 0 nor a 32-bit kernel: single steps, 16-bit code, rings in between. */
   protected override mustInterpret(): boolean {
     const { virtual } = this;
     const flags = virtual.systemFlags;
     if ((virtual.cr0 & CR0_PE) === 0 || (flags & FLAG_VM) !== 0) return true;
-    if (virtual.cpl === 3) return (flags & FLAG_IF) === 0 || (flags & FLAG_IOPL) === FLAG_IOPL;
+    if (virtual.cpl === 3) return (flags & FLAG_IF) === 0 || (flags & FLAG_IOPL) !== 0;
     const is32 = (virtual.segAttributes[SEG_CS]! & virtual.segAttributes[SEG_SS]! & ATTR_BIG) !== 0;
     const isWatched = (flags & FLAG_TF) !== 0 || (virtual.debug[7]! & DR7_ENABLES) !== 0;
     return virtual.cpl !== 0 || !is32 || isWatched;
@@ -241,7 +242,8 @@ class TranslationExecutor extends DeprivilegedExecutor {
       this.leaveBetween();
       vcpu.spendGuest();
       virtual.setEflags(cache.word(AT_VIRTUAL_FLAGS), FLAG_IF);
-      if (cache.siteAt(this.cpu.eip).afterSti) this.shadowAt = this.instructions;
+      const opened = (cache.word(AT_BEFORE_STI) & FLAG_IF) === 0;
+      if (opened && cache.siteAt(this.cpu.eip).afterSti) this.shadowAt = this.instructions;
     }
     const result = super.deliverWaiting(wasRunning);
     const isPending = vcpu.interruptWaiting && (cache.word(AT_VIRTUAL_FLAGS) & FLAG_IF) === 0;

@@ -343,7 +343,8 @@ export abstract class DeprivilegedExecutor implements Executor {
       if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
     }
     if (virtual.interruptsEnabled() && !virtual.interruptible()) this.shadowAt = this.instructions;
-    const trap = virtual.takePendingTrap();
+    // Interpreted code meets its own debug exceptions.
+    const trap = this.isInterpreted ? 0 : virtual.takePendingTrap();
     if (trap !== 0) {
       virtual.noteDebug(trap);
       return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
@@ -388,7 +389,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const references = virtual.walkReferences;
     virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
     virtual.tscWritten = this.cpu.tscWritten;
-    const exit = virtual.step();
+    const exit = this.isInterpreted ? virtual.run(1) : virtual.step();
     this.cpu.tscWritten = virtual.tscWritten;
     const walked = virtual.walkReferences - references;
     vcpu.vmmCycles(walked * vcpu.vm.machine.preset.vmm['guest-walk-reference']);

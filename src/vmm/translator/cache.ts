@@ -17,7 +17,8 @@ import {
   AT_ECX,
   AT_POPF_FLAGS,
   AT_POPF_NEEDS_VMM,
-  AT_SELECTOR_NEEDS_VMM,
+  AT_SELECTOR_HIGH,
+  AT_SELECTOR_LOW,
   AT_TARGET,
   AT_TARGETS,
   CACHE_BASE,
@@ -91,6 +92,8 @@ export class TranslationCache {
   private readonly starts = new Map<number, number>();
   private next = 0;
   private stubs = 0;
+  /** Where the last unit starts. */
+  private lastStart = 0;
   private missStub = 0;
 
   /**
@@ -126,7 +129,9 @@ export class TranslationCache {
     region.ownDescriptor(SELECTOR_CODE, CODE_DESCRIPTOR.low, CODE_DESCRIPTOR.high);
     region.ownDescriptor(SELECTOR_DATA, DATA_DESCRIPTOR.low, DATA_DESCRIPTOR.high);
     region.ownDescriptor(SELECTOR_GATE, GATE_DESCRIPTOR.low, GATE_DESCRIPTOR.high);
-    this.memory.bytes[this.hostAddress(AT_SELECTOR_NEEDS_VMM + OWN_SELECTORS_HIGH)] = 1;
+    memory.bytes[this.hostAddress(AT_SELECTOR_HIGH + OWN_SELECTORS_HIGH)] = 1;
+    // RPL 1 where DPL 0 is 1.
+    for (let low = 1; low < 256; low += 4) memory.bytes[this.hostAddress(AT_SELECTOR_LOW + low)] = 1;
     this.reset();
     this.counts.flushes = 0;
   }
@@ -239,6 +244,7 @@ export class TranslationCache {
     this.write(at, bytes);
     for (const [offset, count] of counts) this.setCount(at + offset, count);
     this.next = at + bytes.length;
+    this.lastStart = unit.start;
     this.units.set(unit.eip, unit);
     for (const { eip, start } of unit.insns) {
       if (start !== 0 && !this.starts.has(eip)) this.starts.set(eip, start);
@@ -271,10 +277,14 @@ export class TranslationCache {
     if (jumpEnd === -1) this.setSite(address, { ...this.siteAt(address), callOut: null });
   }
 
-  /** The next unit will take the place of the continuation at `address`, if that is the last thing written. */
+  /**
+   * The next unit will take the place of the continuation at `address`, if that is the last thing written and leaves
+   * the unit before it room for a call-out of its own.
+   */
   elide(address: number): boolean {
     const { jumpEnd } = this.siteAt(address);
     if (jumpEnd !== -1 || address + CALL_OUT_BYTES !== (this.next | 0)) return false;
+    if (address - this.lastStart < CALL_OUT_BYTES) return false;
     this.next -= CALL_OUT_BYTES;
     this.counts.elided++;
     return true;

@@ -67,7 +67,8 @@ export class CodePages {
         this.frames.set(span.gfn, frame);
         this.shadow.addTrace(span.gfn);
       }
-      frame.set(unit, span);
+      const known = frame.get(unit) ?? span;
+      frame.set(unit, { ...span, first: Math.min(known.first, span.first), end: Math.max(known.end, span.end) });
       const range = this.range(span.page >>> 10);
       const page = range.pages.get(span.page);
       if (page === undefined) range.pages.set(span.page, { gfn: span.gfn, units: new Set([unit]) });

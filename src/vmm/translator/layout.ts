@@ -37,6 +37,8 @@ export const AT_TARGET = WORDS + 12;
 export const AT_VIRTUAL_FLAGS = WORDS + 16;
 /** 1 while an interrupt waits that the guest does not take yet. */
 export const AT_PENDING = WORDS + 20;
+/** What AT_VIRTUAL_FLAGS was before the last STI: an interrupt waits one instruction only if IF was clear. */
+export const AT_BEFORE_STI = WORDS + 72;
 /** What the guest added to the time-stamp counter, 64 bits. */
 export const AT_TSC_OFFSET = WORDS + 24;
 /** The guest's control registers, by number. */
@@ -48,8 +50,9 @@ export const AT_POST = WORDS + 64;
 export const AT_POPF_NEEDS_VMM = POPF_PAGE * PAGE_BYTES;
 export const AT_POPF_FLAGS = AT_POPF_NEEDS_VMM + 256;
 
-/** By high byte of a selector: not 0 if loading it must go to the VMM (bytes). */
-export const AT_SELECTOR_NEEDS_VMM = AT_POPF_FLAGS + 1024;
+/** By high byte of a selector, and by low byte: not 0 if loading it must go to the VMM (bytes). */
+export const AT_SELECTOR_HIGH = AT_POPF_FLAGS + 1024;
+export const AT_SELECTOR_LOW = AT_SELECTOR_HIGH + 256;
 
 /** Where indirect jumps go, by hash of the target: 8 bytes each, of which the first four are an address in the cache. */
 export const AT_TARGETS = TARGETS_PAGE * PAGE_BYTES;
@@ -61,7 +64,7 @@ export const targetSlot = (eip: number): number => (eip & (TARGETS - 1)) * 8;
 export const SELECTOR_CODE = 0xfff1;
 export const SELECTOR_DATA = 0xffe9;
 export const SELECTOR_GATE = 0xffe1;
-/** Selectors with this high byte are never loaded by translated code without the VMM. */
+/** High byte of those selectors. */
 export const OWN_SELECTORS_HIGH = 0xff;
 
 /** 4 GiB of code from 0: addresses in the cache are linear. */

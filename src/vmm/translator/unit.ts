@@ -13,6 +13,7 @@ import { Assembler, CALL_OUT_BYTES, EAX, ECX, EDX } from './assembler.ts';
 import { emitLookup, emitLookupOfEcx, type TranslationCache } from './cache.ts';
 import type { Fetched } from './fetch.ts';
 import {
+  AT_BEFORE_STI,
   AT_CONTROL,
   AT_EAX,
   AT_ECX,
@@ -21,7 +22,8 @@ import {
   AT_POPF_FLAGS,
   AT_POPF_NEEDS_VMM,
   AT_POST,
-  AT_SELECTOR_NEEDS_VMM,
+  AT_SELECTOR_HIGH,
+  AT_SELECTOR_LOW,
   AT_TARGET,
   AT_TSC_OFFSET,
   AT_VIRTUAL_FLAGS,
@@ -382,6 +384,8 @@ class UnitWriter {
     const none = asm.jumpIfEcxZero();
     this.bail(SAVED_ECX);
     asm.bind(none);
+    asm.load(ECX, AT_VIRTUAL_FLAGS);
+    asm.store(AT_BEFORE_STI, ECX);
     asm.load(ECX, AT_ECX);
     this.change({ saved: 0 });
     this.count(asm.storeImmediate(AT_VIRTUAL_FLAGS, this.request.iopl | FLAG_IF));
@@ -463,22 +467,27 @@ class UnitWriter {
 
   // ------------------------------------------------------------------ segments
 
-  /** MOV Sreg, r16: any selector but the VMM's own. */
+  /** MOV Sreg, r16: any selector but the VMM's own, and those that ask for ring 1, which is the guest's ring 0 here. */
   private loadSegment({ insn, bytes }: Fetched): void {
     const { asm } = this;
     asm.store(AT_ECX, ECX);
     this.change({ saved: SAVED_ECX });
     asm.emit(0x0f, 0xb7, 0xc8 | (insn.b >> 1)); // MOVZX ECX, r16
-    this.checkSelector(() => asm.emit(0x0f, 0xb6, 0xcd), SAVED_ECX); // MOVZX ECX, CH
+    asm.emit(0x0f, 0xb6, 0xcd); // MOVZX ECX, CH
+    this.bailIf(AT_SELECTOR_HIGH, SAVED_ECX);
+    asm.load(ECX, AT_ECX);
+    asm.emit(0x0f, 0xb7, 0xc8 | (insn.b >> 1));
+    asm.emit(0x0f, 0xb6, 0xc9); // MOVZX ECX, CL
+    this.bailIf(AT_SELECTOR_LOW, SAVED_ECX);
     asm.load(ECX, AT_ECX);
     this.change({ saved: 0 });
     this.count(asm.emit(...bytes));
   }
 
-  private checkSelector(highByteToEcx: () => void, saved: number): void {
+  /** Leaves the instruction to the VMM if a table says so for the byte in ECX. */
+  private bailIf(table: number, saved: number): void {
     const { asm } = this;
-    highByteToEcx();
-    asm.loadByteAt(ECX, ECX, AT_SELECTOR_NEEDS_VMM);
+    asm.loadByteAt(ECX, ECX, table);
     const allowed = asm.jumpIfEcxZero();
     this.bail(saved);
     asm.bind(allowed);
@@ -489,7 +498,10 @@ class UnitWriter {
     const { asm } = this;
     this.saveBoth();
     asm.emit(0x8b, 0x04, 0x24); // MOV EAX, [ESP]
-    this.checkSelector(() => asm.emit(0x0f, 0xb6, 0xcc), SAVED_EAX | SAVED_ECX); // MOVZX ECX, AH
+    asm.emit(0x0f, 0xb6, 0xcc); // MOVZX ECX, AH
+    this.bailIf(AT_SELECTOR_HIGH, SAVED_EAX | SAVED_ECX);
+    asm.emit(0x0f, 0xb6, 0xc8); // MOVZX ECX, AL
+    this.bailIf(AT_SELECTOR_LOW, SAVED_EAX | SAVED_ECX);
     this.count(asm.emit(0x8e, 0xc0 | (poppedSegment(insn) << 3))); // MOV Sreg, AX
     this.complete(next, { saved: SAVED_EAX | SAVED_ECX, esp: 4 });
     asm.addEsp(4);
