@@ -42,6 +42,7 @@ import {
   SELECTOR_CODE,
   SELECTOR_DATA,
 } from '../translator/layout.ts';
+import { listUnits } from '../translator/listing.ts';
 import { SAVED_EAX, SAVED_ECX, type Site, type Unit } from '../translator/site.ts';
 import { UNIT_BYTES_MAX, writeUnit } from '../translator/unit.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
@@ -99,6 +100,7 @@ class TranslationExecutor extends DeprivilegedExecutor {
       onForeignWrite?.(gfn);
       this.foreign.add(gfn);
     };
+    vm.tables.translators.push({ list: (first, end) => listUnits(this.cache, this.cpu, first, end) });
     this.configure();
     this.isBoot = vcpu.index === 0;
   }

@@ -372,12 +372,16 @@ export class TranslationCache {
     }
   }
 
+  /** The frame that an address in the cache lies in. */
+  frameOf(address: number): Mfn {
+    return this.frames.get(((address - CACHE_BASE) >>> 12) + CACHE_PAGE)!;
+  }
+
   /** Translated bytes at an address, for people. */
   read(address: number, count: number): number[] {
     return Array.from({ length: count }, (_, n) => {
       const at = address + n;
-      const mfn = this.frames.get(((at - CACHE_BASE) >>> 12) + CACHE_PAGE)!;
-      return this.memory.bytes[mfn * PAGE_BYTES + (at & (PAGE_BYTES - 1))]!;
+      return this.memory.bytes[this.frameOf(at) * PAGE_BYTES + (at & (PAGE_BYTES - 1))]!;
     });
   }
 }

@@ -58,7 +58,7 @@ export interface Unit {
   readonly insns: readonly { readonly eip: number; readonly insn: Insn; readonly start: number }[];
   /** Guest bytes. */
   readonly length: number;
-  /** Bytes of the translation, without stubs elsewhere. */
-  readonly bytes: number;
+  /** Address behind the translation; if what follows takes the place of a continuation there, it ends before. */
+  readonly end: number;
   isDead: boolean;
 }

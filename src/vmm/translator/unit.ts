@@ -105,7 +105,7 @@ class UnitWriter {
       start,
       insns: this.insns,
       length: next - request.eip,
-      bytes: asm.bytes.length,
+      end: asm.address,
       isDead: false,
     };
     cache.add(unit, this.at, asm.bytes, this.counts);
