@@ -115,7 +115,7 @@ function addBoot(root: Command): void {
 function addTranslate(root: Command): void {
   root
     .command('translate')
-    .description("run a guest under binary translation; print a function beside its translation")
+    .description('run a guest under binary translation; print a function beside its translation')
     .argument('<guest>', 'name of a guest (hvsim list guests), or path of an ELF image with symbols')
     .requiredOption('-f, --function <name>', 'the function, which its kernel calls')
     .option('-a, --append <text>', 'command line of the kernel', '')

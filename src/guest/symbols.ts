@@ -23,14 +23,17 @@ export interface GuestFunction {
 
 /** The functions in the symbol table of an executable, by ascending address; none without a table. */
 export function readFunctions(file: string, bytes: Uint8Array): GuestFunction[] {
-  if (!hasElfMagic(bytes) || bytes.length < 52) throw new UserError(`${file}: not an ELF file, so it names no functions`);
+  if (!hasElfMagic(bytes) || bytes.length < 52)
+    throw new UserError(`${file}: not an ELF file, so it names no functions`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const sections = view.getUint32(32, true);
   const count = view.getUint16(48, true);
   const found: GuestFunction[] = [];
   const inside = (at: number, size: number): boolean => at >= 0 && at + size <= bytes.length;
-  if (!inside(sections, count * SECTION_HEADER_BYTES)) throw new UserError(`${file}: ELF section headers lie outside the file`);
-  const word = (section: number, field: number) => view.getUint32(sections + section * SECTION_HEADER_BYTES + field, true);
+  if (!inside(sections, count * SECTION_HEADER_BYTES))
+    throw new UserError(`${file}: ELF section headers lie outside the file`);
+  const word = (section: number, field: number) =>
+    view.getUint32(sections + section * SECTION_HEADER_BYTES + field, true);
   for (let section = 0; section < count; section++) {
     if (word(section, 4) !== SHT_SYMTAB) continue;
     const strings = word(section, 24);
@@ -62,7 +65,9 @@ export function findFunction(file: string, bytes: Uint8Array, name: string): Gue
   if (found === undefined) {
     const names = all.map((one) => one.name);
     const shown = names.slice(0, NAMES_MAX).join(', ') + (names.length > NAMES_MAX ? ', ...' : '');
-    throw new UserError(`--function: no "${name}" in ${file}, allowed: ${shown === '' ? 'none, it has no symbols' : shown}`);
+    throw new UserError(
+      `--function: no "${name}" in ${file}, allowed: ${shown === '' ? 'none, it has no symbols' : shown}`,
+    );
   }
   if (found.bytes > 0) return found;
   const next = all.find(({ address }) => address > found.address);

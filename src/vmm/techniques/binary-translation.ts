@@ -14,7 +14,14 @@
  * Sources: Adams & Agesen, ASPLOS 2006, section 3; Bugnion et al., ACM TOCS 2012, sections 4 and 5.
  */
 import { assert, UserError } from '../../core/errors.ts';
-import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_SENSITIVE, EXIT_UNIMPLEMENTED, VECTOR_NM, VECTOR_PF } from '../../machine/exits.ts';
+import {
+  EXIT_BUDGET,
+  EXIT_EXCEPTION,
+  EXIT_SENSITIVE,
+  EXIT_UNIMPLEMENTED,
+  VECTOR_NM,
+  VECTOR_PF,
+} from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_TF, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS, SEG_GS, SEG_SS } from '../../machine/insn.ts';
 import { INTERCEPT_INVLPG } from '../../machine/isa/row.ts';
@@ -100,7 +107,10 @@ class TranslationExecutor extends DeprivilegedExecutor {
       onForeignWrite?.(gfn);
       this.foreign.add(gfn);
     };
-    vm.tables.translators.push({ list: (first, end) => listUnits(this.cache, this.cpu, first, end) });
+    vm.tables.translators.push({
+      list: (first, end) => listUnits(this.cache, this.cpu, first, end),
+      counts: this.cache.counts,
+    });
     this.configure();
     this.isBoot = vcpu.index === 0;
   }

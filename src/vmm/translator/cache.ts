@@ -23,6 +23,7 @@ import {
   AT_TARGETS,
   CACHE_BASE,
   CACHE_PAGE,
+  CACHE_PAGES_MAX,
   CODE_DESCRIPTOR,
   DATA_DESCRIPTOR,
   GATE_DESCRIPTOR,
@@ -109,6 +110,7 @@ export class TranslationCache {
     vmName: string,
     pages: number,
   ) {
+    assert(pages >= 2 && pages <= CACHE_PAGES_MAX, `a translation cache of ${pages} pages`);
     this.memory = memory;
     this.codeCache = codeCache;
     this.end = CACHE_BASE + pages * PAGE_BYTES;

@@ -4,8 +4,9 @@
  * Invariant: a unit takes nothing from a page that its first instruction does not lie in, so that no page counts as
  * accessed that the guest may never execute; an instruction that crosses pages is a unit of its own.
  */
-import { UNWIND } from '../../machine/cpu-core.ts';
+
 import type { Cpu } from '../../machine/cpu.ts';
+import { UNWIND } from '../../machine/cpu-core.ts';
 import { decode } from '../../machine/decode.ts';
 import { type Insn, SEG_CS } from '../../machine/insn.ts';
 import { type Plan, planOf } from './plan.ts';

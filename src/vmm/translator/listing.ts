@@ -7,7 +7,7 @@ import type { Cpu } from '../../machine/cpu.ts';
 import { decode } from '../../machine/decode.ts';
 import { disassemble } from '../../machine/disassemble.ts';
 import { SEG_CS } from '../../machine/insn.ts';
-import type { TranslationCache } from './cache.ts';
+import type { CacheCounts, TranslationCache } from './cache.ts';
 import type { Unit } from './site.ts';
 
 /** How an instruction in the cache leads on. */
@@ -51,6 +51,7 @@ export interface UnitListing {
 export interface Translator {
   /** The live units that start in [first, end) of the guest's code addresses, in the order of their translation. */
   list(first: number, end: number): UnitListing[];
+  readonly counts: Readonly<CacheCounts>;
 }
 
 /** Lists units. `cpu` is one that executes from the cache's memory; it is left as it was. */
