@@ -320,7 +320,8 @@ class TranslationExecutor extends DeprivilegedExecutor {
       case 'reserved':
         this.unload();
         vcpu.vmm(fault.kind === 'traced-write' ? 'traced-write' : 'mmio-decode');
-        if (insn.row.class === 'user' && this.adaptation.faulted(site.eip)) this.retranslate(site.eip);
+        // A repeated instruction goes over many pages, most of which are plain memory.
+        if (insn.rep === 0 && this.adaptation.faulted(site.eip)) this.retranslate(site.eip);
         return this.emulate(insn);
     }
   }
