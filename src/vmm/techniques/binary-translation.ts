@@ -194,8 +194,16 @@ class TranslationExecutor extends DeprivilegedExecutor {
   }
 
   override guestView(): ReturnType<DeprivilegedExecutor['guestView']> {
+    if (!this.isLoaded || !this.inCache) return super.guestView();
+    // Only looked at: the CPU goes on from where it is.
+    const { cpu } = this;
+    this.leaveBetween();
+    const { eip } = cpu;
+    const registers = cpu.regs.slice();
     const view = super.guestView();
-    if (this.isLoaded && this.inCache) this.cpu.tscWritten = 0;
+    cpu.eip = eip;
+    cpu.regs.set(registers);
+    cpu.tscWritten = 0;
     return view;
   }
 
