@@ -175,6 +175,11 @@ export class TranslationCache {
     return site;
   }
 
+  /** An instruction starts at an address: not so in what is left of a continuation that became a jump. */
+  knows(address: number): boolean {
+    return this.sites.has(address);
+  }
+
   /** The live unit that starts at a guest address. */
   unitAt(eip: number): Unit | undefined {
     return this.units.get(eip);

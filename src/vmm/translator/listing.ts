@@ -93,7 +93,7 @@ class Lister {
 
   private code(unit: Unit, number: number, from: number, until: number): CacheLine[] {
     const lines: CacheLine[] = [];
-    for (let at = from; at < until; ) {
+    for (let at = from; at < until && this.cache.knows(at); ) {
       if (at !== unit.start && this.numbers.has(at)) {
         lines.push({ address: at >>> 0, bytes: [], text: '', lead: 'elided', to: this.cache.siteAt(at).eip >>> 0 });
         return lines;
