@@ -12,6 +12,7 @@ import { type CpuState, newCpuState, saveCpu } from '../../src/machine/cpu-state
 import { type EngineName, PhysicalMachine } from '../../src/vmm/machine.ts';
 import { findPreset } from '../../src/vmm/presets/index.ts';
 import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
+import { translationWith } from '../../src/vmm/techniques/binary-translation.ts';
 import { findTechnique } from '../../src/vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../../src/vmm/vcpu.ts';
 import { ExecutedVm } from '../../src/vmm/vm.ts';
@@ -31,6 +32,8 @@ export interface RunOptions {
   readonly cpuEngine?: EngineName;
   /** Transfers of control before their target is compiled; the code cache's own number unless told. */
   readonly hotAfter?: number;
+  /** Pages of the translation cache, under binary translation; the technique's own number unless told. */
+  readonly translationPages?: number;
 }
 
 export interface RunEnd {
@@ -40,6 +43,8 @@ export interface RunEnd {
   readonly memoryHash: string;
   readonly simulatedNs: number;
   readonly digest: string;
+  /** Cycles of the physical CPU, by account. */
+  readonly spent: Float64Array;
 }
 
 /** A guest of ours by name. */
@@ -66,7 +71,10 @@ export function runVm(options: RunOptions): RunEnd {
     ...(options.guestVmx === undefined ? {} : { guestVmx: options.guestVmx }),
     ...(options.vmx === undefined ? {} : { vmx: { ...DEFAULT_VMX, ...options.vmx } }),
   });
-  const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
+  const { translationPages } = options;
+  const technique =
+    translationPages === undefined ? findTechnique(options.technique) : translationWith(translationPages);
+  const vcpu = new ExecutedVcpu(vm, 0, technique);
   const dispatcher = new Dispatcher(
     {
       topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }),
@@ -89,5 +97,6 @@ export function runVm(options: RunOptions): RunEnd {
     memoryHash: vm.memoryHash(),
     simulatedNs: engine.now,
     digest: trace.digest.hex(),
+    spent: dispatcher.pcpus[0]!.pcpu.spent,
   };
 }

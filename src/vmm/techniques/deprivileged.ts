@@ -115,7 +115,7 @@ const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
   17: 'alignment-check',
 };
 
-const isSoftwareInterrupt = (insn: Insn | null): boolean => insn !== null && insn.row.mnemonic.startsWith('INT');
+const isSoftwareInterrupt = (insn: Insn | null): boolean => insn?.row.mnemonic.startsWith('INT') === true;
 
 export abstract class DeprivilegedExecutor implements Executor {
   /** Deprivileged: executes. */
