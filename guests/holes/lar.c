@@ -12,7 +12,6 @@ static u32 rights(u32 selector)
 
 void guest(void)
 {
-    ltr(SEL_TSS);
     check("rights of the kernel's code", 0x00C09B00, rights(SEL_CODE));
     check("rights of the kernel's data", 0x00C09300, rights(SEL_DATA));
     check("rights of a user's code", 0x00C0FB00, rights(SEL_USER_CODE));

@@ -6,7 +6,6 @@ void guest(void)
 {
     u32 seen;
 
-    ltr(SEL_TSS);
     __asm__ volatile("str %0" : "=r"(seen));
     check("selector of the TSS", SEL_TSS, seen & 0xFFFF);
 }

@@ -101,6 +101,7 @@ void unexpected_fault(void)
 void guest_main(void);
 void guest_main(void)
 {
+    ltr(SEL_TSS); /* returns from ring 3 need its stack */
     guest();
     finish(0);
 }
