@@ -35,7 +35,7 @@ import {
   INTERCEPT_WBINVD,
 } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
-import type { PageWalker } from '../../machine/paging.ts';
+import { GuestWalker, type PageWalker, WALK_OK } from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { VmxExitReason } from '../costs.ts';
 import { NestedPaging } from '../paging/nested.ts';
@@ -73,6 +73,8 @@ class HardwareExecutor implements Executor {
   private readonly vcpu: ExecutedVcpu;
   private readonly walker: PageWalker;
   private readonly nestedWalker: NestedWalker | null;
+  /** Walks the guest's tables in software. */
+  private readonly guestTables: GuestWalker;
   private readonly shadow: ShadowPaging | null;
   private readonly nested: NestedPaging | null;
   private readonly tagged: boolean;
@@ -94,6 +96,7 @@ class HardwareExecutor implements Executor {
     bootCpu(this.cpu, vm.boot);
     // Nothing but an override leads to a device, and that means that the VMM is carrying the instruction out.
     this.cpu.mmio = vcpu.deviceMemory();
+    this.guestTables = new GuestWalker(vm.physmap);
     this.tagged = vm.spec.taggedTlb;
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
@@ -279,8 +282,14 @@ class HardwareExecutor implements Executor {
   }
 
   private handleNestedFault(): Disposition {
+    const { cpu } = this;
     if (this.fillNested()) return 'resume';
-    if (this.cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
+    // Not even a page table is there: what it would read as may forbid the access all the same.
+    if (this.nestedWalker!.faultOnTable && this.guestTables.walk(cpu, cpu.exitLin, cpu.exitError) !== WALK_OK) {
+      this.dropOverrides();
+      return this.deliver(VECTOR_PF, this.guestTables.errorCode, cpu.exitLin);
+    }
+    if (cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
     this.vcpu.vmm('decode');
     return this.emulateOverridden();
   }
