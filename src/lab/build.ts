@@ -16,6 +16,7 @@ import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
+import { findEscapes } from '../vmm/audit.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
 import { findPreset } from '../vmm/presets/index.ts';
 import type { PagingName, TechniqueName } from '../vmm/technique.ts';
@@ -39,6 +40,8 @@ export interface World {
   readonly machine: PhysicalMachine;
   readonly dispatcher: Dispatcher;
   readonly vms: readonly WorldVm[];
+  /** By VM: translations found that led out of it. Null: nobody looks. */
+  readonly escapes: Map<string, number> | null;
 }
 
 export interface BuildOptions {
@@ -78,8 +81,10 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
     },
     { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams: host.scheduler.params },
   );
-  const world = { run, engine, trace, machine, dispatcher };
+  const escapes = run.compare === 'state' ? new Map<string, number>() : null;
+  const world = { run, engine, trace, machine, dispatcher, escapes };
   const vms = run.vms.map((vm, index) => buildVm(world, vm, index, options));
+  if (escapes !== null) audit(machine, vms, escapes);
   for (const { vcpus: own } of vms) for (const { task } of own) dispatcher.start(task);
   return { ...world, vms };
 }
@@ -107,6 +112,17 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     return { vcpu, task: dispatcher.attach(hostVm, vcpu, spec) };
   });
   return { vm, vcpus };
+}
+
+/** Has every run of a vCPU followed by a look at the translations of all CPUs. */
+function audit(machine: PhysicalMachine, vms: readonly WorldVm[], escapes: Map<string, number>): void {
+  const all = vms.map(({ vm }) => vm);
+  const look = (): void => {
+    for (const { vm } of findEscapes(machine, all)) escapes.set(vm, (escapes.get(vm) ?? 0) + 1);
+  };
+  for (const { vcpus } of vms) {
+    for (const { vcpu } of vcpus) vcpu.afterRun = look;
+  }
 }
 
 function imageOf(plan: ResolvedVm): GuestImage {

@@ -28,6 +28,8 @@ export async function runScenario(scenario: Scenario, options: ExperimentOptions
   const plan = planRuns(scenario, options.fileOf ?? ((guest) => guest));
   options.onPlan?.(plan.runs.length);
   const { records, defects } = await runAll(plan, options);
-  const tables = METRICS.map((metric) => metric.fold(records, scenario.axes));
+  const tables = METRICS.map((metric) => ({ metric, table: metric.fold(records, scenario.axes) }))
+    .filter(({ metric, table }) => !metric.optional || table.rows.length > 0)
+    .map(({ table }) => table);
   return { scenario, records, tables, defects };
 }

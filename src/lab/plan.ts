@@ -51,6 +51,8 @@ export interface ResolvedRun {
   readonly durationNs: Ns;
   readonly host: ResolvedHost;
   readonly vms: readonly ResolvedVm[];
+  /** The final state of its VMs is recorded, for comparison. */
+  readonly compare?: 'state';
 }
 
 export interface Plan {
@@ -64,7 +66,8 @@ export function planRuns(scenario: Scenario, fileOf: (guest: string) => string):
   const runs: ResolvedRun[] = points.flatMap((point, index) =>
     doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
   );
-  return { scenario, runs: doc.baseline === 'native' ? withBaselines(runs) : runs };
+  const compared = doc.compare === undefined ? runs : runs.map((run) => ({ ...run, compare: 'state' as const }));
+  return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
 }
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: string) => string): ResolvedRun {

@@ -158,6 +158,10 @@ export const headSchema = z.strictObject({
     .enum(['native', 'none'])
     .default('native')
     .describe('native: also run each VM alone on the bare machine, for slowdown and equivalence'),
+  compare: z
+    .literal('state')
+    .optional()
+    .describe('state: compare final registers and memory with the bare machine too, and audit all translations'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

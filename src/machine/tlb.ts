@@ -261,6 +261,19 @@ export class Tlb {
     }
   }
 
+  /** Calls `action` for every entry, with the page number and frame of each 4 KiB of it. For audits. */
+  forEach(action: (page: number, asid: number, frame: number, flags: number) => void): void {
+    for (const array of [this.small, this.large]) {
+      const scale = array === this.large ? LARGE_PAGES : 1;
+      for (let i = 0; i < array.page.length; i++) {
+        if (array.page[i] === EMPTY) continue;
+        for (let n = 0; n < scale; n++) {
+          action(array.page[i]! * scale + n, array.asid[i]!, array.frame[i]! + n, array.flags[i]!);
+        }
+      }
+    }
+  }
+
   /** Empties a slot and tells the owner of the front table. */
   private drop(array: TlbArray, slot: number): void {
     this.tell(array, slot);

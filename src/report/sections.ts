@@ -56,6 +56,36 @@ export function divergenceSection(results: Results): Html {
   ].join('\n');
 }
 
+/** What the demonstrations of the holes asked, and the answer under each technique. */
+export function holesSection(results: Results): Html {
+  const rows = frame(results, 'holes').rows;
+  if (rows.length === 0) return '';
+  const techniques = distinct(rows.map(techniqueName));
+  const columns: TableColumn[] = [
+    { title: 'instruction' },
+    { title: 'what is looked at' },
+    { title: 'bare machine', doc: 'In hex' },
+    ...techniques.map((title) => ({ title, doc: 'What is seen, in hex, and the verdict' })),
+  ];
+  const questions = [...groupBy(rows, (row) => `${text(row, 'instruction')}\n${text(row, 'what')}`).values()];
+  const cells = questions.map((group): TableCell[] => {
+    const [first] = group as [Row];
+    const answers = techniques.map((technique): TableCell => {
+      const row = group.find((item) => techniqueName(item) === technique);
+      if (row === undefined) return { text: '' };
+      const verdict = text(row, 'verdict');
+      return { text: `${text(row, 'seen')}, ${verdict}`, className: verdict === 'differs' ? 'bad' : 'good' };
+    });
+    return [
+      { text: text(first, 'instruction') },
+      { text: text(first, 'what'), className: 'wrap' },
+      { text: text(first, 'expected') },
+      ...answers,
+    ];
+  });
+  return element('h2', 'The holes, one question at a time') + table(columns, cells);
+}
+
 /** All VMs, with short numbers that sort. */
 export function tablesSection(results: Results): Html {
   const run = runOf(results);
@@ -183,7 +213,8 @@ export function reproduceSection(results: Results, version: string, digest: stri
 
 /** What each file and column means. */
 export function glossarySection(results: Results): Html {
-  const parts = METRICS.map((metric) => {
+  const shown = METRICS.filter(({ name, optional }) => !optional || frame(results, name).rows.length > 0);
+  const parts = shown.map((metric) => {
     const columns = metric.columns(results.scenario.axes);
     const items = columns.map(({ name, doc }) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(doc)}</dd>`).join('\n');
     return details(`${metric.name}.csv: ${metric.doc.toLowerCase()}`, `<dl class="glossary">\n${items}\n</dl>`);

@@ -44,6 +44,10 @@ export interface Executor {
   guestView(): Cpu;
   /** Guest instructions retired, emulated ones included. */
   readonly instructions: number;
+  /** Of them, carried out by the VMM instead of the CPU; absent: none. */
+  readonly emulated?: number;
+  /** Of them, executed from a translation; absent: none. */
+  readonly translated?: number;
 }
 
 /** A technique: a plug-in. */

@@ -55,6 +55,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   private reason = 'entry';
   private rest: Rest;
   private wake: () => void = () => {};
+  /** Called after each run(), for whoever audits the machine. */
+  afterRun: (() => void) | null = null;
 
   constructor(vm: ExecutedVm, index: number, technique: Technique) {
     this.vm = vm;
@@ -73,6 +75,12 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Guest instructions retired, emulated ones included. */
   get instructions(): number {
     return this.executor.instructions;
+  }
+
+  /** Of them, executed by the CPU as they are in the guest's memory. */
+  get direct(): number {
+    const { instructions, emulated, translated } = this.executor;
+    return instructions - (emulated ?? 0) - (translated ?? 0);
   }
 
   /** The guest's view of its registers. */
@@ -128,6 +136,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     vm.clock.cpu = null;
     vm.clock.pcpu = null;
     this.wasRunning = stop === 'budget' && executor.cpu.cycles > 0;
+    this.afterRun?.();
     return stop;
   }
 
@@ -290,7 +299,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Tag of its TLB entries: every vCPU has its own; 0 is the host's. */
   get addressSpaceTag(): number {
-    return 1 + this.vm.id * TAGS_PER_VM + this.index;
+    return tagOf(this.vm.id, this.index);
   }
 
   /** MMU of the pCPU that this vCPU is loaded on. */
@@ -302,6 +311,11 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     assert(this.pcpu !== null, 'the vCPU is not loaded on a pCPU');
     return this.pcpu;
   }
+}
+
+/** Tag of the TLB entries of a vCPU. */
+export function tagOf(vmId: number, index: number): number {
+  return 1 + vmId * TAGS_PER_VM + index;
 }
 
 /** An address as people read it. */

@@ -180,6 +180,8 @@ export class ExecutedVm {
   readonly exits = new ExitTable();
   /** The first sensitive instruction of each kind that went wrong, in the order of their execution. */
   readonly divergences: Divergence[] = [];
+  /** Sensitive instructions that executed without the VMM's knowledge, by mnemonic. */
+  readonly unseen = new Map<string, number>();
   /** Work units that the guest reported on port 0xE4. */
   workUnits = 0;
   outcome: Outcome | null = null;

@@ -27,6 +27,8 @@ export interface Metric {
   readonly name: string;
   /** What one row is. */
   readonly doc: string;
+  /** The file is written only where there are rows. */
+  readonly optional: boolean;
   /** Columns with their explanations; `axes` are those of the scenario. */
   columns(axes: readonly string[]): readonly { readonly name: string; readonly doc: string }[];
   fold(records: readonly RunRecord[], axes: readonly string[]): Table;
@@ -36,6 +38,7 @@ export interface Metric {
 export function metric<Row>(spec: {
   readonly name: string;
   readonly doc: string;
+  readonly optional?: boolean;
   readonly columns: readonly Column<Row>[] | ((axes: readonly string[]) => readonly Column<Row>[]);
   readonly rows: (records: readonly RunRecord[]) => readonly Row[];
 }): Metric {
@@ -44,6 +47,7 @@ export function metric<Row>(spec: {
   return {
     name: spec.name,
     doc: spec.doc,
+    optional: spec.optional ?? false,
     columns: (axes) => columnsOf(axes).map(({ name, doc }) => ({ name, doc })),
     fold: (records, axes) => {
       const columns = columnsOf(axes);

@@ -6,11 +6,23 @@ import type { Chart } from './chart.ts';
 import { cycles } from './cycles.ts';
 import { equivalence } from './equivalence.ts';
 import { exits } from './exits.ts';
+import { holes } from './holes.ts';
 import { latency } from './latency.ts';
+import { requirements } from './requirements.ts';
 import { slowdown } from './slowdown.ts';
 import { throughput } from './throughput.ts';
 import { utilization } from './utilization.ts';
 
-export const CHARTS: readonly Chart[] = [slowdown, cycles, exits, equivalence, utilization, latency, throughput];
+export const CHARTS: readonly Chart[] = [
+  slowdown,
+  cycles,
+  exits,
+  equivalence,
+  utilization,
+  latency,
+  throughput,
+  holes,
+  requirements,
+];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

@@ -116,7 +116,7 @@ export abstract class DeprivilegedExecutor implements Executor {
   protected loadedAt = 0;
   /** Control registers and GDTR that the shadows were made for. */
   protected seen = { cr0: 0, cr3: 0, cr4: 0, gdtBase: 0, gdtLimit: -1 };
-  protected emulated = 0;
+  emulated = 0;
   /** The pending interrupt was already noticed by the VMM. */
   protected noticed = false;
   /** Start-up code in real mode: the real CPU cannot run it. */

@@ -70,6 +70,7 @@ const DELIVERY_ATTEMPTS_MAX = 64;
 class HardwareExecutor implements Executor {
   readonly cpu: Cpu;
   readonly budgetMax = BUDGET_UNLIMITED;
+  emulated = 0;
   private readonly vcpu: ExecutedVcpu;
   private readonly walker: PageWalker;
   private readonly nestedWalker: NestedWalker | null;
@@ -220,6 +221,7 @@ class HardwareExecutor implements Executor {
     this.leave('io');
     vcpu.chargeDevice(cpu);
     const exit = cpu.completeIo(vcpu.accessPort(cpu));
+    if (exit === EXIT_BUDGET) this.emulated++;
     vcpu.discardGuest();
     return exit === EXIT_BUDGET ? 'resume' : this.handle(exit);
   }
@@ -255,7 +257,9 @@ class HardwareExecutor implements Executor {
   /** The VMM carries out the instruction at EIP. */
   private emulate(): Disposition {
     const { cpu, vcpu } = this;
+    const before = cpu.instructions;
     const exit = cpu.step();
+    this.emulated += cpu.instructions - before;
     vcpu.discardGuest();
     if (exit === EXIT_BUDGET) return 'resume';
     // A fault of its own while it was emulated: answer that first, then the instruction runs again.

@@ -43,6 +43,8 @@ class TrapExecutor extends DeprivilegedExecutor {
     const exit = cpu.step();
     vcpu.spendGuest();
     if (exit !== EXIT_BUDGET) return this.handle(exit);
+    const name = insn.row.mnemonic.toLowerCase();
+    vcpu.vm.unseen.set(name, (vcpu.vm.unseen.get(name) ?? 0) + 1);
 
     const log: number[] = [];
     virtual.undoLog = log;
