@@ -10,6 +10,7 @@ u64 idt[256] __attribute__((aligned(4096)));
 u64 ldt[4] __attribute__((aligned(8)));
 u32 tss[26] __attribute__((aligned(128)));
 u32 memory_end;
+const u32 *boot_information;
 struct table_pointer gdt_pointer = {sizeof gdt - 1, 0};
 struct table_pointer idt_pointer = {sizeof idt - 1, 0};
 
@@ -32,6 +33,7 @@ u64 gate(u32 handler, u32 selector, u32 access)
 void make_tables(const u32 *information);
 void make_tables(const u32 *information)
 {
+    boot_information = information;
     memory_end = 0x100000 + information[2] * 1024;
     gdt[1] = descriptor(0, 0xFFFFF, 0x9B, 0xC);
     gdt[2] = descriptor(0, 0xFFFFF, 0x93, 0xC);

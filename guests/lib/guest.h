@@ -50,6 +50,7 @@ extern u64 ldt[4];
 extern u32 tss[26];
 extern u8 stack_top[], image_end[];
 extern u32 memory_end; /* end of RAM, in bytes */
+extern const u32 *boot_information; /* Multiboot, section 3.3 */
 
 extern volatile u32 faults, fault_vector, fault_error, fault_eip, fault_address;
 extern volatile u32 calls, call_selector, call_flags, interrupts;

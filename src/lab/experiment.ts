@@ -2,7 +2,7 @@
  * A scenario from plan to tables: what `hvsim run` and programs that use hvsim as a library have in common.
  * Invariant: the tables depend on the scenario only.
  */
-import { METRICS } from './metrics/index.ts';
+import { tablesOf } from './metrics/index.ts';
 import type { Table } from './metrics/metric.ts';
 import { planRuns } from './plan.ts';
 import type { RunRecord } from './rows.ts';
@@ -28,8 +28,6 @@ export async function runScenario(scenario: Scenario, options: ExperimentOptions
   const plan = planRuns(scenario, options.fileOf ?? ((guest) => guest));
   options.onPlan?.(plan.runs.length);
   const { records, defects } = await runAll(plan, options);
-  const tables = METRICS.map((metric) => ({ metric, table: metric.fold(records, scenario.axes) }))
-    .filter(({ metric, table }) => !metric.optional || table.rows.length > 0)
-    .map(({ table }) => table);
+  const tables = tablesOf(records, scenario.axes);
   return { scenario, records, tables, defects };
 }

@@ -1,6 +1,6 @@
 /** Results of the scenarios that come with hvsim, from the fake world: plausible, and made in milliseconds. */
 import { readFileSync } from 'node:fs';
-import { METRICS } from '../../src/lab/metrics/index.ts';
+import { tablesOf } from '../../src/lab/metrics/index.ts';
 import type { Table } from '../../src/lab/metrics/metric.ts';
 import { planRuns } from '../../src/lab/plan.ts';
 import { parseScenario, type Scenario } from '../../src/lab/scenario.ts';
@@ -22,6 +22,6 @@ export function sample(name: string): Sample {
   );
   const scenario = parseScenario(text, `${name}.yaml`, { charts: CHART_NAMES });
   const records = planRuns(scenario, (guest) => guest).runs.map(runWorld);
-  const tables = METRICS.map((metric) => metric.fold(records, scenario.axes));
+  const tables = tablesOf(records, scenario.axes);
   return { scenario, tables, results: resultsOf(scenario, tables) };
 }

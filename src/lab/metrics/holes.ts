@@ -20,8 +20,8 @@ interface Line {
   readonly seen: string;
 }
 
-function linesOf(console: string): Line[] {
-  return [...console.matchAll(LINE)].map(([, instruction = '', what = '', seen = '']) => ({ instruction, what, seen }));
+function linesOf(text: string): Line[] {
+  return [...text.matchAll(LINE)].map(([, instruction = '', what = '', seen = '']) => ({ instruction, what, seen }));
 }
 
 function rows(records: Parameters<typeof twinRows>[0]): Row[] {

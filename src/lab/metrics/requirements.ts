@@ -77,9 +77,9 @@ function firstDifference(row: Row): Cell {
   if (twin === undefined) return null;
   if (ended(row) && vm.outcome !== twin.outcome) return `ended as ${vm.outcome}, not ${twin.outcome}`;
   if (sameConsole(row) === false) {
-    const [own, wanted] = [vm.console.split('\n'), twin.console.split('\n')];
+    const [own, wanted] = [vm, twin].map(({ console: text }) => text.split('\n')) as [string[], string[]];
     const line = own.findIndex((text, n) => text !== wanted[n]);
-    return `console line ${line + 1}: ${own[line] ?? 'missing'}`;
+    return `line ${line + 1} that it printed: ${own[line] ?? 'missing'}`;
   }
   if (!ended(row)) return null;
   return otherRegister(row) ?? (sameMemory(row) === false ? 'memory' : null);

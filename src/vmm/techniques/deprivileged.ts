@@ -47,7 +47,7 @@ import {
   setSegment,
   updateFlat,
 } from '../../machine/segments.ts';
-import { ShadowPaging } from '../paging/shadow.ts';
+import { type ShadowFaultKind, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
@@ -98,6 +98,15 @@ const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
   14: 'page-fault',
   16: 'floating-point-error',
   17: 'alignment-check',
+};
+
+/** What a page fault turned out to be, as exits.csv has it. */
+const FAULT_NAMES: Readonly<Record<ShadowFaultKind, string>> = {
+  filled: 'hidden-fault',
+  guest: 'true-fault',
+  'traced-write': 'trace',
+  absent: 'mmio',
+  reserved: 'vmm-region',
 };
 
 export abstract class DeprivilegedExecutor implements Executor {
@@ -278,8 +287,8 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { cpu, vcpu, shadow } = this;
     const lin = cpu.exitLin;
     const insn = cpu.exitInsn;
-    this.trap('page-fault', 'shadow-fault');
     const fault = shadow.handleFault(lin, cpu.exitError);
+    this.trap(FAULT_NAMES[fault.kind], 'shadow-fault');
     this.chargeWork();
     switch (fault.kind) {
       case 'filled':
