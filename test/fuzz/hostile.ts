@@ -89,11 +89,14 @@ const selector = (rng: RandomStream): number =>
   rng.below(4) === 0 ? rng.below(0x10000) : rng.below(16) * 8 + pick(rng, [0, 0, 1, 3, 4]);
 const register = (rng: RandomStream): number => pick(rng, [0, 1, 2, 3, 5, 6, 7]);
 /** Ports but those that end the machine, and the console. */
-const port = (rng: RandomStream): number => pick(rng, [0x20, 0x21, 0x40, 0x43, 0x61, 0x70, 0x71, 0x80, 0xa1, 0x1f0, 0x1f7, 0x3d4, 0x500, 0xcf8]);
+const port = (rng: RandomStream): number =>
+  pick(rng, [0x20, 0x21, 0x40, 0x43, 0x61, 0x70, 0x71, 0x80, 0xa1, 0x1f0, 0x1f7, 0x3d4, 0x500, 0xcf8]);
 
 type Maker = (rng: RandomStream) => number[];
 
-const ALU = [0x01, 0x03, 0x09, 0x0b, 0x11, 0x13, 0x19, 0x21, 0x23, 0x29, 0x2b, 0x31, 0x33, 0x39, 0x3b, 0x85, 0x87, 0x88, 0x8a];
+const ALU = [
+  0x01, 0x03, 0x09, 0x0b, 0x11, 0x13, 0x19, 0x21, 0x23, 0x29, 0x2b, 0x31, 0x33, 0x39, 0x3b, 0x85, 0x87, 0x88, 0x8a,
+];
 
 const MAKERS: readonly (readonly [weight: number, Maker])[] = [
   [12, (rng) => [0xb8 + register(rng), ...word(address(rng))]],
@@ -102,7 +105,13 @@ const MAKERS: readonly (readonly [weight: number, Maker])[] = [
   [12, (rng) => [pick(rng, ALU), ...memory(rng, register(rng))]],
   [16, (rng) => [pick(rng, ALU), 0xc0 | (register(rng) << 3) | register(rng)]],
   [3, (rng) => [0x50 + register(rng), 0x58 + register(rng)]],
-  [3, (rng) => [0xf2, 0xf3, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x66, 0x67, 0xf0].slice(0, 0).concat(pick(rng, [0xf2, 0xf3, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x66, 0xf0]), 0x8b, ...memory(rng, register(rng)))],
+  [
+    3,
+    (rng) =>
+      [0xf2, 0xf3, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x66, 0x67, 0xf0]
+        .slice(0, 0)
+        .concat(pick(rng, [0xf2, 0xf3, 0x64, 0x65, 0x26, 0x2e, 0x36, 0x66, 0xf0]), 0x8b, ...memory(rng, register(rng))),
+  ],
   // Segment registers and descriptor tables
   [4, (rng) => [0x66, 0xb8, selector(rng) & 0xff, selector(rng) >> 8, 0x8e, 0xc0 | (pick(rng, [0, 2, 3, 4, 5]) << 3)]],
   [2, (rng) => [0x8c, 0xc0 | (rng.below(6) << 3) | register(rng)]],
@@ -123,16 +132,39 @@ const MAKERS: readonly (readonly [weight: number, Maker])[] = [
   [1, (rng) => [0x68, ...word(rng.uint32() & 0x3ffff), 0x9d]],
   [2, (rng) => [0xcd, pick(rng, [0, 3, 6, 13, 14, 0x20, 0x21, 0x80, 0xff])]],
   [2, (rng) => [pick(rng, [0xe4, 0xe5, 0xe6, 0xe7]), port(rng) & 0xff & ~0x10]],
-  [2, (rng) => [0x66, 0xba, port(rng) & 0xff, port(rng) >> 8, pick(rng, [0xec, 0xed, 0xee, 0xef, 0x6c, 0x6d, 0x6e, 0x6f])]],
-  [1, (rng) => [0xb9, ...word(pick(rng, [0x10, 0x1b, 0x174, 0x175, 0x176, rng.uint32()])), 0x0f, pick(rng, [0x30, 0x32])]],
+  [
+    2,
+    (rng) => [
+      0x66,
+      0xba,
+      port(rng) & 0xff,
+      port(rng) >> 8,
+      pick(rng, [0xec, 0xed, 0xee, 0xef, 0x6c, 0x6d, 0x6e, 0x6f]),
+    ],
+  ],
+  [
+    1,
+    (rng) => [0xb9, ...word(pick(rng, [0x10, 0x1b, 0x174, 0x175, 0x176, rng.uint32()])), 0x0f, pick(rng, [0x30, 0x32])],
+  ],
   // Flow
   [1, (rng) => [pick(rng, [0x9a, 0xea]), ...word(address(rng)), selector(rng) & 0xff, selector(rng) >> 8]],
   [1, (rng) => [0xff, ...memory(rng, pick(rng, [2, 3, 4, 5]))]],
   [1, (rng) => [0x68, ...word(selector(rng)), 0x68, ...word(address(rng)), 0xcb]],
-  [1, (rng) => [0x68, ...word(rng.uint32() & 0x73fff), 0x68, ...word(selector(rng)), 0x68, ...word(address(rng)), 0xcf]],
+  [
+    1,
+    (rng) => [0x68, ...word(rng.uint32() & 0x73fff), 0x68, ...word(selector(rng)), 0x68, ...word(address(rng)), 0xcf],
+  ],
   [2, (rng) => [0x70 + rng.below(16), rng.below(12)]],
   // String instructions, with a bounded count
-  [4, (rng) => [0xb9, ...word(rng.below(0x1800)), 0xf3, pick(rng, [0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xa6, 0x6c, 0x6e])]],
+  [
+    4,
+    (rng) => [
+      0xb9,
+      ...word(rng.below(0x1800)),
+      0xf3,
+      pick(rng, [0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xa6, 0x6c, 0x6e]),
+    ],
+  ],
   [2, (rng) => [0xbc, ...word(address(rng)), 0x50, 0x58, 0xbc, ...word(DATA + 0x7000)]],
   [1, (rng) => [0x0f, pick(rng, [0xa2, 0x31, 0x06, 0x08, 0x09, 0x0b, 0x34, 0x35, 0xc8])]],
   [1, (rng) => [0xd8 + rng.below(8), ...memory(rng, rng.below(8))]],
@@ -156,7 +188,11 @@ function program(rng: RandomStream): number[] {
     code.push(0xb9, ...word(20 + rng.below(400)));
     const body: number[] = [];
     for (let n = 1 + rng.below(5); n > 0; n--) {
-      body.push(...(rng.below(3) === 0 ? [pick(rng, ALU), ...memory(rng, pick(rng, [0, 2, 3]))] : [pick(rng, ALU), 0xc0 | (pick(rng, [0, 2, 3]) << 3) | pick(rng, [0, 2, 3])]));
+      body.push(
+        ...(rng.below(3) === 0
+          ? [pick(rng, ALU), ...memory(rng, pick(rng, [0, 2, 3]))]
+          : [pick(rng, ALU), 0xc0 | (pick(rng, [0, 2, 3]) << 3) | pick(rng, [0, 2, 3])]),
+      );
     }
     code.push(...body, 0xe2, (-body.length - 2) & 0xff);
   }
@@ -206,7 +242,9 @@ class Bystanders {
   /** Frames that changed, and free frames that are not clean. */
   changed(): string[] {
     const found = this.frames
-      .filter((mfn, n) => Buffer.compare(this.bytesOf(mfn), this.before.subarray(n * PAGE_BYTES, (n + 1) * PAGE_BYTES)) !== 0)
+      .filter(
+        (mfn, n) => Buffer.compare(this.bytesOf(mfn), this.before.subarray(n * PAGE_BYTES, (n + 1) * PAGE_BYTES)) !== 0,
+      )
       .map((mfn) => `frame ${mfn} of owner ${this.machine.memory.ownerOf(mfn)} changed`);
     const { memory } = this.machine;
     const zeros = new Uint8Array(PAGE_BYTES);
@@ -221,7 +259,8 @@ class Bystanders {
 /** Machine frames of a deprivileging VMM that must never change: all of its region but the shadow GDT. */
 function fixedFrames(vcpu: ExecutedVcpu): number[] {
   const executor: unknown = Reflect.get(vcpu, 'executor');
-  const region: unknown = typeof executor === 'object' && executor !== null ? Reflect.get(executor, 'region') : undefined;
+  const region: unknown =
+    typeof executor === 'object' && executor !== null ? Reflect.get(executor, 'region') : undefined;
   if (typeof region !== 'object' || region === null) return [];
   return (Reflect.get(region, 'pages') as number[]).slice(16, 18);
 }
@@ -263,7 +302,11 @@ export function runHostile(way: Way, seed: number, isEmpty = false): HostileResu
     if (violations.length > 0) vm.end('reset', 'escaped');
   };
   const dispatcher = new Dispatcher(
-    { topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }), hz: preset.frequencyHz, switchCycles: 0 },
+    {
+      topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }),
+      hz: preset.frequencyHz,
+      switchCycles: 0,
+    },
     { engine, trace: new Trace({ keepMax: 0 }), random: new Streams(1).stream('scheduler'), policy: roundRobin },
   );
   dispatcher.start(dispatcher.attach(dispatcher.addVm({ name: 'hostile' }), vcpu, {}));
