@@ -62,7 +62,7 @@ void guest(void)
         u32 limit = (roll & 8) != 0 ? 0xFFFFF : next_random(&seed) & 0xFFFFF;
         u32 access = (next_random(&seed) & 0x7F) | 0x80 | (roll % 5 != 0 ? 0x10 : 0);
         u32 entry = 8 + (roll >> 4) % 8;
-        u32 rights = (roll & 0x100) != 0 ? 3 : 0;
+        u32 rights = (access & 0x60) == 0x60 && (roll & 0x100) != 0 ? 3 : 0;
 
         gdt[entry] = descriptor(base, limit, access, 0xC);
         note(attempt(loads[(roll >> 12) % 8], entry << 3 | rights));

@@ -101,6 +101,8 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     paging: plan.paging as PagingName,
     taggedTlb: plan.taggedTlb,
     vcpus: plan.vcpus,
+    ...(plan.ring === undefined ? {} : { ring: plan.ring }),
+    ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
     ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
   });

@@ -150,6 +150,15 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
       finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
   }
+  if (vm.ring !== undefined && vm.technique !== 'trap-and-emulate') {
+    const message = `found ${vm.ring}, but under ${vm.technique} the ring of the guest's kernel is no choice; expected nothing`;
+    findings.push(finding(at('ring'), message));
+  }
+  if (vm.out_of_sync === true && vm.technique !== 'trap-and-emulate' && vm.paging !== 'shadow') {
+    findings.push(
+      finding(at('out_of_sync'), 'found true, but only shadow paging has page tables that can be out of sync'),
+    );
+  }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
   if (vm.technique === 'native' && others > 0) {
     const count = others === 1 ? 'one more VM is' : `${others} more VMs are`;

@@ -32,6 +32,8 @@ export interface ResolvedVm {
   readonly technique: string;
   readonly paging: string;
   readonly taggedTlb: boolean;
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
   readonly memoryBytes: Bytes;
   readonly vcpus: number;
   readonly weight: number;
@@ -126,6 +128,8 @@ function resolveVm(
     paging: vm.paging === 'auto' ? usual : vm.paging,
     taggedTlb:
       vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.vmx.taggedTlb : vm.tagged_tlb),
+    ...(vm.ring === undefined ? {} : { ring: vm.ring }),
+    ...(vm.out_of_sync === undefined ? {} : { outOfSync: vm.out_of_sync }),
     memoryBytes: quantity('size', vm.memory),
     vcpus: vm.vcpus,
     weight: vm.weight,
@@ -167,6 +171,11 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   return JSON.stringify([guest, workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
+/** Without what only a VMM can be asked. */
+function withoutVmm({ ring: _ring, outOfSync: _outOfSync, ...vm }: ResolvedVm): ResolvedVm {
+  return vm;
+}
+
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
   return {
     ...run,
@@ -174,6 +183,6 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     role: 'baseline',
     axes: {},
     host: { ...run.host, pcpus: vm.vcpus },
-    vms: [{ ...vm, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+    vms: [{ ...withoutVmm(vm), technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
   };
 }

@@ -84,6 +84,10 @@ export interface VmSpec {
   readonly paging: PagingName;
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
+  /** Ring of the guest's kernel where it does not have ring 0; default 1. */
+  readonly ring?: 1 | 3;
+  /** Shadow paging lets page tables of the lowest level go out of sync until the guest flushes. Default false. */
+  readonly outOfSync?: boolean;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */

@@ -10,7 +10,7 @@
  * instructions each, 10 million unless told; exit code 1 if anything was reached that is not the guest's own.
  */
 import { parseArgs } from 'node:util';
-import { runHostile, WAYS, type Way } from './hostile.ts';
+import { runHostile, WAYS, type Way, wayName } from './hostile.ts';
 import { describe, programOf, reduce, runTwins } from './twin.ts';
 
 const SHOWN_MAX = 5;
@@ -68,13 +68,13 @@ function attack(way: Way, instructionsMin: number): number {
     outcomes.set(result.outcome, (outcomes.get(result.outcome) ?? 0) + 1);
     if (result.violations.length === 0) continue;
     bad++;
-    say(`${way.technique}, ${way.paging}, seed ${seed}:\n  ${result.violations.slice(0, 20).join('\n  ')}`);
+    say(`${wayName(way)}, seed ${seed}:\n  ${result.violations.slice(0, 20).join('\n  ')}`);
   }
   const around = Math.round((overhead.instructions / Math.max(1, overhead.programs)) * programs);
   const share = Math.max(0, Math.round((100 * (instructions - around)) / instructions));
   const ends = [...outcomes].map(([outcome, count]) => `${count} ${outcome}`).join(', ');
   say(
-    `${way.technique}, paging ${way.paging}: ${instructions} guest instructions (${share} % in random code), ` +
+    `${wayName(way)}: ${instructions} guest instructions (${share} % in random code), ` +
       `${programs} programs, cases: ${ends}; ${bad === 0 ? 'nothing reached' : `${bad} cases reached`} what is not the guest's own`,
   );
   return bad;

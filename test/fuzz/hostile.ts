@@ -32,12 +32,24 @@ const PROGRAMS = 400;
 export interface Way {
   readonly technique: TechniqueName;
   readonly paging: PagingName;
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
 }
 
-/** Every technique with a VMM, with each kind of paging that it has. */
-export const WAYS: readonly Way[] = techniques
-  .filter(({ name }) => name !== 'native')
-  .flatMap(({ name, pagings }) => pagings.map((paging) => ({ technique: name, paging })));
+/** Every technique with a VMM, with each kind of paging that it has, and trap-and-emulate with its options. */
+export const WAYS: readonly Way[] = [
+  ...techniques
+    .filter(({ name }) => name !== 'native')
+    .flatMap(({ name, pagings }) => pagings.map((paging): Way => ({ technique: name, paging }))),
+  { technique: 'trap-and-emulate', paging: 'shadow', ring: 3 },
+  { technique: 'trap-and-emulate', paging: 'shadow', outOfSync: true },
+];
+
+/** A way in words. */
+export const wayName = ({ technique, paging, ring, outOfSync }: Way): string =>
+  [technique, paging, ...(ring === undefined ? [] : [`ring ${ring}`]), ...(outOfSync ? ['out of sync'] : [])].join(
+    ', ',
+  );
 
 export interface HostileResult {
   readonly instructions: number;
@@ -232,7 +244,7 @@ class Bystanders {
     }
     this.frames.push(...fixed);
     this.before = new Uint8Array(this.frames.length * PAGE_BYTES);
-    this.frames.forEach((mfn, n) => this.before.set(this.bytesOf(mfn), n * PAGE_BYTES));
+    for (const [n, mfn] of this.frames.entries()) this.before.set(this.bytesOf(mfn), n * PAGE_BYTES);
   }
 
   private bytesOf(mfn: number): Uint8Array {
@@ -272,7 +284,7 @@ export function runHostile(way: Way, seed: number, isEmpty = false): HostileResu
   const preset = findPreset('broadwell');
   const engine = new Engine();
   const machine = new PhysicalMachine(preset, (GUEST_BYTES + 2 * VICTIM_BYTES) / PAGE_BYTES + 2048, 1, 2);
-  const common = { append: '', technique: way.technique, paging: way.paging, taggedTlb: false } as const;
+  const common = { append: '', ...way, taggedTlb: false } as const;
   const bytes = moduleOf(new Streams(seed).stream('hostile'), PROGRAMS, isEmpty);
   const vm = new ExecutedVm(0, machine, engine, {
     ...common,

@@ -23,16 +23,20 @@ interface Way {
   readonly paging: PagingName;
   readonly taggedTlb?: boolean;
   readonly preset?: string;
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
 }
 
 const NATIVE: Way = { technique: 'native', paging: 'native' };
 const WAYS: readonly Way[] = [
   { technique: 'trap-and-emulate', paging: 'shadow' },
+  { technique: 'trap-and-emulate', paging: 'shadow', ring: 3 },
   { technique: 'hardware-assisted', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'nested', taggedTlb: true },
   { technique: 'hardware-assisted', paging: 'shadow', preset: 'pentium4-672' },
 ];
-const label = (way: Way): string => [way.technique, way.paging, way.preset ?? ''].join(' ').trim();
+const label = (way: Way): string =>
+  [way.technique, way.paging, way.preset ?? '', way.ring ?? '', way.outOfSync ? 'out of sync' : ''].join(' ').trim();
 
 function run(expected: ExpectedRun, way: Way, append = expected.append): RunEnd {
   return runVm({ image: guest(expected.guest), append, memoryBytes: expected.memory_mib * 2 ** 20, ...way });

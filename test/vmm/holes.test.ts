@@ -14,6 +14,9 @@ const names = readCatalogue()
 const expected = (name: string): string =>
   readFileSync(new URL(`../../guests/expected/${name}.txt`, import.meta.url), 'latin1');
 
+/** Instructions that trap wherever they would deceive: INT always, and a far RET to an inner ring. */
+const TRAPS = { 1: ['hole-int'], 3: ['hole-int', 'hole-ret-far'] } as const satisfies Record<1 | 3, readonly string[]>;
+
 describe.each(names)('%s', (name) => {
   it('sees on the bare machine and with VT-x what it sees on QEMU', () => {
     expect(expected(name)).not.toContain('differs');
@@ -26,18 +29,15 @@ describe.each(names)('%s', (name) => {
     }
   });
 
-  it('is deceived in ring 1, at an instruction of that name', () => {
-    const { vm } = runVm({ image: guest(name), technique: 'trap-and-emulate', paging: 'shadow' });
-    const [mnemonic] = name.slice('hole-'.length).split('-');
+  it.each([1, 3] as const)('is deceived in ring %i, at an instruction of that name, or trapped', (ring) => {
+    const { vm } = runVm({ image: guest(name), technique: 'trap-and-emulate', paging: 'shadow', ring });
     expect(vm.outcome).toMatchObject({ kind: 'completed', exitCode: 0 });
-    if (name === 'hole-int') {
-      expect(vm.consoleText()).toBe(expected(name));
-      expect(vm.exits.sorted().find(({ reason }) => reason === 'software-interrupt')?.count).toBe(2);
-      return;
-    }
-    expect(vm.consoleText()).toContain(', differs');
-    expect(
-      vm.divergences.map((one) => one.mnemonic.replace(/f$/, (f) => (mnemonic?.endsWith('f') ? f : ''))),
-    ).toContain(mnemonic);
+    const [mnemonic = ''] = name.slice('hole-'.length).split('-');
+    const isDeceived = !(TRAPS[ring] as readonly string[]).includes(name);
+    expect(vm.consoleText() !== expected(name)).toBe(isDeceived);
+    // The ISA table has CALLF, JMPF and RETF for what the far ones are called there.
+    expect(vm.divergences.some((one) => [mnemonic, `${mnemonic}f`].includes(one.mnemonic))).toBe(isDeceived);
+    const reason = mnemonic === 'int' ? 'software-interrupt' : `trapped-${mnemonic}f`;
+    expect(isDeceived || vm.exits.sorted().some((exit) => exit.reason === reason)).toBe(true);
   });
 });

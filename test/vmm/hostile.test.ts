@@ -60,7 +60,9 @@ describe('the audit', () => {
     const machine = new PhysicalMachine(findPreset('broadwell'), 64, 1, 1);
     const pages: number[] = [];
     machine.mmus[0]!.dtlb.insert(1024, 1, 2048, 16);
-    machine.mmus[0]!.dtlb.forEach((page) => pages.push(page));
+    machine.mmus[0]!.dtlb.forEach((page) => {
+      pages.push(page);
+    });
     expect([pages.length, pages[0], pages.at(-1)]).toEqual([1024, 1024, 2047]);
   });
 });

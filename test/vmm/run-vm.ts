@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly technique: TechniqueName;
   readonly paging: PagingName;
   readonly taggedTlb?: boolean;
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
   readonly preset?: string;
   readonly seconds?: number;
   readonly cpuEngine?: EngineName;
@@ -60,6 +62,8 @@ export function runVm(options: RunOptions): RunEnd {
     technique: options.technique,
     paging: options.paging,
     taggedTlb: options.taggedTlb ?? false,
+    ...(options.ring === undefined ? {} : { ring: options.ring }),
+    ...(options.outOfSync === undefined ? {} : { outOfSync: options.outOfSync }),
   });
   const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
   const dispatcher = new Dispatcher(

@@ -55,6 +55,7 @@ import {
   PAGE_ROOT,
   PAGE_SPLINTER,
   ROLE_GLOBAL,
+  ROLE_KERNEL,
   ROLE_PSE,
   ROLE_WP,
   roleOfKey,
@@ -125,6 +126,11 @@ export class ShadowPaging implements PageWalker, ShadowMember {
   invalidate: ((firstPage: number, pages: number) => void) | null = null;
   /** Another vCPU wrote to a traced frame. */
   onForeignWrite: ((gfn: Gfn) => void) | null = null;
+  /**
+   * The guest's kernel runs in ring 3, and runs now: the tables in use are those that show it its own pages. Change it, then
+   * call loadRoot() and flush the TLB.
+   */
+  kernelView = false;
   /** Work of the last call of any other method than walk(). */
   readonly work = new TableWork();
 
@@ -237,7 +243,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     if (lin >>> 22 === this.reservedIndex) return this.answer('reserved', errorCode, 0);
 
     const access = errorCode & (ACCESS_WRITE | ACCESS_USER | ACCESS_FETCH);
-    const outcome = this.guestWalker.walk(this.guest, lin, access);
+    const asked = this.kernelView ? access & ~ACCESS_USER : access;
+    const outcome = this.guestWalker.walk(this.guest, lin, asked);
     this.work.references = this.guestWalker.references;
     if (outcome !== WALK_OK) {
       this.trueFaults++;
@@ -402,7 +409,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     const role =
       ((cr0 & CR0_WP) !== 0 ? ROLE_WP : 0) |
       ((cr4 & CR4_PGE) !== 0 ? ROLE_GLOBAL : 0) |
-      ((cr4 & CR4_PSE) !== 0 ? ROLE_PSE : 0);
+      ((cr4 & CR4_PSE) !== 0 ? ROLE_PSE : 0) |
+      (this.kernelView ? ROLE_KERNEL : 0);
     return keyOf(PAGE_ROOT, cr3 >>> 12, role);
   }
 
@@ -471,6 +479,10 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     if (mfn === ABSENT) return 0;
     const base = (mfn << 12) | PTE_PRESENT | (guest & PTE_GLOBAL);
     const writable = (guest & PTE_DIRTY) !== 0 && !this.traces.isTraced(mfn) ? PTE_WRITABLE : 0;
+    if ((roleOfKey(table.key) & ROLE_KERNEL) !== 0) {
+      const mayWrite = (guest & PTE_WRITABLE) !== 0 || (roleOfKey(table.key) & ROLE_WP) === 0;
+      return (base & ~PTE_GLOBAL) | PTE_USER | (mayWrite ? writable : 0);
+    }
     if ((guest & PTE_WRITABLE) !== 0) return base | (guest & PTE_USER) | writable;
     if ((roleOfKey(table.key) & ROLE_WP) !== 0) return base | (guest & PTE_USER);
     // CR0.WP clear: rings 0-2 may write a read-only page.

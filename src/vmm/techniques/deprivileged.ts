@@ -118,6 +118,8 @@ export abstract class DeprivilegedExecutor implements Executor {
   protected readonly shadow: ShadowPaging;
   protected readonly region: VmmRegion;
   protected readonly openMmu: Mmu;
+  /** Where the guest's kernel really runs. */
+  protected readonly kernelRing: 1 | 3;
   /** Segment registers as load() set them: what differs was loaded by the guest without a trap. */
   protected readonly loaded = newCpuState();
   protected isLoaded = false;
@@ -141,6 +143,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { vm } = vcpu;
     const { machine } = vm;
     this.vcpu = vcpu;
+    this.kernelRing = vm.spec.ring ?? 1;
     this.openMmu = machine.helperMmu(new GuestWalker(vm.physmap));
     this.virtual = new Cpu(machine.memory, this.openMmu, machine.codeCache);
     identifyCpu(this.virtual, vcpu.lapic);
@@ -157,6 +160,7 @@ export abstract class DeprivilegedExecutor implements Executor {
       maxFrames: shadowFrames(vm.physmap.ramFrames),
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
+    this.shadow.kernelView = this.kernelRing === 3;
     this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
     this.shadow.onForeignWrite = (gfn) => {
       this.tablesTouched = true;
@@ -481,7 +485,7 @@ export abstract class DeprivilegedExecutor implements Executor {
 
   /** Ring that guest code of virtual privilege `cpl` runs at. */
   protected realRing(cpl: number): number {
-    return cpl === 0 ? 1 : cpl;
+    return cpl === 0 ? this.kernelRing : cpl;
   }
 
   /** Guest's view to real CPU. */
@@ -500,7 +504,8 @@ export abstract class DeprivilegedExecutor implements Executor {
     if (virtual.resumeAt === virtual.instructions) cpu.resumeAt = cpu.instructions;
     if ((virtual.cr0 & (CR0_EM | CR0_TS)) !== 0) cpu.cr0 |= CR0_TS;
     const ring = this.realRing(virtual.cpl);
-    this.region.showUserCode(ring === 3);
+    this.region.showUserCode(virtual.cpl === 3);
+    if (this.kernelRing === 3) this.switchView(virtual.cpl === 0);
     cpu.setCpl(ring);
     for (let seg = 0; seg < 6; seg++) {
       this.loadSegment(seg, ring);
@@ -508,6 +513,21 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     this.loadedAt = cpu.instructions;
     this.isLoaded = true;
+  }
+
+  /**
+   * Kernel and user programs of the guest are in the same ring: each has page tables and descriptors of its own, so that the
+   * user programs cannot reach the kernel. Loading another root flushes the TLB.
+   */
+  protected switchView(isKernel: boolean): void {
+    const { shadow, vcpu, cpu } = this;
+    this.region.showKernel(isKernel);
+    if (shadow.kernelView === isKernel) return;
+    shadow.kernelView = isKernel;
+    shadow.loadRoot();
+    vcpu.vmm('root-switch');
+    this.chargeWork();
+    cpu.flushTlb(true);
   }
 
   /** The guest's breakpoints work on the real CPU: linear addresses are the same there. */
@@ -532,8 +552,10 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { cpu, virtual } = this;
     let selector = virtual.segSelector[seg]!;
     let attributes = virtual.segAttributes[seg]!;
-    if ((attributes & ATTR_CODE_OR_DATA) !== 0 && (attributes & ATTR_DPL) === 0) attributes |= 1 << 5;
-    if (ring === 1 && (seg === 1 || seg === 2)) selector |= 1;
+    const isKernel = virtual.cpl === 0;
+    if ((attributes & ATTR_CODE_OR_DATA) !== 0 && (attributes & ATTR_DPL) === 0)
+      attributes |= (isKernel ? ring : 1) << 5;
+    if (isKernel && (seg === 1 || seg === 2)) selector |= ring;
     const expandsDown = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === ATTR_EXPAND_DOWN;
     const limit = virtual.segLimit[seg]! >>> 0;
     cpu.segSelector[seg] = selector;
