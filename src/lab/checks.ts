@@ -159,6 +159,9 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
       finding(at('out_of_sync'), 'found true, but only shadow paging has page tables that can be out of sync'),
     );
   }
+  if (vm.out_of_sync === true && vm.vcpus > 1) {
+    findings.push(finding(at('out_of_sync'), `found true, but the VM has ${vm.vcpus} vCPUs; expected one`));
+  }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
   if (vm.technique === 'native' && others > 0) {
     const count = others === 1 ? 'one more VM is' : `${others} more VMs are`;

@@ -35,6 +35,7 @@ import {
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS } from '../../machine/insn.ts';
+import { INTERCEPT_INVLPG } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import { CR0_EM, CR0_ET, CR0_MP, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, GuestWalker } from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
@@ -47,7 +48,7 @@ import {
   setSegment,
   updateFlat,
 } from '../../machine/segments.ts';
-import { type ShadowFaultKind, ShadowPaging } from '../paging/shadow.ts';
+import { OUT_OF_SYNC_MAX, type ShadowFaultKind, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
@@ -128,6 +129,8 @@ export abstract class DeprivilegedExecutor implements Executor {
   /** Control registers and GDTR that the shadows were made for. */
   protected seen = { cr0: 0, cr3: 0, cr4: 0, gdtBase: 0, gdtLimit: -1 };
   emulated = 0;
+  /** Flushes of openMmu before the last emulated instruction: a further one is the guest's own. */
+  private flushesBefore = 0;
   /** The pending interrupt was already noticed by the VMM. */
   protected noticed = false;
   /** Start-up code in real mode: the real CPU cannot run it. */
@@ -158,6 +161,7 @@ export abstract class DeprivilegedExecutor implements Executor {
       owner: vm.vmmOwner,
       group: vm.tables.shadows,
       maxFrames: shadowFrames(vm.physmap.ramFrames),
+      outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
     this.shadow.kernelView = this.kernelRing === 3;
@@ -292,7 +296,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const lin = cpu.exitLin;
     const insn = cpu.exitInsn;
     const fault = shadow.handleFault(lin, cpu.exitError);
-    this.trap(FAULT_NAMES[fault.kind], 'shadow-fault');
+    this.trap(fault.unsynced ? 'out-of-sync' : FAULT_NAMES[fault.kind], 'shadow-fault');
     this.chargeWork();
     switch (fault.kind) {
       case 'filled':
@@ -318,7 +322,9 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { virtual, vcpu } = this;
     vcpu.vmm('decode');
     const before = virtual.instructions;
+    const invalidated = insn?.row.intercept === INTERCEPT_INVLPG ? this.pageOf(insn) : null;
     const exit = this.stepVirtual();
+    if (this.vcpu.vm.spec.outOfSync === true && !this.isStarting) this.syncTables(invalidated);
     let result: Disposition = 'resume';
     if (exit === EXIT_IO) {
       vcpu.chargeDevice(virtual);
@@ -344,6 +350,21 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     this.finish();
     return result;
+  }
+
+  /** Linear address that the guest's INVLPG names. */
+  private pageOf(insn: Insn): Lin {
+    return (this.virtual.segBase[insn.seg]! + this.virtual.offset(insn)) | 0;
+  }
+
+  /** The guest has flushed translations: what was out of sync follows. A new CR3 has it done by loadRoot(). */
+  private syncTables(invalidated: Lin | null): void {
+    const { shadow, virtual } = this;
+    if (invalidated !== null) shadow.invalidatePage(invalidated);
+    else if (this.openMmu.dtlb.flushes !== this.flushesBefore && virtual.cr3 === this.seen.cr3) shadow.sync();
+    else return;
+    this.chargeWork();
+    if (this.region.gdtMoved(virtual)) this.syncGdt();
   }
 
   /** The guest uses the floating-point unit for the first time since it opened it. */
@@ -379,6 +400,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { virtual, vcpu } = this;
     this.openMmu.flushAll();
     virtual.dropCode();
+    this.flushesBefore = this.openMmu.dtlb.flushes;
     const references = virtual.walkReferences;
     virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
     virtual.tscWritten = this.cpu.tscWritten;
@@ -523,8 +545,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { shadow, vcpu, cpu } = this;
     this.region.showKernel(isKernel);
     if (shadow.kernelView === isKernel) return;
-    shadow.kernelView = isKernel;
-    shadow.loadRoot();
+    shadow.show(isKernel);
     vcpu.vmm('root-switch');
     this.chargeWork();
     cpu.flushTlb(true);

@@ -40,7 +40,7 @@ import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { VmxExitReason } from '../costs.ts';
 import { NestedPaging } from '../paging/nested.ts';
 import { NestedWalker } from '../paging/nested-walker.ts';
-import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
+import { OUT_OF_SYNC_MAX, type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
@@ -109,6 +109,7 @@ class HardwareExecutor implements Executor {
         owner: vm.vmmOwner,
         group: vm.tables.shadows,
         maxFrames: shadowFrames(vm.physmap.ramFrames),
+        outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
