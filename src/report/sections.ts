@@ -7,7 +7,7 @@ import type { VmOutcome } from '../lab/rows.ts';
 import { scenarioText } from '../lab/scenario.ts';
 import { formatQuantity, quantity } from '../lab/units.ts';
 import { findPreset } from '../vmm/presets/index.ts';
-import { techniqueName } from './cases.ts';
+import { techniqueLabels, techniqueName } from './cases.ts';
 import { grouped, listed } from './format.ts';
 import { distinct, groupBy, num, type Row, text } from './frame.ts';
 import { explainHole } from './holes.ts';
@@ -60,7 +60,8 @@ export function divergenceSection(results: Results): Html {
 export function holesSection(results: Results): Html {
   const rows = frame(results, 'holes').rows;
   if (rows.length === 0) return '';
-  const techniques = distinct(rows.map(techniqueName));
+  const label = techniqueLabels(results);
+  const techniques = distinct(rows.map(label));
   const columns: TableColumn[] = [
     { title: 'instruction' },
     { title: 'what is looked at' },
@@ -71,7 +72,7 @@ export function holesSection(results: Results): Html {
   const cells = questions.map((group): TableCell[] => {
     const [first] = group as [Row];
     const answers = techniques.map((technique): TableCell => {
-      const row = group.find((item) => techniqueName(item) === technique);
+      const row = group.find((item) => label(item) === technique);
       if (row === undefined) return { text: '' };
       const verdict = text(row, 'verdict');
       return { text: `${text(row, 'seen')}, ${verdict}`, className: verdict === 'differs' ? 'bad' : 'good' };

@@ -32,6 +32,8 @@ const WAYS: readonly Way[] = [
   { technique: 'trap-and-emulate', paging: 'shadow' },
   { technique: 'trap-and-emulate', paging: 'shadow', ring: 3 },
   { technique: 'hardware-assisted', paging: 'shadow' },
+  { technique: 'hardware-assisted', paging: 'shadow', outOfSync: true },
+  { technique: 'trap-and-emulate', paging: 'shadow', ring: 3, outOfSync: true },
   { technique: 'hardware-assisted', paging: 'nested', taggedTlb: true },
   { technique: 'hardware-assisted', paging: 'shadow', preset: 'pentium4-672' },
 ];

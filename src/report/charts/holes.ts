@@ -1,5 +1,5 @@
 /** Which instruction deceives a deprivileged kernel: a matrix of instructions and techniques. */
-import { techniqueName } from '../cases.ts';
+import { techniqueLabels } from '../cases.ts';
 import { listed } from '../format.ts';
 import { distinct, groupBy, num, type Row, text } from '../frame.ts';
 import { frame, type Results } from '../results.ts';
@@ -14,8 +14,9 @@ const REASON_CHARACTERS = 52;
 function draw(results: Results, title: string | undefined): Drawing | null {
   const rows = frame(results, 'holes').rows;
   if (rows.length === 0) return null;
-  const groups = groupBy(rows, (row) => `${text(row, 'instruction')}\n${techniqueName(row)}`);
-  const cells = [...groups.values()].map(cellOf);
+  const label = techniqueLabels(results);
+  const groups = groupBy(rows, (row) => `${text(row, 'instruction')}\n${label(row)}`);
+  const cells = [...groups.values()].map((group) => cellOf(group, label(group[0]!)));
   return {
     spec: matrix(cells, {
       title: title ?? 'What does a sensitive instruction show?',
@@ -31,11 +32,11 @@ function draw(results: Results, title: string | undefined): Drawing | null {
   };
 }
 
-function cellOf(group: readonly Row[]): MatrixCell<Verdict> {
+function cellOf(group: readonly Row[], column: string): MatrixCell<Verdict> {
   const [first] = group as [Row];
   const bad = group.filter((row) => text(row, 'verdict') === 'differs');
   const traps = num(first, 'traps') ?? 0;
-  const place = { row: text(first, 'instruction'), column: techniqueName(first) };
+  const place = { row: text(first, 'instruction'), column };
   const [worst] = bad;
   if (worst !== undefined) {
     const reason = `${text(worst, 'what')}: ${text(worst, 'expected')}, seen ${text(worst, 'seen')}`;

@@ -1,5 +1,5 @@
 /** The three requirements of Popek and Goldberg: a matrix of guests and techniques. */
-import { techniqueName } from '../cases.ts';
+import { techniqueLabels } from '../cases.ts';
 import { grouped, percent } from '../format.ts';
 import { distinct, groupBy, num, type Row, text } from '../frame.ts';
 import { frame, type Results, runOf } from '../results.ts';
@@ -14,6 +14,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
   const rows = frame(results, 'requirements').rows.filter((row) => text(row, 'technique') !== 'native');
   if (rows.length === 0) return null;
   const run = runOf(results);
+  const label = techniqueLabels(results);
   const nameOf = (row: Row): string => {
     const [first = ''] = text(row, 'workload').split(' ');
     return `${text(row, 'guest')} ${first}`.trim();
@@ -21,11 +22,11 @@ function draw(results: Results, title: string | undefined): Drawing | null {
   // The neighbours of the first VM are the same in every run: one row for all of them, at the end.
   const main = text(rows[0]!, 'vm');
   const rowOf = (row: Row): string => (text(row, 'vm') === main ? nameOf(row) : `its ${text(row, 'vm')}, every run`);
-  const kinds = groupBy(rows, (row) => `${rowOf(row)}\n${techniqueName(row)}`);
+  const kinds = groupBy(rows, (row) => `${rowOf(row)}\n${label(row)}`);
   const isNeighbour = (group: readonly Row[]): boolean => text(group[0]!, 'vm') !== main;
   const groups = [...kinds.values()];
   const cells = [...groups.filter((group) => !isNeighbour(group)), ...groups.filter(isNeighbour)].map((group) =>
-    cellOf(group, rowOf(group[0]!)),
+    cellOf(group, rowOf(group[0]!), label(group[0]!)),
   );
   const attempts = rows.reduce((sum, row) => sum + (num(row, 'attempts') ?? 0), 0);
   const escapes = rows.reduce((sum, row) => sum + (num(row, 'escapes') ?? 0), 0);
@@ -37,7 +38,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
       subtitle:
         'Equivalence with the bare machine; share of instructions executed directly; what happened unseen by the VMM',
       colours: COLOURS,
-      cellWidth: 350,
+      cellWidth: 345,
       cellHeight: 40,
     }),
     sentences: [
@@ -46,7 +47,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
         : [
             `${hostile} hostile guests made ${grouped(attempts)} attempts in ${runs} runs; ${escapes === 0 ? 'no translation ever' : `${grouped(escapes)} translations`} led out of a VM.`,
           ]),
-      ...sentencesOf(rows),
+      ...sentencesOf(rows, label),
     ],
     caption:
       'The same: registers, memory, console and exit code are those of the bare machine at the end (of a guest that never ends: ' +
@@ -58,7 +59,7 @@ function isSame(row: Row): boolean {
   return text(row, 'first_difference') === '';
 }
 
-function cellOf(group: readonly Row[], row: string): MatrixCell<Verdict> {
+function cellOf(group: readonly Row[], row: string, column: string): MatrixCell<Verdict> {
   const [one] = group as [Row];
   const worst = group.find((item) => !isSame(item)) ?? one;
   const escapes = group.reduce((sum, item) => sum + (num(item, 'escapes') ?? 0), 0);
@@ -69,7 +70,7 @@ function cellOf(group: readonly Row[], row: string): MatrixCell<Verdict> {
   const verdict: Verdict = escapes > 0 ? 'broken' : isSame(worst) ? 'kept' : 'differs';
   return {
     row,
-    column: techniqueName(one),
+    column,
     verdict,
     headline: { kept: 'the same', differs: `differs: ${headOf(worst)}`, broken: `${escapes} escapes` }[verdict],
     reason: [
@@ -86,8 +87,8 @@ function headOf(row: Row): string {
   return head;
 }
 
-function sentencesOf(rows: readonly Row[]): string[] {
-  return [...groupBy(rows, techniqueName)].map(([technique, group]) => {
+function sentencesOf(rows: readonly Row[], label: (row: Row) => string): string[] {
+  return [...groupBy(rows, label)].map(([technique, group]) => {
     const same = group.filter(isSame).length;
     const unseen = group.reduce((sum, row) => sum + (num(row, 'unseen_count') ?? 0), 0);
     const wrong = group.reduce((sum, row) => sum + (num(row, 'wrong_count') ?? 0), 0);
