@@ -265,11 +265,11 @@ export class Tlb {
   forEach(action: (page: number, asid: number, frame: number, flags: number) => void): void {
     for (const array of [this.small, this.large]) {
       const scale = array === this.large ? LARGE_PAGES : 1;
-      for (let i = 0; i < array.page.length; i++) {
-        if (array.page[i] === EMPTY) continue;
-        for (let n = 0; n < scale; n++) {
-          action(array.page[i]! * scale + n, array.asid[i]!, array.frame[i]! + n, array.flags[i]!);
-        }
+      for (let slot = 0; slot < array.slots; slot++) {
+        const page = array.get(slot, ENTRY_PAGE);
+        if (page === EMPTY) continue;
+        const [asid, frame, flags] = [ENTRY_ASID, ENTRY_FRAME, ENTRY_FLAGS].map((field) => array.get(slot, field));
+        for (let n = 0; n < scale; n++) action(page * scale + n, asid!, frame! + n, flags!);
       }
     }
   }

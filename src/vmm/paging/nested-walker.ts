@@ -111,9 +111,8 @@ export class NestedWalker implements PageWalker {
     const marked = pde | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
     if (marked !== pde && !this.entryWritable) return this.violation(pdeGpa, NESTED_WRITE, true);
     const gpa = ((pde >>> 22) << 22) | (lin & 0x3fffff);
-    // Also when no frame is behind it, as on the bare machine: the VMM answers the access then.
-    if (marked !== pde) this.mark(pdeAt, marked);
     if (!this.translatePage(gpa, access)) return WALK_NESTED_FAULT;
+    if (marked !== pde) this.mark(pdeAt, marked);
     this.accept(tlbFlags(pde, marked, registers.cr0, registers.cr4));
     if (this.nested.isLargeRun(gpa >>> 12)) this.flags |= TLB_LARGE;
     return WALK_OK;
@@ -132,9 +131,9 @@ export class NestedWalker implements PageWalker {
     const marked = pte | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
     if ((pde & PTE_ACCESSED) === 0 && !pdeWritable) return this.violation(pdeGpa, NESTED_WRITE, true);
     if (marked !== pte && !this.entryWritable) return this.violation(pteGpa, NESTED_WRITE, true);
+    if (!this.translatePage((pte & ~0xfff) | (lin & 0xfff), access)) return WALK_NESTED_FAULT;
     if ((pde & PTE_ACCESSED) === 0) this.mark(pdeAt, pde | PTE_ACCESSED);
     if (marked !== pte) this.mark(pteAt, marked);
-    if (!this.translatePage((pte & ~0xfff) | (lin & 0xfff), access)) return WALK_NESTED_FAULT;
     this.accept(tlbFlags(pde & pte, marked, registers.cr0, registers.cr4));
     return WALK_OK;
   }

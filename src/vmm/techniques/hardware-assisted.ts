@@ -289,8 +289,8 @@ class HardwareExecutor implements Executor {
   private handleNestedFault(): Disposition {
     const { cpu } = this;
     if (this.fillNested()) return 'resume';
-    // Not even a page table is there: what it would read as may forbid the access all the same.
-    if (this.nestedWalker!.faultOnTable && this.guestTables.walk(cpu, cpu.exitLin, cpu.exitError) !== WALK_OK) {
+    // As on the bare machine the walk marks A and D first; where not even a page table is, what is read may forbid the access.
+    if (this.guestTables.walk(cpu, cpu.exitLin, cpu.exitError) !== WALK_OK) {
       this.dropOverrides();
       return this.deliver(VECTOR_PF, this.guestTables.errorCode, cpu.exitLin);
     }
