@@ -84,11 +84,20 @@ function readPrefixes(reader: ByteReader, is32: boolean, p: Prefixes): number {
 /** Finds the row of an opcode whose ModRM byte, if any, is already read. */
 function chooseRow(entry: OpcodeEntry, modrm: number, p: Prefixes): Row | null {
   if (p.rep === 0xf3 && entry.withRep !== null) return entry.withRep;
+  if (entry.registerRow !== null && modrm >= 0xc0) return entry.registerRow;
   if (entry.byModrm !== null && modrm >= 0xc0) {
     const special = entry.byModrm.get(modrm);
     if (special !== undefined) return special;
   }
   return entry.byReg !== null ? entry.byReg[(modrm >> 3) & 7]! : entry.row;
+}
+
+/** The entry of an opcode behind 0F: a mandatory prefix chooses its map, F2 and F3 before 66 (SDM vol 2, 2.1.1). */
+function chooseEntry(opcode: number, p: Prefixes, has66: boolean): OpcodeEntry {
+  const entry = OPCODES.twoByte[opcode]!;
+  if (!entry.exact) return entry;
+  if (p.rep !== 0) return (p.rep === 0xf3 ? OPCODES.withF3 : OPCODES.withF2)[opcode]!;
+  return has66 ? OPCODES.with66[opcode]! : entry;
 }
 
 /** Register index in the view of its width (see Insn). */
@@ -185,6 +194,16 @@ function readOperand(
     case 'R':
       assign(insn.modrm & 7);
       return;
+    case 'P':
+    case 'V':
+      assign((insn.modrm >> 3) & 7);
+      return;
+    case 'Q':
+    case 'N':
+    case 'W':
+    case 'U':
+      if (!insn.isMemory) assign(insn.modrm & 7);
+      return;
     case 'C':
     case 'D':
     case 'S':
@@ -258,12 +277,11 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   const reader = new ByteReader(cpu, lin, mfn);
   const p: Prefixes = { operand16: !is32, address16: !is32, segment: -1, rep: 0, lock: false };
   let opcode = readPrefixes(reader, is32, p);
-  let map = OPCODES.oneByte;
+  let entry = OPCODES.oneByte[opcode]!;
   if (opcode === 0x0f) {
     opcode = reader.next();
-    map = OPCODES.twoByte;
+    entry = chooseEntry(opcode, p, p.operand16 === is32);
   }
-  const entry = map[opcode]!;
   const modrm = entry.hasModrm ? reader.next() : 0;
   const row = chooseRow(entry, modrm, p);
   if (row === null) return cpu.raise(VECTOR_UD);
@@ -277,6 +295,7 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   const special = entry.byModrm?.get(modrm) === row;
   if (entry.hasModrm && modrm < 0xc0 && !/^[RCD]d$/.test(row.operands[0] ?? '')) {
     insn.isMemory = true;
+    if (row.operands.some((o) => o[0] === 'N' || o[0] === 'U')) cpu.raise(VECTOR_UD);
     if (p.address16) readAddress16(reader, insn, modrm);
     else readAddress32(reader, insn, modrm);
   } else if (!special && row.operands.some((o) => o[0] === 'M')) cpu.raise(VECTOR_UD);
@@ -291,6 +310,7 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   insn.exec = row.build(insn);
   insn.run = needsGuard(row) ? guarded : insn.exec;
   insn.cycles = costOf(cpu, insn, p.lock);
+  insn.counts = cpu.codeCache.countsAt(mfn, lin & 0xfff);
   if (reader.secondFrame >= 0) {
     insn.secondFrame = reader.secondFrame;
     insn.run = straddling;

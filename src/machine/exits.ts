@@ -48,6 +48,7 @@ export const VECTOR_GP = 13;
 export const VECTOR_PF = 14;
 export const VECTOR_MF = 16;
 export const VECTOR_AC = 17;
+export const VECTOR_XM = 19;
 
 /** Exceptions that form a double fault when one of them meets another during delivery (SDM vol 3, table 6-4). */
 const isContributory = (vector: number): boolean =>

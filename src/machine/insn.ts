@@ -31,6 +31,8 @@ export class Insn {
   readonly row: Row;
   length = 0;
   cycles = 0;
+  /** Instructions that it counts as: 1, unless a VMM made it (CodeCache.counts). */
+  counts = 1;
   /** Operand width in bits: 8, 16 or 32. */
   width = 32;
   /** Destination or first register operand. */
@@ -62,6 +64,8 @@ export class Insn {
   stale = false;
   /** How often it transferred control, since the compiler was last asked for its target. */
   heat = 0;
+  /** Where an indirect jump or call last went. */
+  target = 0;
   /** How often compiled code went here and found none. */
   missed = 0;
   /** The compiled code that starts here. */

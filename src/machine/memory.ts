@@ -45,6 +45,9 @@ export class MachineMemory {
   /** Byte offset of the frame flags in this memory itself. */
   readonly frameFlagsAt: number;
 
+  /** Told before bytes of a frame with FRAME_CODE change other than by a CPU's store: who keeps decoded code. */
+  onCodeWrite: ((mfn: Mfn, offset: number, count: number) => void) | null = null;
+
   private readonly owners: Int32Array;
   private readonly freeFrames: Int32Array;
   private freeCount = 0;
@@ -144,6 +147,7 @@ export class MachineMemory {
   freeFrame(mfn: Mfn, owner: number): void {
     assert(this.owners[mfn] === owner, `frame ${mfn} is not owned by ${owner}`);
     this.owners[mfn] = OWNER_FREE;
+    if ((this.frameFlags[mfn]! & FRAME_CODE) !== 0) this.onCodeWrite?.(mfn, 0, PAGE_BYTES);
     this.frameFlags[mfn] = 0;
     this.bytes.fill(0, mfn * PAGE_BYTES, (mfn + 1) * PAGE_BYTES);
     this.freeFrames[this.freeCount++] = mfn;

@@ -18,7 +18,7 @@ import { TLB_DIRTY, TLB_KERNEL_WRITABLE, TLB_USER, TLB_WRITABLE, Tlb, tlbBytes }
 
 /** Words of one front entry: read tag, write tag, (host byte offset - linear address), unused. */
 export const FRONT_ENTRY_WORDS = 4;
-/** A tag that no access matches: accesses compare addresses with bits 2..11 cleared. */
+/** A tag that no access matches: accesses compare addresses with bits 2..11 cleared. Compiled code knows it too. */
 export const NO_TAG = 4;
 
 /** Bits of a code tag below the page number: user mode, 32-bit code. */

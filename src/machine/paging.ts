@@ -43,6 +43,8 @@ export const CR0_PG = 0x80000000 | 0;
 export const CR4_TSD = 4;
 export const CR4_PSE = 0x10;
 export const CR4_PGE = 0x80;
+export const CR4_OSFXSR = 0x200;
+export const CR4_OSXMMEXCPT = 0x400;
 
 /** The walk found a translation. */
 export const WALK_OK = 0;

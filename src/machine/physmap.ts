@@ -6,7 +6,7 @@
  */
 import { assert } from '../core/errors.ts';
 import { type Bytes, type Gfn, type Gpa, type Mfn, PAGE_BYTES, PAGE_SHIFT } from '../core/units.ts';
-import { FRAME_ROM, type MachineMemory } from './memory.ts';
+import { FRAME_CODE, FRAME_ROM, type MachineMemory } from './memory.ts';
 
 /** No RAM and no device behind this guest frame: reads give all ones, writes are ignored (open bus). */
 export const ABSENT = -1;
@@ -57,11 +57,14 @@ export class PhysMap {
     return mfn === ABSENT ? -1 : this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)]!;
   }
 
-  /** Writes a naturally aligned 32-bit word; ignored where nothing answers, and in ROM. Not for frames that hold code. */
+  /** Writes a naturally aligned 32-bit word; ignored where nothing answers, and in ROM. */
   write32(gpa: Gpa, value: number): void {
     const mfn = this.lookup(gpa >>> PAGE_SHIFT);
-    if (mfn !== ABSENT && (this.memory.frameFlags[mfn]! & FRAME_ROM) === 0)
-      this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)] = value;
+    if (mfn === ABSENT) return;
+    const flags = this.memory.frameFlags[mfn]!;
+    if ((flags & FRAME_ROM) !== 0) return;
+    if ((flags & FRAME_CODE) !== 0) this.memory.onCodeWrite?.(mfn, gpa & 0xfff, 4);
+    this.memory.words32[(mfn << 10) | ((gpa & 0xfff) >>> 2)] = value;
   }
 
   read8(gpa: Gpa): number {

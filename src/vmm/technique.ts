@@ -10,7 +10,7 @@ import type { Mmu } from '../machine/mmu.ts';
 import type { ExecutedVcpu } from './vcpu.ts';
 
 /** Names of the techniques, as in scenarios. */
-export const TECHNIQUE_NAMES = ['native', 'trap-and-emulate', 'hardware-assisted'] as const;
+export const TECHNIQUE_NAMES = ['native', 'trap-and-emulate', 'hardware-assisted', 'binary-translation'] as const;
 export type TechniqueName = (typeof TECHNIQUE_NAMES)[number];
 
 /** Who owns the page tables that the MMU walks: the guest, shadow tables, or guest and nested tables. */
@@ -48,6 +48,8 @@ export interface Executor {
   readonly emulated?: number;
   /** Of them, executed from a translation; absent: none. */
   readonly translated?: number;
+  /** What runs is code of a translation cache: its time goes to an account of its own. */
+  readonly isTranslated?: boolean;
 }
 
 /** A technique: a plug-in. */

@@ -29,6 +29,7 @@ import type { NestedPaging } from './paging/nested.ts';
 import type { ShadowGroup } from './paging/shadow-group.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
+import type { Translator } from './translator/listing.ts';
 import { Typist } from './typist.ts';
 
 /**
@@ -194,7 +195,11 @@ export class ExecutedVm {
   /** External interrupts that the guest took. */
   interruptsTaken = 0;
   /** Tables of the VMM that the vCPUs have in common; the technique makes what it needs. */
-  readonly tables: { shadows: ShadowGroup | null; nested: NestedPaging | null } = { shadows: null, nested: null };
+  readonly tables: { shadows: ShadowGroup | null; nested: NestedPaging | null; readonly translators: Translator[] } = {
+    shadows: null,
+    nested: null,
+    translators: [],
+  };
   /** The vCPUs by number; 0 is the boot CPU. Each enters itself. */
   readonly cpus: VmCpu[] = [];
   /** Console bytes kept, and how many came beyond the bound. */
@@ -369,11 +374,19 @@ const FEATURES_EDX =
   (1 << 9) | // local APIC
   (1 << 11) | // SEP: SYSENTER
   (1 << 13) | // PGE
-  (1 << 15); // CMOV
+  (1 << 15) | // CMOV
+  (1 << 19) | // CLFLUSH
+  (1 << 23) | // MMX
+  (1 << 24) | // FXSAVE, FXRSTOR
+  (1 << 25) | // SSE
+  (1 << 26); // SSE2
+
+/** Bytes that CLFLUSH flushes, in units of eight, where leaf 1 has them. */
+const FLUSH_LINE = 8 << 8;
 
 export const CPUID_LEAVES: CpuidLeaves = {
   0: [1, 0x756e6547, 0x6c65746e, 0x49656e69], // "GenuineIntel"
-  1: [CPU_SIGNATURE, 0, 0, FEATURES_EDX],
+  1: [CPU_SIGNATURE, FLUSH_LINE, 0, FEATURES_EDX],
 };
 
 /** Leaf 1 says which local APIC is the CPU's own. */

@@ -151,13 +151,13 @@ function memory(rng: RandomStream, reg: number, address16: boolean): number[] {
   return [(reg << 3) | 4, (rng.below(4) << 6) | (rng.below(8) << 3) | 5, ...littleEndian(place(rng), 4)];
 }
 
-const MODRM = /^([EGM][a-z]?|[SCDR][wd])$/;
+const MODRM = /^([EGM][a-z]?|[SCDR][wd]|[PQNVWU](dq|[dq]))$/;
 
 /** Machine code of a random form of a row; `memoryIn` of 12 operands that may lie in memory do. */
 function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   const is16 = !row.byte && rng.chance(1, 8);
   const address16 = rng.chance(1, 25);
-  const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/'));
+  const parts = row.opcode.split(' ').filter((part) => !part.startsWith('/') && part !== 'NP');
   const opcode = parts.map((part) => Number.parseInt(part, 16));
   if (parts.at(-1)!.endsWith('+i')) opcode[opcode.length - 1]! += rng.below(8);
   else if (parts.at(-1)!.endsWith('+r'))
@@ -173,8 +173,8 @@ function encode(rng: RandomStream, row: Row, memoryIn = 6): number[] {
   if (modrmOperands.length > 0 || extension !== undefined) {
     const regFirst = modrmOperands[0]?.startsWith('G') === true;
     const reg = extension !== undefined ? Number(extension) : regFirst ? target(rng) : rng.below(8);
-    const rm = modrmOperands.find((o) => 'EMR'.includes(o[0]!)) ?? 'Ev';
-    const isMemory = rm[0] === 'M' ? rng.chance(30, 31) : rm[0] !== 'R' && rng.chance(memoryIn, 12);
+    const rm = modrmOperands.find((o) => 'EMRQNWU'.includes(o[0]!)) ?? 'Ev';
+    const isMemory = rm[0] === 'M' ? rng.chance(30, 31) : !'RNU'.includes(rm[0]!) && rng.chance(memoryIn, 12);
     if (isMemory && row.lockable && rng.chance(1, 12)) code.push(0xf0);
     const register = regFirst ? rng.below(8) : target(rng);
     modrm = isMemory ? memory(rng, reg, address16) : [0xc0 | (reg << 3) | register];

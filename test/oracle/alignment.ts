@@ -15,8 +15,8 @@ const SEED_OFFSET = 1000;
 
 const rows = new WeakMap<Case, Row>();
 
-/** Rows of the floating-point unit need more state than a case of this kind has. */
-const isFpu = (row: Row): boolean => /^D[89A-F]/.test(row.opcode);
+/** Rows of the floating-point and vector units need more state than a case of this kind has. */
+const isFpu = (row: Row): boolean => /^(D[89A-F]|(NP|66|F2|F3) 0F)/.test(row.opcode);
 
 /** Some cases of every row that user mode can judge. */
 export function alignmentCases(seed: number, times: number): Case[] {

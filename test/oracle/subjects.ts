@@ -2,7 +2,10 @@
  * Everything that the oracle judges, in groups of one vector file each: the rows of the ISA table, and what has no row.
  */
 import { FLAG_AF, FLAG_CF, FLAGS_ARITHMETIC } from '../../src/machine/flags.ts';
+import { mmxRows } from '../../src/machine/isa/mmx.ts';
 import type { Row } from '../../src/machine/isa/row.ts';
+import { sseRows } from '../../src/machine/isa/sse.ts';
+import { sseFloatRows } from '../../src/machine/isa/sse-float.ts';
 import { x87Rows } from '../../src/machine/isa/x87.ts';
 import { alignmentCases, rowOfCase } from './alignment.ts';
 import { tolerate, undefinedFlags } from './compare.ts';
@@ -11,6 +14,8 @@ import { casesOf, ROW_GROUPS, rowKey } from './generate.ts';
 import type { Case, Outcome } from './layout.ts';
 import { prefixHeaps, undefinedOpcodes } from './others.ts';
 import { streamsOf } from './streams.ts';
+import { vectorCases } from './vector-cases.ts';
+import { tolerateVector } from './vector-compare.ts';
 import { x87Cases } from './x87-cases.ts';
 import { tolerateX87 } from './x87-compare.ts';
 
@@ -43,6 +48,13 @@ const otherSubject = (key: string, cases: Subject['cases'], open = 0): Subject =
   tolerate: (_c, _expected, seen) => seen,
 });
 
+const vectorSubject = (row: Row): Subject => ({
+  key: rowKey(row),
+  cases: (seed, times) => vectorCases(row, seed, times),
+  undefinedFlags: () => 0,
+  tolerate: (c, expected, seen) => tolerateVector(row, c, expected, seen),
+});
+
 /** By the name of their vector file. */
 export const SUBJECTS: Readonly<Record<string, readonly Subject[]>> = {
   ...Object.fromEntries(
@@ -65,6 +77,9 @@ export const SUBJECTS: Readonly<Record<string, readonly Subject[]>> = {
     undefinedFlags: () => 0,
     tolerate: (c, expected, seen) => tolerateX87(row, c, expected, seen),
   })),
+  mmx: mmxRows.map(vectorSubject),
+  sse: sseRows.map(vectorSubject),
+  'sse-float': sseFloatRows.map(vectorSubject),
   others: [
     otherSubject('undefined opcodes', undefinedOpcodes),
     otherSubject('prefixes', prefixHeaps, FLAGS_ARITHMETIC & ~FLAG_CF),

@@ -31,6 +31,8 @@ const NATIVE: Way = { technique: 'native', paging: 'native' };
 const WAYS: readonly Way[] = [
   { technique: 'trap-and-emulate', paging: 'shadow' },
   { technique: 'trap-and-emulate', paging: 'shadow', ring: 3 },
+  { technique: 'binary-translation', paging: 'shadow' },
+  { technique: 'binary-translation', paging: 'shadow', preset: 'pentium4-672' },
   { technique: 'hardware-assisted', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'shadow', outOfSync: true },
   { technique: 'trap-and-emulate', paging: 'shadow', ring: 3, outOfSync: true },

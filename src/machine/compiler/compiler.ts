@@ -109,6 +109,9 @@ const SITE_HITS = 500;
  */
 const V8_TIERING_BUDGET = 200_000_000;
 
+/** Last major version of V8 in which branch hints are known to have a flag (Node 22). */
+const V8_WITH_HINT_FLAG = 12;
+
 const INTERPRETED = 0;
 const CONTINUE = 1;
 const STOP = 2;
@@ -223,6 +226,7 @@ const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
   { parameters: [I32], results: [I32] },
+  { parameters: [I32, I32, I32, I32], results: [I32] },
 ] as const;
 
 export class Compiler {
@@ -234,7 +238,7 @@ export class Compiler {
   /** Made when the first code is compiled: many machines never have any. */
   private started: Started | null = null;
   private readonly codes = new Map<string, SharedCode>();
-  private readonly units: (Unit | null)[] = [];
+  private readonly units: Unit[] = [];
   private free: number[] = [];
   /** The CPU that is executing compiled code. */
   private cpu: Cpu | null = null;
@@ -256,7 +260,12 @@ export class Compiler {
 
   private start(): Started {
     // Not an import: a process that compiles nothing shall not load it.
-    process.getBuiltinModule('node:v8').setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+    setFlagsFromString(`--wasm-tiering-budget=${V8_TIERING_BUDGET}`);
+    // A V8 that does not know a flag complains on stderr; without this one it ignores the hints.
+    if (Number.parseInt(process.versions.v8, 10) <= V8_WITH_HINT_FLAG) {
+      setFlagsFromString('--experimental-wasm-branch-hinting');
+    }
     const table = new Table({ element: 'anyfunc', initial: this.unitsMax, maximum: this.unitsMax });
     const runtime = buildRuntime({
       memory: this.memory.wasm,
@@ -329,8 +338,9 @@ export class Compiler {
     const { blocks, entries, pages } = region;
     const numbers = [blocks.length, ...entries.map(({ node }) => node)];
     let length = 0;
-    for (const { start, end } of blocks) {
-      numbers.push(start, end);
+    for (const { start, end, guesses, insns } of blocks) {
+      numbers.push(start, end, guesses.length, ...guesses);
+      for (const { counts } of insns) numbers.push(counts);
       length += end - start;
     }
     const words = Int32Array.from(numbers);
@@ -355,6 +365,7 @@ export class Compiler {
       { kind: 'function', name: 'invalidate', type: 2 },
       { kind: 'function', name: 'deliver', type: 1 },
       { kind: 'function', name: 'leave', type: 2 },
+      { kind: 'function', name: 'stack', type: 3 },
       { kind: 'memory', name: 'memory', pages: 1 },
       { kind: 'global', name: `g${GLOBAL_JUMP_TABLE}` },
     ];
@@ -362,7 +373,7 @@ export class Compiler {
     const bytes = buildModule(TYPES, imports, functions);
     this.started ??= this.start();
     const { table, runtime } = this.started;
-    const { fill, interpret, carries, result, invalidate, deliver, leave } = runtime;
+    const { fill, interpret, carries, result, invalidate, deliver, leave, stack } = runtime;
     const slot = this.codes.size;
     // The table is not imported: V8 would give each instance a copy of it to keep up to date.
     const { exports } = new Instance(moduleOf(bytes), {
@@ -374,6 +385,7 @@ export class Compiler {
         invalidate,
         deliver,
         leave,
+        stack,
         memory: this.memory.wasm,
         [`g${GLOBAL_JUMP_TABLE}`]: this.jumpTableAt,
       },
@@ -414,13 +426,13 @@ export class Compiler {
       compiled.kills = young ? compiled.kills + 1 : 0;
       if (compiled.kills >= KILLS_MAX) compiled.banned = true;
     }
-    this.units[unit.index] = null;
+    // It stays in its place until that is needed: what runs finds its sites there.
     this.free.push(unit.index);
   }
 
   /** Forgets everything. */
   reset(): void {
-    for (const unit of this.units) if (unit !== null) this.drop(unit);
+    for (const unit of this.units) if (!unit.dead) this.drop(unit);
     this.units.length = 0;
     this.free = [];
     for (let slot = 0; slot < this.codes.size; slot++) this.started?.table.set(slot, null);
@@ -587,7 +599,9 @@ export class Compiler {
   private readonly fill = (lin: number, access: number, left: number): number => {
     const cpu = this.cpu!;
     this.takeRing(cpu);
-    return cpu.fillFront(lin, access & 0xff, access >>> 11, left);
+    const rest = cpu.fillFront(lin, access & 0xff, access >>> 11, left);
+    // The walk marked a table that is code as well: what runs may not be what is there any more.
+    return this.units[this.words[(cpu.block + AT_UNIT) >> 2]!]!.dead ? -1 : rest;
   };
 
   /** INVLPG; returns 1 if it dropped a translation of instructions. */
@@ -618,7 +632,7 @@ export class Compiler {
       cpu.isInPage(page)
     ) {
       words[at + (AT_LEFT >> 2)] = left;
-      words[at + (AT_COUNT >> 2)] = site.count - 1;
+      words[at + (AT_COUNT >> 2)] = site.count - insn.counts;
       words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
       words[at + (AT_CR2 >> 2)] = cpu.cr2;
       this.putResume(cpu);

@@ -7,6 +7,7 @@
  *   - the budget local holds cycles left (low half) and instructions retired (high half), charged block by block.
  */
 import { assert } from '../../core/errors.ts';
+import { PAGE_BYTES } from '../../core/units.ts';
 import { BLOCK_BASES } from '../cpu-core.ts';
 import { type Insn, SEG_FS, SEG_GS } from '../insn.ts';
 import { codeSlot } from '../mmu.ts';
@@ -22,11 +23,14 @@ import {
   AT_MODE,
   AT_RECORD,
   AT_SECOND,
+  AT_STACK_OFFSET,
+  AT_STACK_PAGE,
   DEFERRED_ADD,
   DEFERRED_DEC,
   DEFERRED_INC,
   DEFERRED_NONE,
   DEFERRED_SUB,
+  NO_PAGE,
   RECORD_PAGES,
 } from './layout.ts';
 import { Body, I32, I64, LOAD8_U, LOAD16_U, LOAD32, LOAD64, OP, STORE8, STORE16, STORE32, STORE64 } from './wasm.ts';
@@ -39,6 +43,7 @@ export const CALL_RESULT = 3;
 export const CALL_INVALIDATE = 4;
 export const CALL_DELIVER = 5;
 export const CALL_LEAVE = 6;
+export const CALL_STACK = 7;
 
 // Locals: two parameters, then scratch.
 export const L_BLOCK = 0;
@@ -55,12 +60,18 @@ export const L_OTHER = 17;
 export const L_SITE = 18;
 export const L_EIP = 19;
 export const L_THIRD = 20;
-const L_BUDGET = 21;
-export const L_WIDE = 22;
-export const L_WIDE2 = 23;
+/** Host byte offset minus linear address, for the page of the last access. */
+const L_OFFSET = 21;
+/** What to add to an address in the last page of the stack. */
+const L_STACK_OFFSET = 22;
+const L_BUDGET = 23;
+export const L_WIDE = 24;
+export const L_WIDE2 = 25;
+/** Where that page begins, if it may be written, or NO_PAGE. */
+const L_STACK_PAGE = 26;
 export const LOCALS: readonly (readonly [number, number])[] = [
-  [19, I32],
-  [3, I64],
+  [21, I32],
+  [4, I64],
 ];
 
 /** Static knowledge of the deferred flags: a deferred kind, or one of these. */
@@ -114,8 +125,12 @@ export class Emitter {
   private place: Pick<Site, 'block' | 'position' | 'eip' | 'cycles' | 'count'> | null = null;
   private siteOfInsn = -1;
 
-  constructor(isUser: boolean) {
+  /** EBP points into the stack. */
+  private readonly hasFrames: boolean;
+
+  constructor(isUser: boolean, hasFrames: boolean) {
     this.isUser = isUser;
+    this.hasFrames = hasFrames;
   }
 
   // ------------------------------------------------------------------ labels
@@ -127,8 +142,9 @@ export class Emitter {
     return this.labels.length - 1 - at;
   }
 
-  open(label: string, kind: 'block' | 'loop' | 'if'): void {
+  open(label: string, kind: 'block' | 'loop' | 'if' | 'unlikely'): void {
     this.labels.push(label);
+    if (kind === 'unlikely') this.body.hintUnlikely();
     if (kind === 'block') this.body.block();
     else if (kind === 'loop') this.body.loop();
     else this.body.if();
@@ -159,6 +175,13 @@ export class Emitter {
     body.get(L_BLOCK);
     body.memory(LOAD32, AT_FRONT);
     body.set(L_FRONT);
+    this.forgetStack();
+  }
+
+  /** The front table may have changed: looks the page of the stack up again at its next access. */
+  forgetStack(): void {
+    this.body.i64(NO_PAGE);
+    this.body.set(L_STACK_PAGE);
   }
 
   private loadFlags(): void {
@@ -236,9 +259,9 @@ export class Emitter {
   leaveBehind(): void {
     const { body } = this;
     const { eip, cycles, count } = this.place!;
-    const { length, cycles: own } = this.insn!;
+    const { length, cycles: own, counts } = this.insn!;
     body.get(L_BUDGET);
-    body.i64(BigInt(cycles - own) - (BigInt(count - 1) << 32n));
+    body.i64(BigInt(cycles - own) - (BigInt(count - counts) << 32n));
     body.op(OP.i64add);
     body.set(L_BUDGET);
     this.exitTo((eip + length) | 0);
@@ -251,7 +274,7 @@ export class Emitter {
     body.i32(this.site());
     body.call(CALL_INTERPRET);
     body.tee(L_SITE);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     body.i32(1);
     body.get(L_SITE);
     body.op(OP.i32sub);
@@ -270,7 +293,7 @@ export class Emitter {
     body.tee(L_BUDGET);
     body.op(OP.i32wrap);
     body.with(0, OP.i32ltS);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitHere();
     this.close();
   }
@@ -294,7 +317,7 @@ export class Emitter {
     body.memory(LOAD32, RECORD_PAGES + 4 * number);
     body.op(OP.i32ne);
     body.op(OP.i32or);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitTo(eip);
     this.close();
   }
@@ -345,7 +368,7 @@ export class Emitter {
     body.with(1 << (insn.seg - SEG_FS), OP.i32and);
     body.op(OP.i32eqz);
     body.op(OP.i32or);
-    this.open('', 'if');
+    this.open('', 'unlikely');
     this.exitHere();
     this.close();
     body.get(L_ENTRY);
@@ -374,6 +397,36 @@ export class Emitter {
     if (insn.addressMask !== -1) body.with(insn.addressMask, OP.i32and);
   }
 
+  /** Makes sure that `width` bits at the ModRM operand may be read (or written), as access() does. */
+  accessOperand(insn: Insn, width: number, write: boolean): void {
+    this.address(insn);
+    const onStack = insn.base === 4 || (insn.base === 5 && this.hasFrames);
+    if (onStack) this.accessStack(width, write);
+    else this.access(width, write);
+  }
+
+  /** access() to what is most often the same page as the last time. */
+  accessStack(width: number, write: boolean): void {
+    const { body } = this;
+    body.tee(L_ADDRESS);
+    body.op(OP.i64extendU);
+    body.get(L_STACK_PAGE);
+    body.op(OP.i64sub);
+    body.i64(BigInt(PAGE_BYTES - width / 8));
+    body.op(OP.i64gtU);
+    this.open('', 'unlikely');
+    body.get(L_BLOCK);
+    this.fill(CALL_STACK, width, write);
+    body.get(L_BLOCK);
+    body.memory(LOAD64, AT_STACK_PAGE);
+    body.set(L_STACK_PAGE);
+    body.get(L_BLOCK);
+    body.memory(LOAD32, AT_STACK_OFFSET);
+    body.set(L_STACK_OFFSET);
+    this.close();
+    body.copy(L_OFFSET, L_STACK_OFFSET);
+  }
+
   /**
    * Pops a linear address and makes sure that `width` bits there may be read (or written) directly; otherwise asks for
    * the translation, and leaves if that is more than a plain TLB miss. Then load() and store() may follow.
@@ -391,12 +444,24 @@ export class Emitter {
     if (width > 8) body.with(width / 8 - 1, OP.i32add);
     body.with(~0xfff, OP.i32and);
     body.op(OP.i32ne);
-    this.open('', 'if');
+    this.open('', 'unlikely');
+    this.fill(CALL_FILL, width, write);
+    // What came in may have pushed the stack's page out.
+    this.forgetStack();
+    this.close();
+    body.get(L_ENTRY);
+    body.memory(LOAD32, 8);
+    body.set(L_OFFSET);
+  }
+
+  /** Asks the run time for the page at L_ADDRESS; leaves if it has none. */
+  private fill(helper: number, width: number, write: boolean): void {
+    const { body } = this;
     body.get(L_ADDRESS);
     body.i32((write ? 2 : 0) | (width << 8));
     body.get(L_BUDGET);
     body.op(OP.i32wrap);
-    body.call(CALL_FILL);
+    body.call(helper);
     body.tee(L_SITE);
     body.with(0, OP.i32ltS);
     this.open('', 'if');
@@ -409,43 +474,37 @@ export class Emitter {
     body.op(OP.i64extendU);
     body.op(OP.i64or);
     body.set(L_BUDGET);
-    this.close();
+  }
+
+  /** Pushes the host address of the last access(). */
+  private pushHost(): void {
+    this.body.get(L_ADDRESS);
+    this.body.get(L_OFFSET);
+    this.body.op(OP.i32add);
   }
 
   /** Pushes the value at the last access(), zero-extended. */
   load(width: number): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     this.body.memory(NARROW_LOAD[width]!, 0);
   }
 
   /** Stores at the last access() what `value` pushes. */
   store(width: number, value: () => void): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     value();
     this.body.memory(NARROW_STORE[width]!, 0);
   }
 
   /** Pushes the 32-bit word `offset` bytes into the last access(). */
   loadAt(offset: number): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     this.body.memory(LOAD32, offset);
   }
 
   /** Stores what `value` pushes as a 32-bit word `offset` bytes into the last access(). */
   storeAt(offset: number, value: () => void): void {
-    this.body.get(L_ADDRESS);
-    this.body.get(L_ENTRY);
-    this.body.memory(LOAD32, 8);
-    this.body.op(OP.i32add);
+    this.pushHost();
     value();
     this.body.memory(STORE32, offset);
   }

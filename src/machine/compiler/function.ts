@@ -54,6 +54,13 @@ export const GLOBAL_JUMP_TABLE = 0;
 const label = (node: number): string => `block ${node}`;
 const loopLabel = (node: number): string => `loop ${node}`;
 
+/** MOV EBP,ESP, MOV ESP,EBP and LEAVE: code in which EBP points to a frame on the stack. */
+function usesFrame({ row, isMemory, width, a, b }: Insn): boolean {
+  if (row.mnemonic === 'LEAVE') return true;
+  if (row.mnemonic !== 'MOV' || isMemory || width !== 32 || !/^[EG]v$/.test(row.operands[1]!)) return false;
+  return (a === 5 && b === 4) || (a === 4 && b === 5);
+}
+
 class RegionEmitter {
   readonly e: Emitter;
   readonly pages: number[];
@@ -64,7 +71,10 @@ class RegionEmitter {
 
   constructor(region: Region, isUser: boolean) {
     this.region = region;
-    this.e = new Emitter(isUser);
+    this.e = new Emitter(
+      isUser,
+      region.blocks.some(({ insns }) => insns.some(usesFrame)),
+    );
     this.pages = [...new Set(region.blocks.map(({ start }) => start >>> 12))];
     for (const [n, block] of region.entries.entries()) this.entryNumber.set(block, n);
     this.children = region.dominator.map(() => []);
@@ -162,6 +172,18 @@ class RegionEmitter {
     }
   }
 
+  /** Goes to an entry of the region if L_EIP is its address. */
+  private goToGuess(from: Block, address: number): void {
+    const { e } = this;
+    const to = this.region.blockAt.get(address);
+    if (to === undefined || !this.entryNumber.has(to)) return;
+    e.body.get(L_EIP);
+    e.body.with(address, OP.i32eq);
+    e.open('', 'if');
+    this.goTo(from, address);
+    e.close();
+  }
+
   private checkPage(address: number): void {
     this.e.checkPage(address, this.pages.indexOf(address >>> 12));
   }
@@ -172,12 +194,13 @@ class RegionEmitter {
     const { e } = this;
     const { insns } = block;
     let cycles = insns.reduce((sum, insn) => sum + insn.cycles, 0);
+    let count = insns.reduce((sum, insn) => sum + insn.counts, 0);
     const needed = neededFlags(insns);
     e.flags = this.flagsIn[block.node]!;
     let eip = block.start;
     insns.forEach((insn, n) => {
-      e.begin(insn, { block: block.node - 1, position: n, eip, cycles, count: insns.length - n });
-      if (n === 0) e.charge(cycles, insns.length);
+      e.begin(insn, { block: block.node - 1, position: n, eip, cycles, count });
+      if (n === 0) e.charge(cycles, count);
       e.flagsNeeded = needed[n]!;
       const next = (eip + insn.length) | 0;
       const isLast = n === insns.length - 1;
@@ -190,6 +213,7 @@ class RegionEmitter {
       }
       eip = next;
       cycles -= insn.cycles;
+      count -= insn.counts;
     });
   }
 
@@ -218,8 +242,7 @@ class RegionEmitter {
         if (mnemonic === 'RET') emitPop(e, insn.imm & 0xffff);
         else {
           if (insn.isMemory) {
-            e.address(insn);
-            e.access(32, false);
+            e.accessOperand(insn, 32, false);
             e.load(32);
           } else e.getReg(32, insn.a);
           if (mnemonic === 'CALL') {
@@ -229,6 +252,7 @@ class RegionEmitter {
           }
         }
         body.set(L_EIP);
+        for (const guess of block.guesses) this.goToGuess(block, guess);
         e.br('lookup');
         return;
       default:
@@ -312,24 +336,28 @@ class RegionEmitter {
     body.get(L_OTHER);
     body.memory(LOAD32, 0);
     body.op(OP.i32ne);
-    e.body.brIf(e.depth('leave'));
+    body.hintUnlikely();
+    body.brIf(e.depth('leave'));
     body.get(L_THIRD);
     body.memory(LOAD32, 0);
     body.get(L_EIP);
     body.op(OP.i32ne);
-    e.body.brIf(e.depth('leave'));
+    body.hintUnlikely();
+    body.brIf(e.depth('leave'));
     body.get(L_THIRD);
     body.memory(LOAD32, 4);
     body.get(L_OTHER);
     body.memory(LOAD32, 4);
     body.op(OP.i32ne);
-    e.body.brIf(e.depth('leave'));
+    body.hintUnlikely();
+    body.brIf(e.depth('leave'));
     body.get(L_THIRD);
     body.memory(LOAD32, 8);
     body.get(L_BLOCK);
     body.memory(LOAD32, AT_UNIT);
     body.op(OP.i32ne);
-    e.body.brIf(e.depth('leave'));
+    body.hintUnlikely();
+    body.brIf(e.depth('leave'));
     body.get(L_THIRD);
     body.memory(LOAD32, 12);
     body.set(L_NEXT);

@@ -56,6 +56,11 @@ export const AT_MISSED_REFERENCES = 328;
 export const TRANSFER_INT = 1;
 export const TRANSFER_IRET = 2;
 export const TRANSFER_PAGE_FAULT = 4;
+/** What the run time says of the page of the stack: i64, where it begins, or NO_PAGE; and host minus linear address. */
+export const AT_STACK_PAGE = 336;
+export const AT_STACK_OFFSET = 344;
+/** From here every address is further away than a page. */
+export const NO_PAGE = -16384n;
 
 /** Sensitive instructions are watched. */
 export const GUARDED_SENSITIVE = 1;

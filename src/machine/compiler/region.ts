@@ -31,6 +31,8 @@ export interface Block {
   ending: Ending;
   /** Address of the static target, for jump, branch and call. */
   target: number;
+  /** Where an indirect ending may go: the last target of a jump or call, the return addresses of a return. */
+  readonly guesses: number[];
   /** Position in Region.blocks plus one; 0 is the dispatcher. */
   node: number;
 }
@@ -144,6 +146,10 @@ class Collector {
     else {
       const returns = ending === 'call' || ending === 'leave' || insn.row.mnemonic === 'CALL';
       if (ending === 'call') queue.push((next + insn.imm) | 0);
+      else if (ending === 'indirect' && insn.target !== 0) {
+        queue.push(insn.target);
+        this.entries.add(insn.target);
+      }
       if (returns) {
         queue.push(next);
         this.entries.add(next);
@@ -173,7 +179,7 @@ function makeBlocks(found: Collector): Map<number, Block> {
   const blocks = new Map<number, Block>();
   for (const start of found.leaders) {
     if (!found.insns.has(start)) continue;
-    const block: Block = { start, insns: [], end: start, ending: 'next', target: 0, node: 0 };
+    const block: Block = { start, insns: [], end: start, ending: 'next', target: 0, guesses: [], node: 0 };
     for (;;) {
       const insn = found.insns.get(block.end);
       if (insn === undefined || (block.insns.length > 0 && found.leaders.has(block.end))) break;
@@ -183,6 +189,7 @@ function makeBlocks(found: Collector): Map<number, Block> {
       if (ending !== null) {
         block.ending = ending;
         if (ending !== 'indirect' && ending !== 'leave') block.target = (block.end + insn.imm) | 0;
+        if (ending === 'indirect' && insn.target !== 0) block.guesses.push(insn.target);
         break;
       }
     }
@@ -204,6 +211,38 @@ function successorsOf(block: Block): number[] {
     default:
       return [];
   }
+}
+
+/** Return addresses that are tried before the general look-up. */
+const GUESSES_MAX = 4;
+
+/** Tells each return where the calls of its function in this region come from. */
+function guessReturns(blockAt: ReadonlyMap<number, Block>): void {
+  for (const call of blockAt.values()) {
+    const isCall = call.insns.at(-1)!.row.mnemonic === 'CALL';
+    const callee = call.ending === 'call' ? call.target : isCall ? call.guesses[0] : undefined;
+    if (callee === undefined || !blockAt.has(call.end)) continue;
+    for (const ending of returnsOf(callee, blockAt)) {
+      if (ending.guesses.length < GUESSES_MAX) ending.guesses.push(call.end);
+    }
+  }
+}
+
+/** Blocks with a RET that the function at an address reaches, not counting what it calls. */
+function returnsOf(callee: number, blockAt: ReadonlyMap<number, Block>): Block[] {
+  const seen = new Set<number>();
+  const found: Block[] = [];
+  const queue = [callee];
+  for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
+    const block = blockAt.get(at);
+    if (block === undefined || seen.has(at)) continue;
+    seen.add(at);
+    const { mnemonic } = block.insns.at(-1)!.row;
+    if (mnemonic === 'RET') found.push(block);
+    else if (mnemonic === 'CALL' || block.ending === 'leave') queue.push(block.end);
+    else queue.push(...successorsOf(block), ...block.guesses);
+  }
+  return found;
 }
 
 /** Numbers the blocks reachable from the entries in reverse postorder, the dispatcher being node 0. */
@@ -269,6 +308,7 @@ export function findRegion(cpu: Cpu, start: number): Region | null {
   const found = new Collector(cpu, start, (cpu.cpl === 3 ? 1 : 0) | 2);
   const blockAt = makeBlocks(found);
   if (!blockAt.has(start)) return null;
+  guessReturns(blockAt);
   const entrySet = new Set([...found.entries].filter((at) => blockAt.has(at)));
   for (;;) {
     const entryBlocks = [...entrySet].map((at) => blockAt.get(at)!);

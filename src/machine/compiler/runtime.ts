@@ -9,17 +9,21 @@ import { GLOBAL_JUMP_TABLE, pushCodeSlot, pushCodeTag, pushJumpSlot } from './fu
 import {
   AT_CODE_TAGS,
   AT_EIP,
+  AT_FRONT,
   AT_RECORD,
+  AT_STACK_OFFSET,
+  AT_STACK_PAGE,
   AT_UNIT,
   DEFERRED_DEC,
   DEFERRED_INC,
   DEFERRED_NONE,
   DEFERRED_SUB,
+  NO_PAGE,
   RECORD_BYTES,
 } from './layout.ts';
 import { deliverRoutine, descriptorRoutine, enterRoutine, locateRoutine, returnRoutine } from './transfer.ts';
 import { clearRoutine, dropFrontRoutine, fillRoutine, findRoutine, invalidateRoutine } from './translate.ts';
-import { Body, buildModule, I32, Instance, LOAD32, Module, OP, STORE32, type WasmTable } from './wasm.ts';
+import { Body, buildModule, I32, Instance, LOAD32, Module, OP, STORE32, STORE64, type WasmTable } from './wasm.ts';
 
 export interface Runtime {
   /** Runs compiled code from the EIP in a CPU's block until something must be decided in TypeScript. */
@@ -35,6 +39,8 @@ export interface Runtime {
   readonly deliver: (vector: number, error: number, software: number) => number;
   /** IRET: 1 if carried out. */
   readonly leave: unknown;
+  /** Finds the page of a stack access for the function that asks: fill() if need be, then AT_STACK_*. */
+  readonly stack: unknown;
 }
 
 interface RuntimeImports {
@@ -59,6 +65,7 @@ const CALL_INVALIDATE = 3;
 // The functions of the module itself, behind the imports.
 const CALL_CARRIES = 5;
 const CALL_RESULT = 6;
+const CALL_FILL_ROUTINE = 7;
 const CALL_FIND = 10;
 const CALL_CLEAR = 11;
 const CALL_DROP_FRONT = 12;
@@ -260,6 +267,66 @@ function carriesFunction(): Body {
   return body;
 }
 
+/**
+ * As fill(), with the CPU's block before its arguments. A page that may only be read is NO_PAGE to the next access:
+ * its write tag is then 4 (mmu.ts: NO_TAG).
+ */
+function stackFunction(): Body {
+  const [LIN, ACCESS, LEFT, ENTRY, TAG] = [1, 2, 3, 4, 5];
+  const body = new Body();
+  body.get(L_BLOCK);
+  body.memory(LOAD32, AT_FRONT);
+  body.get(LIN);
+  body.with(8, OP.i32shrU);
+  body.with(0x3ff0, OP.i32and);
+  body.op(OP.i32add);
+  body.set(ENTRY);
+  // The read tag, or the write tag 4 bytes behind it.
+  body.get(ENTRY);
+  body.get(ACCESS);
+  body.with(2, OP.i32and);
+  body.with(1, OP.i32shl);
+  body.op(OP.i32add);
+  body.memory(LOAD32, 0);
+  body.get(LIN);
+  body.get(ACCESS);
+  body.with(11, OP.i32shrU);
+  body.op(OP.i32add);
+  body.with(1, OP.i32sub);
+  body.with(~0xfff, OP.i32and);
+  body.op(OP.i32ne);
+  body.if();
+  body.get(LIN);
+  body.get(ACCESS);
+  body.get(LEFT);
+  body.call(CALL_FILL_ROUTINE);
+  body.tee(LEFT);
+  body.with(0, OP.i32ltS);
+  body.if();
+  body.get(LEFT);
+  body.op(OP.return);
+  body.end();
+  body.end();
+  body.get(L_BLOCK);
+  body.get(ENTRY);
+  body.memory(LOAD32, 8);
+  body.memory(STORE32, AT_STACK_OFFSET);
+  body.get(L_BLOCK);
+  body.get(ENTRY);
+  body.memory(LOAD32, 4);
+  body.tee(TAG);
+  body.op(OP.i64extendU);
+  body.i64(NO_PAGE);
+  body.i64(0n);
+  body.get(TAG);
+  body.with(4, OP.i32and);
+  body.op(OP.select);
+  body.op(OP.i64or);
+  body.memory(STORE64, AT_STACK_PAGE);
+  body.get(LEFT);
+  return body;
+}
+
 const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
@@ -322,6 +389,7 @@ export function buildRuntime(imports: RuntimeImports): Runtime {
       { name: 'enter', type: 3, ...enterRoutine() },
       { name: 'deliver', type: 1, ...deliverRoutine(transfer) },
       { name: 'leave', type: 2, ...returnRoutine(transfer) },
+      { name: 'stack', type: 3, locals: [[2, I32]], body: stackFunction() },
     ],
   );
   const { exports } = new Instance(new Module(bytes), {
@@ -342,5 +410,6 @@ export function buildRuntime(imports: RuntimeImports): Runtime {
     invalidate: exports['invalidate'],
     deliver: exports['deliver'] as Runtime['deliver'],
     leave: exports['leave'],
+    stack: exports['stack'],
   };
 }

@@ -45,6 +45,7 @@ export const OP = {
   i32geU: 0x4f,
   i64eqz: 0x50,
   i64ne: 0x52,
+  i64gtU: 0x56,
   i32clz: 0x67,
   i32ctz: 0x68,
   i32popcnt: 0x69,
@@ -170,6 +171,9 @@ export class Bytes {
 
 /** The body of one function. Structured operators return nothing: the caller counts labels. */
 export class Body extends Bytes {
+  /** Offsets of the branches that are hardly ever taken. */
+  readonly unlikely: number[] = [];
+
   op(operator: number): void {
     this.byte(operator);
   }
@@ -230,6 +234,11 @@ export class Body extends Bytes {
   if(type: number = VOID): void {
     this.byte(0x04);
     this.byte(type);
+  }
+
+  /** The next operator is an `if` or a br_if that is hardly ever taken. */
+  hintUnlikely(): void {
+    this.unlikely.push(this.length);
   }
 
   else(): void {
@@ -356,17 +365,30 @@ export function buildModule(
 
   const codeSection = new Bytes();
   codeSection.unsigned(functions.length);
-  for (const { locals, body } of functions) {
+  const hinted = functions.filter(({ body }) => body.unlikely.length > 0);
+  const hintSection = new Bytes();
+  hintSection.name('metadata.code.branch_hint');
+  hintSection.unsigned(hinted.length);
+  for (const [index, { locals, body }] of functions.entries()) {
     const code = new Bytes();
     code.unsigned(locals.length);
     for (const [count, type] of locals) {
       code.unsigned(count);
       code.byte(type);
     }
+    if (body.unlikely.length > 0) {
+      hintSection.unsigned(firstFunction + index);
+      hintSection.unsigned(body.unlikely.length);
+      for (const offset of body.unlikely) {
+        hintSection.unsigned(code.length + offset);
+        hintSection.bytes([1, 0]);
+      }
+    }
     code.append(body);
     code.byte(OP.end);
     codeSection.sized(code);
   }
+  if (hinted.length > 0) section(out, 0, hintSection);
   section(out, 10, codeSection);
   return out.view().slice();
 }

@@ -7,6 +7,7 @@
  */
 import { BEFORE, C1, Calc, IE, OE, SF, UE, ZE } from './calc.ts';
 import { EXP_MAX, type Extended } from './number.ts';
+import { VECTOR_STATE_WORDS, VectorUnit } from './vector.ts';
 
 /** Error summary and busy: bits of the status word that follow from the flags and masks. */
 const ES = 0x80;
@@ -21,8 +22,10 @@ const TAG_ZERO = 1;
 const TAG_SPECIAL = 2;
 const TAG_EMPTY = 3;
 
+/** Where the vector registers lie in what saveTo() writes. */
+const VECTOR_STATE_AT = 33;
 /** Words that saveTo() writes. */
-export const FPU_STATE_WORDS = 33;
+export const FPU_STATE_WORDS = VECTOR_STATE_AT + VECTOR_STATE_WORDS;
 
 export class Fpu {
   readonly calc = new Calc();
@@ -40,6 +43,8 @@ export class Fpu {
   dataOffset = 0;
   dataSelector = 0;
   opcode = 0;
+  /** The XMM registers, which share nothing with the stack but the way to save them. */
+  readonly vector = new VectorUnit();
 
   // ---------------------------------------------------------------- words
 
@@ -139,6 +144,19 @@ export class Fpu {
     this.empty |= 1 << ((this.top + i) & 7);
   }
 
+  /** What every MMX instruction but EMMS does to the stack: all registers valid, the first on top (SDM vol 1, 9.5). */
+  enterMmx(): void {
+    this.top = 0;
+    this.empty = 0;
+  }
+
+  /** A write of MMX register n: sign and exponent become ones. */
+  storeMmx(n: number, high: number, low: number): void {
+    this.signExp[n] = 0xffff;
+    this.high[n] = high;
+    this.low[n] = low;
+  }
+
   rotate(by: number): void {
     this.top = (this.top + by) & 7;
   }
@@ -189,6 +207,7 @@ export class Fpu {
     const { instructionOffset, instructionSelector, dataOffset, dataSelector, opcode } = this;
     words.set([this.calc.control, this.status, this.top, this.empty], 24);
     words.set([instructionOffset, instructionSelector, dataOffset, dataSelector, opcode], 28);
+    this.vector.saveTo(words, VECTOR_STATE_AT);
   }
 
   restoreFrom(words: Int32Array): void {
@@ -204,5 +223,6 @@ export class Fpu {
     this.dataOffset = words[30]!;
     this.dataSelector = words[31]!;
     this.opcode = words[32]!;
+    this.vector.restoreFrom(words, VECTOR_STATE_AT);
   }
 }

@@ -70,7 +70,8 @@ const jcc = (cc: number): Handler => {
   };
 };
 const jumpRm: Handler = (c, i) => {
-  jumpTo(c, readRm(c, i, i.a, i.width));
+  i.target = readRm(c, i, i.a, i.width);
+  jumpTo(c, i.target);
   c.warm(i);
 };
 
@@ -82,7 +83,10 @@ function callTo(c: Cpu, i: Insn, target: number): void {
   c.warm(i);
 }
 const callRelative: Handler = (c, i) => callTo(c, i, near(i, c.eip + i.imm));
-const callRm: Handler = (c, i) => callTo(c, i, readRm(c, i, i.a, i.width));
+const callRm: Handler = (c, i) => {
+  i.target = readRm(c, i, i.a, i.width);
+  callTo(c, i, i.target);
+};
 /** RET with or without operand (then imm is 0). The stack pointer moves only when the target is good. */
 const retAny: Handler = (c, i) => {
   const size = i.width === 32 ? 4 : 2;

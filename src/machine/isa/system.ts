@@ -24,6 +24,8 @@ import {
   CR0_PG,
   CR0_TS,
   CR0_WP,
+  CR4_OSFXSR,
+  CR4_OSXMMEXCPT,
   CR4_PGE,
   CR4_PSE,
   CR4_TSD,
@@ -212,7 +214,7 @@ const CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP
 const CR4_DE = 8;
 const CR4_PCE = 0x100;
 /** What this CPU has; PAE and the rest are not in its CPUID, so setting them is a reserved-bit violation. */
-const CR4_DEFINED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE;
+const CR4_DEFINED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
 /** Loads CR0 with its checks and consequences for segments and translations. */
 export function writeCr0(c: Cpu, value: number): void {

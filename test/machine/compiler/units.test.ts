@@ -13,7 +13,7 @@ import { Coverage } from '../helpers/coverage.ts';
 
 /** The parts of a compiler that nobody else may look at. */
 interface Inside {
-  readonly units: readonly (CompiledEntry['unit'] | null)[];
+  readonly units: readonly CompiledEntry['unit'][];
   readonly jumpTableAt: number;
   readonly table: WasmTable;
 }
@@ -27,8 +27,7 @@ function makeWorld(code: readonly number[], unitsMax?: number): World {
 }
 
 const insideOf = (world: World): Inside => world.codeCache.compiler as unknown as Inside;
-const unitsOf = (world: World): CompiledEntry['unit'][] =>
-  insideOf(world).units.filter((unit): unit is CompiledEntry['unit'] => unit !== null);
+const unitsOf = (world: World): CompiledEntry['unit'][] => insideOf(world).units.filter((unit) => !unit.dead);
 
 /** Entries of the jump table that can be taken: unit by linear address. */
 function jumpsOf(world: World): Map<number, number> {

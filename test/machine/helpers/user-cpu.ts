@@ -10,7 +10,14 @@ import { COMPILER_TABLE_BYTES, Compiler } from '../../../src/machine/compiler/co
 import { COST_CLASSES, type CpuTiming, type InstructionCosts } from '../../../src/machine/costs.ts';
 import { Cpu } from '../../../src/machine/cpu.ts';
 import { CPU_BLOCK_BYTES } from '../../../src/machine/cpu-core.ts';
-import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_HALT, NO_ERROR_CODE, VECTOR_PF } from '../../../src/machine/exits.ts';
+import {
+  EXIT_BUDGET,
+  EXIT_EXCEPTION,
+  EXIT_HALT,
+  NO_ERROR_CODE,
+  VECTOR_PF,
+  VECTOR_XM,
+} from '../../../src/machine/exits.ts';
 import { MachineMemory } from '../../../src/machine/memory.ts';
 import { Mmu, mmuTableBytes } from '../../../src/machine/mmu.ts';
 import {
@@ -20,6 +27,8 @@ import {
   CR0_PE,
   CR0_PG,
   CR0_WP,
+  CR4_OSFXSR,
+  CR4_OSXMMEXCPT,
   GuestWalker,
   PTE_PRESENT,
   PTE_USER,
@@ -130,6 +139,7 @@ export class UserCpu {
     this.memory.bytes.set(this.image, this.dataAt);
     this.memory.bytes.fill(HLT, this.codeAt, this.codeAt + CODE_BYTES);
     this.cpu.cr0 |= CR0_PE | CR0_PG | CR0_WP | CR0_AM | CR0_MP | CR0_NE;
+    this.cpu.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT;
     this.cpu.cr3 = PAGE_DIRECTORY;
     if (options.intercepts === true) this.cpu.interceptExceptions = -1;
     if (options.compiler === true) {
@@ -319,13 +329,14 @@ export class UserCpu {
     const { cpu } = this;
     const isException = exit === EXIT_EXCEPTION;
     const vector = isException ? cpu.exitVector : VECTOR_TIMEOUT;
+    const hasError = isException && cpu.exitError !== NO_ERROR_CODE;
     return {
       regs: cpu.regs.slice(0, 8),
       eflags: cpu.getEflags() & FLAGS_COMPARED,
       eip: cpu.eip,
       segments: [...cpu.segSelector.subarray(0, 6)],
       vector,
-      error: isException && cpu.exitError !== NO_ERROR_CODE ? cpu.exitError : 0,
+      error: vector === VECTOR_XM ? cpu.fpu.vector.mxcsr : hasError ? cpu.exitError : 0,
       cr2: vector === VECTOR_PF ? cpu.exitLin : 0,
       changes: this.collect(),
     };
@@ -341,7 +352,7 @@ export class UserCpu {
       at += 4;
       return this.peek(at - 4);
     };
-    const error = VECTORS_WITH_ERROR.includes(vector) ? pop() : 0;
+    const error = VECTORS_WITH_ERROR.includes(vector) ? pop() : vector === VECTOR_XM ? cpu.fpu.vector.mxcsr : 0;
     const [eip, cs, eflags, esp, ss] = [pop(), pop(), pop(), pop(), pop()];
     assert(at === STACK_TOP, 'the frame is not at the top of the ring-0 stack');
     const regs = cpu.regs.slice(0, 8);

@@ -21,6 +21,7 @@ typedef unsigned int u32;
 #define CODE_BYTES 0x2000u
 #define BUFFER_BYTES (96u << 20)
 #define HLT 0xf4
+#define MXCSR_AT 24
 #define EFLAGS_PLAIN 0x202
 #define EFLAGS_STICKY 0x00204000u /* ID and NT: sigreturn does not load them, the flags at its call stay */
 
@@ -156,7 +157,8 @@ static void record(struct context *m, u32 vector) {
   o->eflags = m->eflags;
   o->eip = m->eip;
   o->vector = vector;
-  o->error = m->err;
+  /* MXCSR lies in the image that the kernel has saved, behind the 112 bytes of the old one. */
+  o->error = vector == 19 ? *(u32 *)(m->fpstate + 112 + MXCSR_AT) : m->err;
   o->cr2 = vector == 14 ? m->cr2 : 0;
   out_bytes += sizeof *o;
   o->runs = collect_changes();

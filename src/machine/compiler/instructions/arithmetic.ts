@@ -26,8 +26,7 @@ function loadOperands(e: Emitter, i: Insn, first: number, second: number, writes
   const form = formOf(i);
   const { width } = i;
   if (form === 'mr' || form === 'mi') {
-    e.address(i);
-    e.access(width, writes);
+    e.accessOperand(i, width, writes);
     e.load(width);
     body.set(first);
   } else if (form === 'rm') {

@@ -26,8 +26,7 @@ const mov: Translate = (e, i) => {
     else e.getReg(width, i.b);
   };
   if (form === 'mr' || form === 'mi') {
-    e.address(i);
-    e.access(width, true);
+    e.accessOperand(i, width, true);
     e.store(width, source);
     return;
   }
@@ -89,8 +88,7 @@ const setcc =
     e.condition(cc);
     body.set(L_VALUE);
     if (i.isMemory) {
-      e.address(i);
-      e.access(8, true);
+      e.accessOperand(i, 8, true);
     }
     storeRm(e, i, 8, L_VALUE);
   };
@@ -116,7 +114,7 @@ const cld: Translate = (e) => {
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_SYSTEM_FLAGS);
   body.with(FLAG_DF, OP.i32and);
-  e.open('', 'if');
+  e.open('', 'unlikely');
   e.interpretHere();
   e.close();
 };

@@ -36,8 +36,7 @@ const pushSegment: Translate = (e, i) => {
 const movFromSegment: Translate = (e, i) => {
   unguarded(e, GUARDED_SENSITIVE, () => {
     if (i.isMemory) {
-      e.address(i);
-      e.access(16, true);
+      e.accessOperand(i, 16, true);
       e.store(16, () => pushSelector(e, i.b));
     } else {
       pushSelector(e, i.b);
@@ -55,7 +54,7 @@ const movToSegment: Translate = (e, i) => {
 const popSegment: Translate = (e, i) => {
   const { body } = e;
   e.getReg(32, 4);
-  e.access(32, false);
+  e.accessStack(32, false);
   e.load(32);
   body.with(0xffff, OP.i32and);
   body.set(L_VALUE);

@@ -10,7 +10,7 @@ import { only32, pushRm, type Translate, type TranslationRow } from './translati
 function accessPush(e: Emitter): void {
   e.getReg(32, 4);
   e.body.with(4, OP.i32sub);
-  e.access(32, true);
+  e.accessStack(32, true);
 }
 
 function commitPush(e: Emitter, value: () => void): void {
@@ -45,7 +45,7 @@ const pop: Translate = (e, i) => {
 export function emitPop(e: Emitter, extra: number): void {
   const { body } = e;
   e.getReg(32, 4);
-  e.access(32, false);
+  e.accessStack(32, false);
   e.load(32);
   e.lastAddress();
   body.with(4 + extra, OP.i32add);
@@ -55,7 +55,7 @@ export function emitPop(e: Emitter, extra: number): void {
 const leave: Translate = (e) => {
   const { body } = e;
   e.getReg(32, 5);
-  e.access(32, false);
+  e.accessStack(32, false);
   e.load(32);
   e.setReg(32, 5);
   e.lastAddress();
@@ -68,7 +68,7 @@ const pushAll: Translate = (e) => {
   const { body } = e;
   e.getReg(32, 4);
   body.with(32, OP.i32sub);
-  e.access(256, true);
+  e.accessStack(256, true);
   for (let r = 0; r < 8; r++) e.storeAt(28 - 4 * r, () => e.getReg(32, r));
   e.lastAddress();
   e.setReg(32, 4);
@@ -77,7 +77,7 @@ const pushAll: Translate = (e) => {
 const popAll: Translate = (e) => {
   const { body } = e;
   e.getReg(32, 4);
-  e.access(256, false);
+  e.accessStack(256, false);
   for (let r = 0; r < 8; r++) {
     if (r === 4) continue;
     e.loadAt(28 - 4 * r);

@@ -14,6 +14,7 @@ const invlpg: Translate = (e, i) => {
   unguarded(e, GUARDED_PRIVILEGED, () => {
     e.address(i);
     body.call(CALL_INVALIDATE);
+    e.forgetStack();
     e.open('', 'if');
     e.leaveBehind();
     e.close();

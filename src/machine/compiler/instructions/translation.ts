@@ -52,7 +52,7 @@ export function unguarded(e: Emitter, guards: number, fast: () => void): void {
   body.get(L_BLOCK);
   body.memory(LOAD32, AT_GUARDED);
   body.with(guards, OP.i32and);
-  e.open('', 'if');
+  e.open('', 'unlikely');
   e.interpretHere();
   body.else();
   fast();
@@ -65,8 +65,7 @@ export function pushRm(e: Emitter, i: Insn, register: number, width: number): vo
     e.getReg(width, register);
     return;
   }
-  e.address(i);
-  e.access(width, false);
+  e.accessOperand(i, width, false);
   e.load(width);
 }
 
@@ -92,8 +91,7 @@ export function formOf(i: Insn): Form {
 /** Loads the operand of INC, DEC, NOT, NEG into a local, writable if in memory. */
 export function loadModify(e: Emitter, i: Insn, local: number): void {
   if (i.isMemory) {
-    e.address(i);
-    e.access(i.width, true);
+    e.accessOperand(i, i.width, true);
     e.load(i.width);
   } else e.getReg(i.width, i.a);
   e.body.set(local);
