@@ -19,6 +19,7 @@ import { demands } from '../host/modelled/index.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
+import { findEscapes } from '../vmm/audit.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
 import { findPreset } from '../vmm/presets/index.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
@@ -44,6 +45,8 @@ export interface World {
   readonly machine: PhysicalMachine;
   readonly dispatcher: Dispatcher;
   readonly vms: readonly WorldVm[];
+  /** By VM: translations found that led out of it. Null: nobody looks. */
+  readonly escapes: Map<string, number> | null;
 }
 
 export interface BuildOptions {
@@ -87,7 +90,8 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
     },
     { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams },
   );
-  const world = { run, engine, trace, machine, dispatcher };
+  const escapes = run.compare === 'state' ? new Map<string, number>() : null;
+  const world = { run, engine, trace, machine, dispatcher, escapes };
   const places = admitAll(run, kind);
   const processes = allBare ? [] : startProcesses(world, kind);
   let left = run.vms.length;
@@ -102,6 +106,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const vms = run.vms.map((vm, index) =>
     buildVm(world, vm, { index, kind, firstPcpu: places[index]!, endOfVm }, options),
   );
+  if (escapes !== null) audit(machine, vms, escapes);
   for (const { vcpus: own } of vms) for (const { task } of own) dispatcher.start(task);
   return { ...world, vms };
 }
@@ -160,6 +165,8 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, option
     ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
     ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
     onEnd: site.endOfVm,
+    ...(plan.ring === undefined ? {} : { ring: plan.ring }),
+    ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
     ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
   });
@@ -172,6 +179,17 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, option
     return { vcpu, task: dispatcher.attach(hostVm, vcpu, spec) };
   });
   return { vm, vcpus };
+}
+
+/** Has every run of a vCPU followed by a look at the translations of all CPUs. */
+function audit(machine: PhysicalMachine, vms: readonly WorldVm[], escapes: Map<string, number>): void {
+  const all = vms.map(({ vm }) => vm);
+  const look = (): void => {
+    for (const { vm } of findEscapes(machine, all)) escapes.set(vm, (escapes.get(vm) ?? 0) + 1);
+  };
+  for (const { vcpus } of vms) {
+    for (const { vcpu } of vcpus) vcpu.afterRun = look;
+  }
 }
 
 /** Runs a world to its end or its bound; afterwards every VM has an outcome. */

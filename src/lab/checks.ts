@@ -175,6 +175,18 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
   } else if (vm.vmcs_shadowing === true) {
     findings.push(finding(at('vmcs_shadowing'), 'found true, but the guest has no VMX; set guest_vmx: true'));
   }
+  if (vm.ring !== undefined && vm.technique !== 'trap-and-emulate') {
+    const message = `found ${vm.ring}, but under ${vm.technique} the ring of the guest's kernel is no choice; expected nothing`;
+    findings.push(finding(at('ring'), message));
+  }
+  if (vm.out_of_sync === true && vm.technique !== 'trap-and-emulate' && vm.paging !== 'shadow') {
+    findings.push(
+      finding(at('out_of_sync'), 'found true, but only shadow paging has page tables that can be out of sync'),
+    );
+  }
+  if (vm.out_of_sync === true && vm.vcpus > 1) {
+    findings.push(finding(at('out_of_sync'), `found true, but the VM has ${vm.vcpus} vCPUs; expected one`));
+  }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
   if (isBare(vm.technique) && others > 0) {
     const count = others === 1 ? 'one more VM is' : `${others} more VMs are`;

@@ -46,6 +46,8 @@ export interface ResolvedVm {
   readonly technique: string;
   readonly paging: string;
   readonly taggedTlb: boolean;
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
   readonly memoryBytes: Bytes;
   readonly vcpus: number;
   readonly weight: number;
@@ -69,6 +71,8 @@ export interface ResolvedRun {
   readonly durationNs: Ns;
   readonly host: ResolvedHost;
   readonly vms: readonly ResolvedVm[];
+  /** The final state of its VMs is recorded, for comparison. */
+  readonly compare?: 'state';
 }
 
 export interface Plan {
@@ -82,7 +86,8 @@ export function planRuns(scenario: Scenario, fileOf: (guest: string) => string):
   const runs: ResolvedRun[] = points.flatMap((point, index) =>
     doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
   );
-  return { scenario, runs: doc.baseline === 'native' ? withBaselines(runs) : runs };
+  const compared = doc.compare === undefined ? runs : runs.map((run) => ({ ...run, compare: 'state' as const }));
+  return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
 }
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: string) => string): ResolvedRun {
@@ -149,6 +154,8 @@ function resolveVm(
     paging: vm.paging === 'auto' ? usual : vm.paging,
     taggedTlb:
       vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.vmx.taggedTlb : vm.tagged_tlb),
+    ...(vm.ring === undefined ? {} : { ring: vm.ring }),
+    ...(vm.out_of_sync === undefined ? {} : { outOfSync: vm.out_of_sync }),
     memoryBytes: quantity('size', vm.memory),
     vcpus: vm.vcpus,
     weight: vm.weight,
@@ -212,6 +219,11 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   return JSON.stringify([guest, workload, memoryBytes, vcpus, hasVmx, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
+/** Without what only a VMM can be asked. */
+function withoutVmm({ ring: _ring, outOfSync: _outOfSync, ...vm }: ResolvedVm): ResolvedVm {
+  return vm;
+}
+
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
   const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
   const { hypervisor: _kind, ioUnits: _units, processes: _processes, ...host } = run.host;
@@ -223,7 +235,7 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     host: { ...host, pcpus: vm.vcpus },
     vms: [
       {
-        ...own,
+        ...withoutVmm(own),
         ...(vm.guestVmx === undefined ? {} : { guestVmx: 'plain' }),
         technique: 'native',
         paging: 'native',

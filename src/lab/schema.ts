@@ -175,6 +175,14 @@ const vm = z
       .union([z.literal('auto'), z.boolean()])
       .default('auto')
       .describe('TLB entries survive VM exits (VPID); auto: if the preset has it'),
+    ring: z
+      .union([z.literal(1), z.literal(3)])
+      .optional()
+      .describe("trap-and-emulate: ring of the guest's kernel; 1 unless told"),
+    out_of_sync: z
+      .boolean()
+      .optional()
+      .describe('shadow paging: page tables are not traced while in use, but followed when the guest flushes'),
     memory: quantity('size').default('32 MiB').describe('Guest-physical memory'),
     vcpus: z.int().min(1).max(8).default(1).describe('Number of virtual CPUs'),
     weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to other VMs'),
@@ -237,6 +245,10 @@ export const headSchema = z.strictObject({
     .enum(['native', 'none'])
     .default('native')
     .describe('native: also run each VM alone on the bare machine, for slowdown and equivalence'),
+  compare: z
+    .literal('state')
+    .optional()
+    .describe('state: compare final registers and memory with the bare machine too, and audit all translations'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

@@ -65,6 +65,10 @@ export interface Executor {
   readonly instructions: number;
   /** Where the cycles of the executing CPU go; guest code run directly unless told. */
   readonly account?: Account;
+  /** Of them, carried out by the VMM instead of the CPU; absent: none. */
+  readonly emulated?: number;
+  /** Of them, executed from a translation; absent: none. */
+  readonly translated?: number;
 }
 
 /** A technique: a plug-in. */

@@ -60,6 +60,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   private reason = 'entry';
   private rest: Rest;
   private wake: () => void = () => {};
+  /** Called after each run(), for whoever audits the machine. */
+  afterRun: (() => void) | null = null;
 
   constructor(vm: ExecutedVm, index: number, technique: Technique) {
     this.vm = vm;
@@ -79,6 +81,12 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Guest instructions retired, emulated ones included. */
   get instructions(): number {
     return this.executor.instructions;
+  }
+
+  /** Of them, executed by the CPU as they are in the guest's memory. */
+  get direct(): number {
+    const { instructions, emulated, translated } = this.executor;
+    return instructions - (emulated ?? 0) - (translated ?? 0);
   }
 
   /** The guest's view of its registers. */
@@ -139,6 +147,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     vm.clock.pcpu = null;
     this.wasRunning = stop === 'budget' && executor.cpu.cycles > 0;
     if (this.wasRunning && pcpu.clock.now >= pcpu.sliceEnd && executor.sliceOver?.() === true) this.wasRunning = false;
+    this.afterRun?.();
     return stop;
   }
 
@@ -347,7 +356,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Tag of its TLB entries: every vCPU has its own; 0 is the host's. */
   get addressSpaceTag(): number {
-    return 1 + this.vm.id * TAGS_PER_VM + this.index;
+    return tagOf(this.vm.id, this.index);
   }
 
   /** MMU of the pCPU that this vCPU is loaded on. */
@@ -359,6 +368,11 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     assert(this.pcpu !== null, 'the vCPU is not loaded on a pCPU');
     return this.pcpu;
   }
+}
+
+/** Tag of the TLB entries of a vCPU. */
+export function tagOf(vmId: number, index: number): number {
+  return 1 + vmId * TAGS_PER_VM + index;
 }
 
 /** An address as people read it. */

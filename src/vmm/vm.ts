@@ -107,6 +107,10 @@ export interface VmSpec {
   readonly onEnd?: () => void;
   /** More about hardware assistance; DEFAULT_VMX unless told. */
   readonly vmx?: VmxOptions;
+  /** Ring of the guest's kernel where it does not have ring 0; default 1. */
+  readonly ring?: 1 | 3;
+  /** Shadow paging lets page tables of the lowest level go out of sync until the guest flushes. Default false. */
+  readonly outOfSync?: boolean;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */
@@ -207,6 +211,8 @@ export class ExecutedVm {
   readonly divergences: Divergence[] = [];
   /** What runtimes report; empty where none runs. */
   readonly sections: Section[] = [];
+  /** Sensitive instructions that executed without the VMM's knowledge, by mnemonic. */
+  readonly unseen = new Map<string, number>();
   /** Work units that the guest reported on port 0xE4. */
   workUnits = 0;
   outcome: Outcome | null = null;

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly paging: PagingName;
   readonly taggedTlb?: boolean;
   readonly guestVmx?: 'plain' | 'shadowing';
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
   readonly preset?: string;
   readonly vmx?: Partial<VmxOptions>;
   readonly seconds?: number;
@@ -70,6 +72,8 @@ export function runVm(options: RunOptions): RunEnd {
     taggedTlb: options.taggedTlb ?? false,
     ...(options.guestVmx === undefined ? {} : { guestVmx: options.guestVmx }),
     ...(options.vmx === undefined ? {} : { vmx: { ...DEFAULT_VMX, ...options.vmx } }),
+    ...(options.ring === undefined ? {} : { ring: options.ring }),
+    ...(options.outOfSync === undefined ? {} : { outOfSync: options.outOfSync }),
   });
   const { translationPages } = options;
   const technique =

@@ -43,13 +43,13 @@ import {
   INTERCEPT_WBINVD,
 } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
-import type { PageWalker } from '../../machine/paging.ts';
+import { GuestWalker, type PageWalker, WALK_OK } from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { VmxExitReason } from '../costs.ts';
 import { VirtualVmx } from '../nested-vmx/virtual-vmx.ts';
 import { NestedPaging } from '../paging/nested.ts';
 import { NestedWalker } from '../paging/nested-walker.ts';
-import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
+import { OUT_OF_SYNC_MAX, type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
 import { PageWalkCache } from '../paging/walk-caches.ts';
 import { tableWorkCycles } from '../paging/work.ts';
@@ -142,9 +142,12 @@ const DELIVERY_ATTEMPTS_MAX = 64;
 class HardwareExecutor implements Executor {
   readonly cpu: Cpu;
   readonly budgetMax = BUDGET_UNLIMITED;
+  emulated = 0;
   private readonly vcpu: ExecutedVcpu;
   private readonly walker: PageWalker;
   private readonly nestedWalker: NestedWalker | null;
+  /** Walks the guest's tables in software. */
+  private readonly guestTables: GuestWalker;
   private readonly shadow: ShadowPaging | null;
   private readonly nested: NestedPaging | null;
   private readonly tagged: boolean;
@@ -172,6 +175,7 @@ class HardwareExecutor implements Executor {
     bootCpu(this.cpu, vm.boot);
     // Nothing but an override leads to a device, and that means that the VMM is carrying the instruction out.
     this.cpu.mmio = vcpu.deviceMemory();
+    this.guestTables = new GuestWalker(vm.physmap);
     this.tagged = vm.spec.taggedTlb;
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
@@ -184,6 +188,7 @@ class HardwareExecutor implements Executor {
         owner: vm.vmmOwner,
         group: vm.tables.shadows,
         maxFrames: shadowFrames(vm.physmap.ramFrames),
+        outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
@@ -420,6 +425,7 @@ class HardwareExecutor implements Executor {
     this.leave('io');
     vcpu.chargeDevice(cpu);
     const exit = cpu.completeIo(vcpu.accessPort(cpu));
+    if (exit === EXIT_BUDGET) this.emulated++;
     vcpu.discardGuest();
     if (exit !== EXIT_BUDGET) return this.handle(exit);
     this.advance();
@@ -491,7 +497,9 @@ class HardwareExecutor implements Executor {
   /** The VMM carries out the instruction at EIP. */
   private emulate(): Disposition {
     const { cpu, vcpu } = this;
+    const before = cpu.instructions;
     const exit = cpu.step();
+    this.emulated += cpu.instructions - before;
     vcpu.discardGuest();
     if (exit === EXIT_BUDGET || exit === EXIT_HALT) this.advance();
     if (exit === EXIT_BUDGET) return 'resume';
@@ -533,8 +541,14 @@ class HardwareExecutor implements Executor {
   }
 
   private handleNestedFault(): Disposition {
+    const { cpu } = this;
     if (this.fillNested()) return 'resume';
-    if (this.cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
+    // As on the bare machine the walk marks A and D first; where not even a page table is, what is read may forbid the access.
+    if (this.guestTables.walk(cpu, cpu.exitLin, cpu.exitError) !== WALK_OK) {
+      this.dropOverrides();
+      return this.deliver(VECTOR_PF, this.guestTables.errorCode, cpu.exitLin);
+    }
+    if (cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
     this.decode();
     return this.emulateOverridden();
   }
