@@ -17,7 +17,7 @@ import { OWNER_FREE, OWNER_TABLES } from '../../src/machine/memory.ts';
 import { findEscapes } from '../../src/vmm/audit.ts';
 import { PhysicalMachine } from '../../src/vmm/machine.ts';
 import { findPreset } from '../../src/vmm/presets/index.ts';
-import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
+import { isBare, type PagingName, type TechniqueName } from '../../src/vmm/technique.ts';
 import { findTechnique, techniques } from '../../src/vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../../src/vmm/vcpu.ts';
 import { ExecutedVm } from '../../src/vmm/vm.ts';
@@ -39,7 +39,7 @@ export interface Way {
 /** Every technique with a VMM, with each kind of paging that it has, and trap-and-emulate with its options. */
 export const WAYS: readonly Way[] = [
   ...techniques
-    .filter(({ name }) => name !== 'native')
+    .filter(({ name }) => !isBare(name))
     .flatMap(({ name, pagings }) => pagings.map((paging): Way => ({ technique: name, paging }))),
   { technique: 'trap-and-emulate', paging: 'shadow', ring: 3 },
   { technique: 'trap-and-emulate', paging: 'shadow', outOfSync: true },
