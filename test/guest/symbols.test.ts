@@ -4,6 +4,16 @@ import { UserError } from '../../src/core/errors.ts';
 import { findFunction, readFunctions } from '../../src/guest/symbols.ts';
 import { guest } from '../vmm/run-vm.ts';
 
+/** What a call throws, or null. */
+function failureOf(call: () => unknown): unknown {
+  try {
+    call();
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
 describe('functions of a guest', () => {
   const { bytes } = guest('isprime');
 
@@ -38,11 +48,7 @@ describe('files without functions', () => {
     for (let at = 0; at < bytes.length; at += 3) {
       const changed = bytes.slice();
       changed[at] = 0xff;
-      try {
-        readFunctions('x', changed);
-      } catch (error) {
-        expect(error).toBeInstanceOf(UserError);
-      }
+      expect(failureOf(() => readFunctions('x', changed))).toSatisfy((e) => e === null || e instanceof UserError);
     }
   });
 });

@@ -9,9 +9,10 @@ import { VmxUnit } from '../../src/machine/vmx/unit.ts';
 import { guest, type RunEnd, type RunOptions, runVm } from './run-vm.ts';
 
 const image = guest('vmm');
-const enter = VmxUnit.prototype.enter;
+const original = Object.getOwnPropertyDescriptor(VmxUnit.prototype, 'enter')!;
+const enter = original.value as (this: VmxUnit, ...call: Parameters<VmxUnit['enter']>) => ReturnType<VmxUnit['enter']>;
 afterEach(() => {
-  VmxUnit.prototype.enter = enter;
+  Object.defineProperty(VmxUnit.prototype, 'enter', original);
 });
 
 const even = (first: number, last: number): number[] =>

@@ -474,6 +474,11 @@ class TranslationExecutor extends DeprivilegedExecutor {
     }
   }
 
+  protected override flushed(): void {
+    this.pages.recheck();
+    this.chargePages();
+  }
+
   protected override followWrites(): boolean {
     const writes = this.virtual.tracedWrites;
     for (let i = 0; i < writes.length; i += 2) {

@@ -346,6 +346,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const invalidated = insn?.row.intercept === INTERCEPT_INVLPG ? this.pageOf(insn) : null;
     const exit = this.stepVirtual();
     if (this.vcpu.vm.spec.outOfSync === true && !this.isInterpreted) this.syncTables(invalidated);
+    if (this.hasFlushed && !this.isInterpreted) this.flushed();
     let result: Disposition = 'resume';
     if (exit === EXIT_IO) {
       vcpu.chargeDevice(virtual);
@@ -381,15 +382,23 @@ export abstract class DeprivilegedExecutor implements Executor {
     return (this.virtual.segBase[insn.seg]! + this.virtual.offset(insn)) | 0;
   }
 
+  /** The instruction just emulated flushed the guest's translations, and left its CR3 as it was. */
+  private get hasFlushed(): boolean {
+    return this.openMmu.dtlb.flushes !== this.flushesBefore && this.virtual.cr3 === this.seen.cr3;
+  }
+
   /** The guest has flushed translations: what was out of sync follows. A new CR3 has it done by loadRoot(). */
   private syncTables(invalidated: Lin | null): void {
     const { shadow, virtual } = this;
     if (invalidated !== null) shadow.invalidatePage(invalidated);
-    else if (this.openMmu.dtlb.flushes !== this.flushesBefore && virtual.cr3 === this.seen.cr3) shadow.sync();
+    else if (this.hasFlushed) shadow.sync();
     else return;
     this.chargeWork();
     if (this.region.gdtMoved(virtual)) this.syncGdt();
   }
+
+  /** The guest flushed its translations and kept its CR3: for what else is made from its page tables. */
+  protected flushed(): void {}
 
   /** The guest uses the floating-point unit for the first time since it opened it. */
   protected grantFpu(): Disposition {
