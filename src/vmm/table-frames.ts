@@ -20,6 +20,7 @@ export function shadowFrames(ramFrames: number): number {
 /** Frames to reserve for the VMM's tables of one VM. Every vCPU has shadow tables of its own, nested ones are shared. */
 export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number, vcpus = 1): number {
   if (technique === 'native') return 0;
+  if (technique === 'paravirtual') return vcpus * OWN_FRAMES;
   if (paging === 'shadow') return vcpus * (shadowFrames(ramFrames) + OWN_FRAMES);
   let frames = vcpus * OWN_FRAMES;
   for (let level = ramFrames, n = 0; n < 4; n++) {

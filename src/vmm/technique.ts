@@ -4,17 +4,17 @@
  *
  * Order of calls on an Executor: dispatched -> ( prepare -> [CPU runs] -> handle )*
  */
-import type { Cycles } from '../core/units.ts';
+import type { Cycles, Ns } from '../core/units.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import type { Mmu } from '../machine/mmu.ts';
 import type { ExecutedVcpu } from './vcpu.ts';
 
 /** Names of the techniques, as in scenarios. */
-export const TECHNIQUE_NAMES = ['native', 'trap-and-emulate', 'hardware-assisted'] as const;
+export const TECHNIQUE_NAMES = ['native', 'trap-and-emulate', 'hardware-assisted', 'paravirtual'] as const;
 export type TechniqueName = (typeof TECHNIQUE_NAMES)[number];
 
-/** Who owns the page tables that the MMU walks: the guest, shadow tables, or guest and nested tables. */
-export const PAGING_NAMES = ['native', 'shadow', 'nested'] as const;
+/** Who owns the page tables that the MMU walks: the guest, shadow tables, guest and nested tables, or checked guest tables. */
+export const PAGING_NAMES = ['native', 'shadow', 'nested', 'direct'] as const;
 export type PagingName = (typeof PAGING_NAMES)[number];
 
 /** No reason to come back before the dispatcher's budget ends. Fits the CPU's 32-bit countdown. */
@@ -34,6 +34,8 @@ export interface Executor {
   readonly budgetMax: Cycles;
   /** The guest was put on a pCPU: set up its MMU. Must not spend cycles. */
   dispatched(mmu: Mmu): void;
+  /** The guest was taken off its pCPU at this time. Must not spend cycles. */
+  descheduled?(now: Ns): void;
   /** Before each entry: deliver what is pending. `wasRunning`: the guest was interrupted, it did not exit by itself. */
   prepare(wasRunning: boolean): Preparation;
   /** The guest CPU waited after INIT and got a start-up message: it begins in real mode at vector * 4096. */
