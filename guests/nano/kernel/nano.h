@@ -10,8 +10,15 @@
 
 #include "../abi.h"
 #include "../lib/lib.h"
+#ifdef NANO_PV
+#include "pv/cpu.h"
+#include "pv/irq.h"
+#include "pv/mmu.h"
+#else
 #include "cpu.h"
 #include "irq.h"
+#include "mmu.h"
+#endif
 
 /* ---- entry.S pushes this; the last two words exist only when the trap came from ring 3 ---- */
 struct trap_frame {

@@ -6,9 +6,9 @@
  */
 #include "nano.h"
 
-#ifdef NANO_CLEAN
+#if defined NANO_CLEAN || defined NANO_PV
 
-/* The clean build does without every one of them, so it has nothing to ask. */
+/* The clean builds do without every one of them, so they have nothing to ask. */
 void selfcheck(void)
 {
     print("nano: clean build\n");
