@@ -6,7 +6,7 @@
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { Params } from '../host/params.ts';
-import { PRESETS, TECHNIQUES } from './catalog.ts';
+import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
 import type { Scheduler, VmInput, World } from './schema.ts';
@@ -160,8 +160,13 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
 /** Two VMs with the same key have the same native run. */
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
-  const { guest, workload, memoryBytes, vcpus } = vm;
-  return JSON.stringify([guest, workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
+  const { workload, memoryBytes, vcpus } = vm;
+  return JSON.stringify([nativeGuest(vm.guest), workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
+}
+
+/** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */
+function nativeGuest(guest: string): string {
+  return GUESTS.find((entry) => entry.name === guest)?.native_guest ?? guest;
 }
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
@@ -171,6 +176,16 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     role: 'baseline',
     axes: {},
     host: { ...run.host, pcpus: vm.vcpus },
-    vms: [{ ...vm, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+    vms: [
+      {
+        ...vm,
+        guest: nativeGuest(vm.guest),
+        technique: 'native',
+        paging: 'native',
+        taggedTlb: false,
+        weight: 256,
+        capPercent: 0,
+      },
+    ],
   };
 }
