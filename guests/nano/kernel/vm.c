@@ -124,8 +124,8 @@ int vm_create_first(struct space *space)
         entry_set(entry, machine_of((u32)page) | PTE_PRESENT | PTE_USER);
     }
     updates_done();
-    space->areas[0] = (struct area){USER_STACK_BASE, USER_LIMIT};
-    space->areas[1] = (struct area){header->bss_start, header->bss_end};
+    space->areas[0] = (struct area){.start = USER_STACK_BASE, .end = USER_LIMIT};
+    space->areas[1] = (struct area){.start = header->bss_start, .end = header->bss_end};
     return 1;
 }
 
@@ -192,6 +192,47 @@ static enum vm_answer fill_with_zero(struct space *space, u32 address)
     return VM_RETRY;
 }
 
+#ifdef NANO_LMBENCH
+
+/* The file is in memory, as files are that were read before: one page of cache after the other. */
+static u32 file_pages[FILE_PAGES];
+
+static enum vm_answer fill_with_file(struct space *space, u32 address, const struct area *area)
+{
+    u32 *page = &file_pages[(address - area->start) / PAGE_BYTES];
+    u32 *entry = user_entry(space, address, 1);
+
+    if (!*page)
+        *page = page_alloc_cache();
+    if (!entry || !*page)
+        return VM_NO_MEMORY;
+    page_share(*page);
+    entry_fill(entry, machine_of(*page) | PTE_PRESENT | PTE_WRITE | PTE_USER, address);
+    return VM_RETRY;
+}
+
+u32 vm_map_file(struct space *space, u32 bytes)
+{
+    u32 start = bytes <= FILE_PAGES * PAGE_BYTES ? vm_map(space, bytes) : 0;
+
+    for (struct area *a = space->areas; start && a < space->areas + AREA_COUNT; a++)
+        if (a->start == start)
+            a->is_file = 1;
+    return start;
+}
+
+int vm_protect(struct space *space, u32 address)
+{
+    u32 *entry = address >= USER_BASE && address < USER_LIMIT ? user_entry(space, address, 0) : 0;
+
+    if (!entry || !(*entry & PTE_PRESENT))
+        return 0;
+    entry_replace(entry, *entry & ~PTE_WRITE, address);
+    return 1;
+}
+
+#endif
+
 enum vm_answer vm_fault(struct space *space, u32 address, u32 error)
 {
     if (address < USER_BASE || address >= USER_LIMIT || !space->directory)
@@ -202,7 +243,11 @@ enum vm_answer vm_fault(struct space *space, u32 address, u32 error)
     }
     for (struct area *a = space->areas; a < space->areas + AREA_COUNT; a++)
         if (address >= a->start && address < a->end)
+#ifdef NANO_LMBENCH
+            return a->is_file ? fill_with_file(space, address, a) : fill_with_zero(space, address);
+#else
             return fill_with_zero(space, address);
+#endif
     return VM_DENIED;
 }
 
@@ -246,7 +291,7 @@ u32 vm_map(struct space *space, u32 bytes)
         unused++;
     if (unused == space->areas + AREA_COUNT || start + bytes > USER_MAP_LIMIT)
         return 0;
-    *unused = (struct area){start, start + bytes};
+    *unused = (struct area){.start = start, .end = start + bytes};
     return start;
 }
 
@@ -264,7 +309,7 @@ int vm_unmap(struct space *space, u32 start)
         entry_clear(entry, address);
     }
     updates_done();
-    *a = (struct area){0, 0};
+    *a = (struct area){.start = 0, .end = 0};
     return 1;
 }
 
