@@ -141,6 +141,10 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     const allowed = ['auto', ...technique.pagings].join(' or ');
     findings.push(finding(at('paging'), `found ${found(vm.paging)}, but ${vm.technique} needs ${allowed}`));
   }
+  if (vm.technique === 'hardware-assisted' && !preset.vmx.available) {
+    const message = `found ${found(vm.technique)}, but the preset ${preset.id} has no VT-x`;
+    findings.push(finding(at('technique'), message));
+  }
   if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.vmx.nestedPaging) {
     findings.push(
       finding(at('paging'), `found "nested", but the preset ${preset.id} has no nested paging; use shadow`),

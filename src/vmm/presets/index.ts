@@ -6,9 +6,10 @@ import { UserError } from '../../core/errors.ts';
 import type { MachinePreset } from '../costs.ts';
 import { broadwell } from './broadwell.ts';
 import { pentium4_672 } from './pentium4-672.ts';
+import { xeon2400 } from './xeon-2400.ts';
 
 /** All presets, oldest machine first. */
-export const presets: readonly MachinePreset[] = [pentium4_672, broadwell];
+export const presets: readonly MachinePreset[] = [xeon2400, pentium4_672, broadwell];
 
 /** The preset with this id. */
 export function findPreset(id: string): MachinePreset {
