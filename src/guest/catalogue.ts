@@ -63,8 +63,11 @@ export function parseCatalogue(path: string, folder: string, text: string): Gues
   }
   const guests = guestsOf(new Reader(path), json);
   for (const { name, native_guest: other } of guests) {
-    if (other === undefined || guests.some((guest) => guest.name === other && guest.native_guest === undefined)) continue;
-    throw new UserError(`${path}: guest ${name} has the native_guest ${other}, allowed: a guest for a machine of its own`);
+    if (other === undefined || guests.some((guest) => guest.name === other && guest.native_guest === undefined))
+      continue;
+    throw new UserError(
+      `${path}: guest ${name} has the native_guest ${other}, allowed: a guest for a machine of its own`,
+    );
   }
   const seen = new Set<string>();
   for (const guest of guests) {

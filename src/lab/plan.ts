@@ -161,7 +161,16 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
   const { workload, memoryBytes, vcpus } = vm;
-  return JSON.stringify([nativeGuest(vm.guest), workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
+  return JSON.stringify([
+    nativeGuest(vm.guest),
+    workload,
+    memoryBytes,
+    vcpus,
+    preset,
+    frequencyHz,
+    run.durationNs,
+    run.seed,
+  ]);
 }
 
 /** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */

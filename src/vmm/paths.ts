@@ -236,7 +236,10 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   },
   'pv-root': { instructions: 80, why: 'change of the address space: type of the new root, count of the old one' },
   'pv-event': { instructions: 50, why: 'find the port, set its bit and the pending byte, wake the vCPU if it waits' },
-  'pv-timer': { instructions: 150, why: 'convert the deadline, put it into the heap of timers, set the hardware timer' },
+  'pv-timer': {
+    instructions: 150,
+    why: 'convert the deadline, put it into the heap of timers, set the hardware timer',
+  },
   'pv-block': {
     instructions: 120,
     why: 'unmask events, test for a pending one, mark the vCPU blocked or give up the CPU, call the scheduler (the switch is charged apart)',

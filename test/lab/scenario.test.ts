@@ -189,7 +189,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown preset',
       `name: x\nhost: { preset: pentium5 }\nvms:${VM}`,
       [
-        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium4-672, broadwell. Did you mean "pentium4-672"?',
+        'bad.yaml:2:17: host.preset: found "pentium5", expected one of xeon-2400, pentium4-672, broadwell. Did you mean "pentium4-672"?',
       ],
     ],
     [
@@ -336,7 +336,9 @@ describe('a mistake is reported with its place', () => {
     [
       'a bad axis value',
       `name: x\nvms:${VM}sweep:\n  n: { path: "vms[0].technique", values: [native, hw] }\n`,
-      ['bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted'],
+      [
+        'bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted, paravirtual',
+      ],
     ],
     [
       'a bad combination',

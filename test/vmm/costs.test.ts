@@ -86,7 +86,9 @@ describe('path lengths', () => {
 describe('looking up', () => {
   test('finds presets by id, and names what is allowed', () => {
     expect(findPreset('broadwell')).toBe(broadwell);
-    expect(() => findPreset('pentium5')).toThrow("unknown machine 'pentium5': allowed are pentium4-672, broadwell");
+    expect(() => findPreset('pentium5')).toThrow(
+      "unknown machine 'pentium5': allowed are xeon-2400, pentium4-672, broadwell",
+    );
   });
 
   test('nested paging and tagged TLBs need a machine that has them', () => {

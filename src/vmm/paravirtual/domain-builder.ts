@@ -78,7 +78,7 @@ export function buildDomain(physmap: PhysMap, boot: CpuStart, vmName: string): D
     directory: at.directory * PAGE_BYTES,
     ramEnd: first * PAGE_BYTES,
   };
-  START_WORDS.forEach((name, i) => physmap.write32(at.start * PAGE_BYTES + i * 4, values[name]));
+  for (const [i, name] of START_WORDS.entries()) physmap.write32(at.start * PAGE_BYTES + i * 4, values[name]);
   shrinkMemory(physmap, boot.ebx, first * PAGE_BYTES);
   return { root: mfns[at.directory]!, shared: mfns[at.shared]!, startInfo: at.start * PAGE_BYTES };
 }

@@ -14,7 +14,7 @@ export function paravirtualVersion(bytes: Uint8Array): number | null {
   for (let at = 0; at + 12 <= view.byteLength; at += 4) {
     if (view.getUint32(at, true) !== PV_MAGIC) continue;
     const version = view.getUint32(at + 4, true);
-    if (((PV_MAGIC + version + view.getUint32(at + 8, true)) >>> 0) === 0) return version;
+    if ((PV_MAGIC + version + view.getUint32(at + 8, true)) >>> 0 === 0) return version;
   }
   return null;
 }

@@ -72,7 +72,8 @@ export class HostTables {
     setSegment(cpu, SEG_TR, TSS_SELECTOR, ((base & 0xffff) << 16) | TSS_LIMIT, high);
     setNull(cpu, SEG_LDTR, 0);
     this.loadKernelSegments(cpu);
-    for (const seg of [0, 3, 4, 5]) setSegment(cpu, seg, SEL_KERNEL_DATA & ~3, FLAT_LOW & 0xffff, flatHigh(DATA | 0x20));
+    for (const seg of [0, 3, 4, 5])
+      setSegment(cpu, seg, SEL_KERNEL_DATA & ~3, FLAT_LOW & 0xffff, flatHigh(DATA | 0x20));
   }
 
   /** CS and SS of the guest kernel; the caller sets the ring. */

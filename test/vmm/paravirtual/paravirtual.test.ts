@@ -181,7 +181,9 @@ describe('a guest and a technique that do not fit', () => {
   it('a kernel for another version of the interface is refused by number', () => {
     const bytes = guest('nano-pv').bytes.slice();
     const view = new DataView(bytes.buffer);
-    const at = bytes.findIndex((_, i) => i % 4 === 0 && i + 4 <= bytes.length && view.getUint32(i, true) === 0x5056484b);
+    const at = bytes.findIndex(
+      (_, i) => i % 4 === 0 && i + 4 <= bytes.length && view.getUint32(i, true) === 0x5056484b,
+    );
     view.setUint32(at + 4, 7, true);
     view.setUint32(at + 8, -(0x5056484b + 7), true);
     expect(() => runVm({ image: guestImage('next-pv', '', bytes), ...WAY })).toThrow(/version 7 .*allowed: 1/);
