@@ -23,7 +23,9 @@ describe('guests/nano/kernel/pv/abi.h', () => {
   it('has the other numbers of the VMM under the same names', () => {
     const same = [...defines].filter(([name]) => name in abi);
     expect(same.length).toBeGreaterThan(25);
-    for (const [name, value] of same) expect(abi[name as keyof typeof abi], name).toBe(value);
+    expect(Object.fromEntries(same)).toEqual(
+      Object.fromEntries(Object.entries(abi).filter(([name]) => defines.has(name))),
+    );
     const alone = [...defines.keys()].filter((name) => !(name in abi) && !name.startsWith('HC_'));
     expect(alone.sort((a, b) => (a < b ? -1 : 1))).toEqual(['SEL_PV_KERNEL_DATA', 'TRAP_DPL3']);
     expect(defines.get('SEL_PV_KERNEL_DATA')).toBe(abi.SEL_KERNEL_DATA);

@@ -120,6 +120,58 @@ describe('a hostile kernel', () => {
   });
 });
 
+describe('calls that nano-pv makes rarely or never', () => {
+  const LIST = 0x180000;
+  const put = (host: HypercallHost, words: readonly number[]) =>
+    words.forEach((word, i) => {
+      expect(host.write32(LIST + i * 4, word)).toBe(true);
+    });
+
+  it('multicall makes its calls in order, each with a result of its own', () => {
+    const { host, vm } = domain();
+    const calls = new Hypercalls(host);
+    for (const [i, char] of [...'pv'].entries()) vm.physmap.write8(0x181000 + i, char.charCodeAt(0));
+    const console = HYPERCALLS['console-write'];
+    put(host, [console, 0x181000, 2, 0, 0, 99, HYPERCALLS['stack-switch'], 0x10, 0, 0, 0, 99, console, 0x181001, 1, 0, 0, 99]);
+    expect(calls.call(HYPERCALLS.multicall, [LIST, 3, 0, 0])).toBe(0);
+    expect([5, 11, 17].map((i) => host.read32(LIST + i * 4))).toEqual([2, -1, 1]);
+    expect(vm.consoleText()).toBe('pvv');
+  });
+
+  it('yield, block and shutdown', () => {
+    const { host, vm } = domain();
+    const calls = new Hypercalls(host);
+    const schedule = (operation: number, code = 0) => {
+      expect(calls.call(HYPERCALLS['sched-op'], [operation, code, 0, 0])).toBe(0);
+      return calls.takeDisposition();
+    };
+    expect(schedule(0)).toBe('yield');
+    expect(schedule(1)).toBe('block');
+    const port = calls.call(HYPERCALLS['event-channel-op'], [1, 0, 0, 0]);
+    expect(port).toBe(1);
+    expect(calls.call(HYPERCALLS['event-channel-op'], [1, 0, 0, 0])).toBe(-16);
+    expect(calls.call(HYPERCALLS['event-channel-op'], [4, port, 0, 0])).toBe(0);
+    // An event that waits ends the sleep before it begins.
+    expect(schedule(1)).toBe('resume');
+    expect(calls.call(HYPERCALLS['event-channel-op'], [3, port, 0, 0])).toBe(0);
+    expect(calls.call(HYPERCALLS['event-channel-op'], [4, port, 0, 0])).toBe(-22);
+    expect(schedule(2, 5)).toBe('end');
+    expect(vm.outcome).toMatchObject({ kind: 'completed', exitCode: 5 });
+  });
+
+  it('mmu-update says how many requests it has done', () => {
+    const { host, vm } = domain();
+    const calls = new Hypercalls(host);
+    const table = (host.entryAddress(0x182000) & ~0xfff) >>> 0;
+    const page = (vm.physmap.lookup(0x182) << 12) | 3;
+    put(host, [table + 0x182 * 4, page, table + 0x183 * 4, 0, table + 0x184 * 4, table | 3, table + 0x185 * 4, 0]);
+    expect(calls.call(HYPERCALLS['mmu-update'], [LIST, 4, LIST + 0x100, 0])).toBe(-16);
+    expect(host.read32(LIST + 0x100)).toBe(2);
+    expect(host.read32(0x183000)).toBeNull();
+    expect(host.read32(0x185000)).toBe(0);
+  });
+});
+
 /** A fresh nano-pv that has not run, and its VMM from inside. */
 function domain() {
   const machine = new PhysicalMachine(findPreset('broadwell'), 4096, 1, 1, 'interpreter');
