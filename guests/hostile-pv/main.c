@@ -1,7 +1,8 @@
 /*
  * A kernel that asks the VMM for everything that it must not get, says what it was told, and at last breaks a rule that
- * no hypercall asks about: it writes to its own page table.
- * Invariant: every line depends on the interface alone, not on the machine.
+ * no hypercall asks about: it writes to its own page table. With `seed=` on the command line it does something else:
+ * it fills memory with random bytes and executes them at ring 1, `rounds=` times, whatever exceptions come.
+ * Invariant: without a seed every line depends on the interface alone, not on the machine.
  * Source: our own; the rules are those of docs/paravirtual.md.
  */
 #include "../nano/kernel/pv/pv.h"
@@ -127,9 +128,115 @@ static void break_a_rule(void)
     hypercall(HC_SCHED_OP, SCHED_SHUTDOWN, 1, 0, 0);
 }
 
-void hostile_main(struct pv_start *start)
+/* ---- random code ---- */
+
+#define CODE_WORDS 64
+#define VECTORS 20
+#define TICK_NS 200000u /* a loop without end costs no more */
+
+static u32 random_state, rounds_left, rounds_done;
+static u32 code[CODE_WORDS + 4] __attribute__((aligned(4096)));
+extern char stack_top[], next_round_entry[];
+
+/* An exception, an event or a return got us here, with any registers and perhaps any memory: start over. */
+__asm__(".text\n"
+        "next_round_entry:\n"
+        "    movw $0x10, %ax\n"
+        "    movw %ax, %ds\n"
+        "    movw %ax, %es\n"
+        "    movl $stack_top, %esp\n"
+        "    cld\n"
+        "    call next_round\n");
+
+static u32 random_next(void)
 {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state;
+}
+
+static void set_deadline(void)
+{
+    u32 ns = (u32)info->shared->clock.system_time;
+    u32 high = (u32)(info->shared->clock.system_time >> 32);
+    u32 low, tsc_high, delta;
+
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(tsc_high));
+    delta = low - (u32)info->shared->clock.tsc_stamp; /* cycles: at least as many as nanoseconds on a machine of 1 GHz */
+    info->shared->pending = 0;
+    info->shared->mask = 0;
+    hypercall(HC_SET_TIMER, ns + delta + TICK_NS, high + (ns + delta + TICK_NS < ns), 0, 0);
+}
+
+/* Hypercalls are as likely as anything else: a few bytes that name one are put among the others. */
+static void fill_code(void)
+{
+    static const u8 interesting[][2] = {{0xCD, 0x82}, {0xCD, 0x80}, {0x0F, 0x22}, {0x0F, 0x01}, {0xCF, 0x90},
+                                        {0x8E, 0xD0}, {0xEE, 0xEC}, {0xFA, 0xF4}, {0x0F, 0x00}, {0xCB, 0x9D}};
+    u8 *bytes = (u8 *)code;
+
+    for (u32 i = 0; i < CODE_WORDS; i++)
+        code[i] = random_next();
+    for (u32 i = 0; i < 8; i++) {
+        u32 at = random_next() % (CODE_WORDS * 4 - 8), which = random_next() % ARRAY_LENGTH(interesting);
+        bytes[at] = 0xB0 | (random_next() & 1 ? 0 : 8); /* MOV AL or EAX: a small number first */
+        bytes[at + 1] = (u8)(random_next() % 36);
+        bytes[at + 2] = bytes[at + 3] = bytes[at + 4] = 0;
+        bytes[at + 5] = interesting[which][0];
+        bytes[at + 6] = interesting[which][1];
+    }
+}
+
+void next_round(void)
+{
+    if (!rounds_left--) {
+        say("hostile: %u rounds of random code\n", rounds_done);
+        hypercall(HC_SCHED_OP, SCHED_SHUTDOWN, 0, 0, 0);
+    }
+    rounds_done++;
+    fill_code();
+    set_deadline();
+    __asm__ volatile("movl %0, %%eax; movl %1, %%ebx; movl %2, %%ecx; movl %3, %%edx; movl %0, %%esi; jmp *%4"
+                     :
+                     : "g"((u32)info->directory), "g"(machine(info->directory)), "g"(random_next() % 4096),
+                       "g"((u32)spare), "D"(code)
+                     : "eax", "ebx", "ecx", "edx", "esi");
+}
+
+static void execute_anything(u32 seed, u32 rounds)
+{
+    random_state = seed;
+    rounds_left = rounds;
+    for (u32 vector = 0; vector < VECTORS; vector++)
+        trap(vector, TRAP_MASKS, (u32)next_round_entry);
+    trap(0x80, TRAP_DPL3, (u32)next_round_entry);
+    hypercall(HC_SET_CALLBACKS, (u32)next_round_entry, 0, 0, 0);
+    hypercall(HC_STACK_SWITCH, SEL_PV_KERNEL_DATA, (u32)stack_top, 0, 0);
+    hypercall(HC_EVENT_CHANNEL_OP, EVENT_BIND_TIMER, 0, 0, 0);
+    next_round();
+}
+
+static u32 option(const char *line, const char *key, u32 fallback)
+{
+    const char *value;
+    char word[32];
+    u32 number = fallback;
+
+    while (word_next(&line, word, sizeof word))
+        if (word_has_key(word, key, &value))
+            parse_number(value, &number);
+    return number;
+}
+
+void hostile_main(struct pv_start *start, const char *const *boot)
+{
+    u32 seed;
+
     info = start;
+    seed = option(boot[4], "seed", 0); /* word 4 of the Multiboot information: the command line */
+    if (seed)
+        execute_anything(seed, option(boot[4], "rounds", 100));
     ask_for_page_tables();
     ask_for_control();
     break_a_rule();

@@ -14,10 +14,12 @@
     .globl start
 start:
     movl $stack_top, %esp
+    pushl %ebx
     pushl %esi
     call hostile_main /* does not return */
 
     .bss
     .balign 4096
+    .globl stack_top
     .skip 4096
 stack_top:

@@ -224,7 +224,7 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     let at = fromUser ? this.kernelStack.esp : cpu.regs[4]!;
     for (const word of words.reverse()) {
       at = (at - 4) | 0;
-      if (this.write32(at, word)) continue;
+      if (this.pushed(at, word)) continue;
       this.crash(`the kernel stack at ${hex32(at)} cannot be written for an event or exception at ${hex32(cpu.eip)}`);
       return false;
     }
@@ -234,6 +234,19 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     cpu.regs[4] = at;
     cpu.eip = trap.address;
     if ((trap.flags & TRAP_MASKS) !== 0) this.shared.isMasked = true;
+    return true;
+  }
+
+  /** Writes a word of a frame; stacks need not be aligned. */
+  private pushed(at: number, word: number): boolean {
+    if ((at & 3) === 0) return this.write32(at, word);
+    const { bytes } = this.vcpu.vm.machine.memory;
+    const to = [0, 1, 2, 3].map((i) => this.machineAddress((at + i) | 0, true));
+    if (to.some((address) => address < 0)) return false;
+    for (const [i, address] of to.entries()) {
+      this.stored(address >>> 12, address & 0xfff, 1);
+      bytes[address] = word >> (8 * i);
+    }
     return true;
   }
 
