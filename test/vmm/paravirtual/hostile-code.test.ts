@@ -1,5 +1,5 @@
 /**
- * Random machine code in ring 1: whatever it does, it stays in its VM. `HOSTILE_SEEDS=2000` makes a campaign of the short run
+ * Random machine code in ring 1: whatever it does, it stays in its VM. `HOSTILE_SEEDS=400` makes a campaign of the short run
  * (about ten million guest instructions).
  * What is looked at does not ask the code under test: frames of others, the VMM's tables, and the page tables in force.
  */

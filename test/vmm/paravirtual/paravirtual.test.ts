@@ -132,7 +132,26 @@ describe('calls that nano-pv makes rarely or never', () => {
     const calls = new Hypercalls(host);
     for (const [i, char] of [...'pv'].entries()) vm.physmap.write8(0x181000 + i, char.charCodeAt(0));
     const console = HYPERCALLS['console-write'];
-    put(host, [console, 0x181000, 2, 0, 0, 99, HYPERCALLS['stack-switch'], 0x10, 0, 0, 0, 99, console, 0x181001, 1, 0, 0, 99]);
+    put(host, [
+      console,
+      0x181000,
+      2,
+      0,
+      0,
+      99,
+      HYPERCALLS['stack-switch'],
+      0x10,
+      0,
+      0,
+      0,
+      99,
+      console,
+      0x181001,
+      1,
+      0,
+      0,
+      99,
+    ]);
     expect(calls.call(HYPERCALLS.multicall, [LIST, 3, 0, 0])).toBe(0);
     expect([5, 11, 17].map((i) => host.read32(LIST + i * 4))).toEqual([2, -1, 1]);
     expect(vm.consoleText()).toBe('pvv');
