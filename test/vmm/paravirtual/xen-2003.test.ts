@@ -36,7 +36,7 @@ function microseconds(way: Way, workload: string, few: number, many: number): nu
 /** What lmbench reports: of a ring of tasks the time of one switch, without pipe and array; a fault without its signal. */
 function measure(way: Way): Map<string, number> {
   const ring = (tasks: number, kib: number) => {
-    const each = (count: number) => microseconds(way, `ctx tasks=${count} kib=${kib}`, 8, 40) / count;
+    const each = (count: number) => microseconds(way, `ctx tasks=${count} kib=${kib}`, 10, 90) / count;
     return each(tasks) - each(1);
   };
   const signal = microseconds(way, 'sighndl', 100, 600);
@@ -45,9 +45,9 @@ function measure(way: Way): Map<string, number> {
     ['null I/O', microseconds(way, 'nullio', 100, 600)],
     ['signal install', microseconds(way, 'siginst', 100, 600)],
     ['signal handling', signal],
-    ['fork', microseconds(way, 'fork', 4, 16)],
-    ['exec', microseconds(way, 'exec', 4, 16)],
-    ['sh', microseconds(way, 'sh', 4, 16)],
+    ['fork', microseconds(way, 'fork', 2, 8)],
+    ['exec', microseconds(way, 'exec', 2, 8)],
+    ['sh', microseconds(way, 'sh', 2, 8)],
     ['2p/0K', ring(2, 0)],
     ['2p/16K', ring(2, 16)],
     ['16p/16K', ring(16, 16)],
@@ -133,13 +133,12 @@ describe('the programs', () => {
       runVm({ ...WAYS[way], ...options, cpuEngine, hotAfter: 2 });
     const first = end('native', 'interpreter');
     expect(first.vm.consoleText()).toMatch(/^nano: microbenchmarks\nnano: /);
-    for (const way of ['native', 'paravirtual'] as const) {
-      const [slow, fast] = [end(way, 'interpreter'), end(way, 'compiled')];
-      expect(slow.vm.consoleText()).toBe(first.vm.consoleText());
-      expect(slow.vm.outcome).toEqual(first.vm.outcome);
-      expect({ ...fast, vm: 0 }).toEqual({ ...slow, vm: 0 });
-      expect(fast.vm.exits.sorted()).toEqual(slow.vm.exits.sorted());
-    }
+    expect({ ...end('native', 'compiled'), vm: 0 }).toEqual({ ...first, vm: 0 });
+    const [slow, fast] = [end('paravirtual', 'interpreter'), end('paravirtual', 'compiled')];
+    expect(slow.vm.consoleText()).toBe(first.vm.consoleText());
+    expect(slow.vm.outcome).toEqual(first.vm.outcome);
+    expect({ ...fast, vm: 0 }).toEqual({ ...slow, vm: 0 });
+    expect(fast.vm.exits.sorted()).toEqual(slow.vm.exits.sorted());
   });
 
   it('count what they say: signals handled, faults taken, children waited for', () => {
