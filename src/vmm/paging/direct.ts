@@ -4,7 +4,7 @@
  * Source: Barham et al., SOSP 2003, 3.3.3; SDM vol 3, 4.3 (two levels, 4 KiB pages only).
  */
 import type { Lin, Mfn } from '../../core/units.ts';
-import type { MachineMemory } from '../../machine/memory.ts';
+import { FRAME_CODE, type MachineMemory } from '../../machine/memory.ts';
 import {
   ACCESS_FETCH,
   ACCESS_PRESENT,
@@ -51,12 +51,20 @@ export class DirectWalker implements PageWalker {
     this.references = 2;
     if ((pte & PTE_PRESENT) === 0) return this.fault(access);
     if (!permits(pde & pte, access, registers.cr0)) return this.fault(access | ACCESS_PRESENT);
-    words32[pdeAt] = pde | PTE_ACCESSED;
+    this.mark(pdeAt, pde, pde | PTE_ACCESSED);
     const marked = pte | PTE_ACCESSED | ((access & ACCESS_WRITE) !== 0 ? PTE_DIRTY : 0);
-    words32[pteAt] = marked;
+    this.mark(pteAt, pte, marked);
     this.frame = pte >>> 12;
     this.flags = tlbFlags(pde & pte, marked, registers.cr0, registers.cr4);
     return WALK_OK;
+  }
+
+  /** Sets the accessed and dirty bits of an entry. Its frame may hold code: a kernel may execute its page tables. */
+  mark(at: number, entry: number, marked: number): void {
+    if (entry === marked) return;
+    const { memory } = this;
+    if ((memory.frameFlags[at >>> 10]! & FRAME_CODE) !== 0) memory.onCodeWrite?.(at >>> 10, (at << 2) & 0xfff, 4);
+    memory.words32[at] = marked;
   }
 
   private fault(bits: number): number {

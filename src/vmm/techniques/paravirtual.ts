@@ -401,7 +401,7 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     const pte = words32[entryAt >>> 2]!;
     if ((pte & PTE_PRESENT) === 0) return -1;
     if (write && (pde & pte & PTE_WRITABLE) === 0) return -1;
-    words32[entryAt >>> 2] = pte | PTE_ACCESSED | (write ? PTE_DIRTY : 0);
+    this.walker.mark(entryAt >>> 2, pte, pte | PTE_ACCESSED | (write ? PTE_DIRTY : 0));
     return ((pte & ~0xfff) | (lin & 0xfff)) >>> 0;
   }
 

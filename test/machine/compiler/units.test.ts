@@ -27,8 +27,7 @@ function makeWorld(code: readonly number[], unitsMax?: number): World {
 }
 
 const insideOf = (world: World): Inside => world.codeCache.compiler as unknown as Inside;
-const unitsOf = (world: World): CompiledEntry['unit'][] =>
-  insideOf(world).units.filter((unit) => !unit.dead);
+const unitsOf = (world: World): CompiledEntry['unit'][] => insideOf(world).units.filter((unit) => !unit.dead);
 
 /** Entries of the jump table that can be taken: unit by linear address. */
 function jumpsOf(world: World): Map<number, number> {
