@@ -26,6 +26,7 @@ function program(): Command {
     .addHelpText('after', ROOT_EXAMPLES);
   addExperiments(root);
   addBoot(root);
+  addTranslate(root);
   return root;
 }
 
@@ -97,7 +98,7 @@ function addBoot(root: Command): void {
     .option('--input <file>', 'what is typed at COM1: a file, - (standard input), none, or tty (see below)')
     .option('--keys <file>', 'the same for the PS/2 keyboard')
     .option('--log-port <port>', 'print what the guest writes to a port; may be repeated', collect, [])
-    .option('-t, --technique <name>', 'native, trap-and-emulate or hardware-assisted', 'native')
+    .option('-t, --technique <name>', 'native, trap-and-emulate, binary-translation or hardware-assisted', 'native')
     .option('-p, --paging <name>', 'auto, shadow or nested', 'auto')
     .option('-m, --memory <size>', 'memory of the guest', '64MiB')
     .option('-c, --vcpus <n>', 'CPUs of the guest, each with a physical CPU of its own', '1')
@@ -109,6 +110,20 @@ function addBoot(root: Command): void {
     .option('--screen', 'print the text screen at the end (done anyway if the guest wrote nowhere else)')
     .addHelpText('after', BOOT_EXAMPLES)
     .action(async (guest, options) => done((await import('./commands/boot.ts')).bootCommand(guest, options)));
+}
+
+function addTranslate(root: Command): void {
+  root
+    .command('translate')
+    .description('run a guest under binary translation; print a function beside its translation')
+    .argument('<guest>', 'name of a guest (hvsim list guests), or path of an ELF image with symbols')
+    .requiredOption('-f, --function <name>', 'the function, which its kernel calls')
+    .option('-a, --append <text>', 'command line of the kernel', '')
+    .option('-m, --memory <size>', 'memory of the guest', '16MiB')
+    .option('--preset <name>', 'CPU model (hvsim list presets)', 'pentium4-672')
+    .option('--max-seconds <s>', 'bound of simulated time', '1')
+    .addHelpText('after', '\nExample:\n  hvsim translate isprime --function isPrime')
+    .action(async (guest, options) => done((await import('./commands/translate.ts')).translateCommand(guest, options)));
 }
 
 const ROOT_EXAMPLES = `

@@ -142,7 +142,7 @@ describe('guests', () => {
   it.skipIf(obstacle !== undefined)('come out of their sources byte for byte', () => {
     const folder = mkdtempSync(join(tmpdir(), 'hvsim-guests-'));
     try {
-      for (const part of ['Makefile', 'nano', 'hello', 'wild', 'hostile-pv'])
+      for (const part of ['Makefile', 'nano', 'hello', 'isprime', 'wild', 'hostile-pv'])
         cpSync(join(guests, part), join(folder, part), { recursive: true });
       execFileSync('make', ['-C', folder, '-j2', 'elfs', 'check'], { stdio: 'pipe' });
       const elves = readdirSync(join(folder, 'bin')).sort(byBytes);

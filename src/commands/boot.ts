@@ -115,7 +115,7 @@ function exitCodeOf({ outcome, exitCode }: VmRecord): number {
   return outcome === 'halted' || outcome === 'stalled' ? 0 : 1;
 }
 
-function planOf(guest: string, options: BootOptions): ResolvedRun {
+export function planOf(guest: string, options: BootOptions): ResolvedRun {
   const technique = choice('--technique', options.technique, TECHNIQUES, ({ name }) => name);
   const preset = choice('--preset', options.preset, PRESETS, ({ id }) => id);
   const pagings = technique.pagings.filter((name) => name !== 'nested' || preset.vmx.nestedPaging);

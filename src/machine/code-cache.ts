@@ -75,6 +75,11 @@ export class CodeCache {
   compiler: Compiler | null = null;
   /** Transfers of control by one instruction before their target is compiled. */
   hotAfter = HOT_AFTER;
+  /**
+   * Frames of code that a VMM made, and for each byte offset how many of the guest's instructions the one there counts
+   * as. To be set before its bytes are executed.
+   */
+  readonly counts = new Map<Mfn, Uint8Array>();
   private readonly frames = new Map<Mfn, FrameCode>();
   /** Instructions remembered since everything was last forgotten. */
   private remembered = 0;
@@ -85,6 +90,11 @@ export class CodeCache {
     this.memory = memory;
     this.timing = timing;
     memory.onCodeWrite = (mfn, offset, count) => this.written(mfn, offset, count);
+  }
+
+  /** Instructions of the guest that the one at an offset of a frame counts as. */
+  countsAt(mfn: Mfn, offset: number): number {
+    return this.counts.get(mfn)?.[offset] ?? 1;
   }
 
   /** The decoded page of a frame, created on first use. */

@@ -145,6 +145,13 @@ export abstract class CpuCore implements PagingRegisters {
 
   /** Highest linear address that segments reach; a VMM that truncates segments to protect itself lowers it. */
   linearLimit = 0xffffffff;
+  /** The same for instruction fetches. */
+  codeLimit = 0xffffffff;
+  /** A segment register that reaches beyond linearLimit all the same, because the VMM loaded it for itself; or -1. */
+  ownerSegment = -1;
+  /** The last access through ownerSegment: where it goes, and EIP behind the instruction that may make it. */
+  ownerLin = 0;
+  ownerEip = 0;
   /**
    * Linear pages whose accesses go to a given machine frame with full rights: a VMM emulating one instruction. The
    * complement of a guest frame (a negative number) is the page of a device.
@@ -310,7 +317,7 @@ export abstract class CpuCore implements PagingRegisters {
       const mfn = this.overrides.get(page);
       if (mfn !== undefined) return mfn >= 0 ? mfn * 4096 + (lin & 0xfff) : this.deviceAddress(~mfn, lin, access);
     }
-    if (lin >>> 0 > this.linearLimit && access === kind) this.raise(VECTOR_GP, 0);
+    if (lin >>> 0 > this.linearLimit && access === kind && !this.isOwners(lin)) this.raise(VECTOR_GP, 0);
     const { mmu } = this;
     let frame: number;
     let flags: number;
@@ -334,6 +341,10 @@ export abstract class CpuCore implements PagingRegisters {
       mmu.fillFront(lin, mfn, flags, (access & ACCESS_USER) !== 0);
     }
     return mfn * 4096 + (lin & 0xfff);
+  }
+
+  private isOwners(lin: Lin): boolean {
+    return this.ownerSegment >= 0 && lin === this.ownerLin && this.eip === this.ownerEip;
   }
 
   /** What translate() answers for a page of a device, if there is somebody to ask. */

@@ -267,7 +267,7 @@ export class Cpu extends CpuCore {
         } else insn = found;
         this.eip = (eip + insn.length) | 0;
         this.left -= insn.cycles;
-        this.count++;
+        this.count += insn.counts;
         insn.run(this, insn);
       }
     } catch (thrown) {
@@ -409,12 +409,12 @@ export class Cpu extends CpuCore {
   retire(insn: Insn): void {
     this.eip = (this.eip + insn.length) | 0;
     this.left -= insn.cycles;
-    this.count++;
+    this.count += insn.counts;
   }
 
   /** Takes back the count and the cost of an instruction that did not complete. */
   unretire(insn: Insn): void {
-    this.count--;
+    this.count -= insn.counts;
     this.left += insn.cycles;
   }
 
@@ -581,7 +581,7 @@ export class Cpu extends CpuCore {
   /** Machine frame that instructions at `lin` are fetched from; may fault. */
   codeFrame(lin: Lin): number {
     const { mmu } = this;
-    if (lin >>> 0 > this.linearLimit) this.raise(VECTOR_GP, 0);
+    if (lin >>> 0 > this.codeLimit) this.raise(VECTOR_GP, 0);
     const page = lin >>> 12;
     let frame: number;
     const user = this.cpl === 3;

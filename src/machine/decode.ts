@@ -310,6 +310,7 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   insn.exec = row.build(insn);
   insn.run = needsGuard(row) ? guarded : insn.exec;
   insn.cycles = costOf(cpu, insn, p.lock);
+  insn.counts = cpu.codeCache.countsAt(mfn, lin & 0xfff);
   if (reader.secondFrame >= 0) {
     insn.secondFrame = reader.secondFrame;
     insn.run = straddling;

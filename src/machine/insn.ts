@@ -31,6 +31,8 @@ export class Insn {
   readonly row: Row;
   length = 0;
   cycles = 0;
+  /** Instructions that it counts as: 1, unless a VMM made it (CodeCache.counts). */
+  counts = 1;
   /** Operand width in bits: 8, 16 or 32. */
   width = 32;
   /** Destination or first register operand. */

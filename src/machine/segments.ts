@@ -80,7 +80,12 @@ export function segmentAddress(cpu: CpuCore, seg: number, offset: number, count:
     const top = (attributes & ATTR_BIG) !== 0 ? 0xffffffff : 0xffff;
     if (first <= limit || last > top) cpu.raise(vector, 0);
   } else if (last > limit) cpu.raise(vector, 0);
-  return (cpu.segBase[seg]! + offset) | 0;
+  const lin = (cpu.segBase[seg]! + offset) | 0;
+  if (seg === cpu.ownerSegment) {
+    cpu.ownerLin = lin;
+    cpu.ownerEip = cpu.eip;
+  }
+  return lin;
 }
 
 /** CS is a flat code segment that reaches at least to the CPU's linear limit. */

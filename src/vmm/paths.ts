@@ -67,6 +67,13 @@ export const VMM_OPERATIONS = [
   'pv-stack',
   'pv-clock',
   'pv-console-byte',
+  // Binary translation
+  'call-out',
+  'translate-unit',
+  'translate-instruction',
+  'chain',
+  'simulate',
+  'cache-flush',
 ] as const;
 
 export type VmmOperation = (typeof VMM_OPERATIONS)[number];
@@ -248,6 +255,29 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   'pv-stack': { instructions: 20, why: 'check the selector, store the kernel stack in the TSS' },
   'pv-clock': { instructions: 60, why: 'write the clock and the steal time of a vCPU that was put on a CPU' },
   'pv-console-byte': { instructions: 4, why: 'per byte of console text: load, store to the ring, count' },
+
+  'call-out': {
+    instructions: 80,
+    segmentLoads: 6,
+    why: `from the translation cache into the VMM and back, without an exception: ${GPRS} and flags, load 2 and restore 4 data segments, jump by number, test for pending events (the call through the gate and the return are charged apart)`,
+  },
+  'translate-unit': {
+    instructions: 800,
+    why: 'per translation unit: find that there is none (60), take room (40), two continuations (120), enter it in hash, reverse map and trace lists (300), write trace test (80), unlink lists (200)',
+  },
+  'translate-instruction': {
+    instructions: 600,
+    why: 'per guest instruction translated: table-driven decode (300), build and classify its internal form (120), encode and store (120), enter both addresses in the map for precise state (60); reading guest tables is charged apart',
+  },
+  chain: { instructions: 60, why: 'find the target unit in a hash, write the displacement of the jump' },
+  simulate: {
+    instructions: 120,
+    why: 'memory access carried out from the translation cache without leaving its ring: save 3 registers and flags (16), effective address from the decoded form (24), find the frame and its rights (40), store through the window of the VMM and compare with what the shadow was made from (40); walks and changed entries are charged apart',
+  },
+  'cache-flush': {
+    instructions: 12000,
+    why: 'forget all translations: 8192 hash entries, two instructions of store and loop per entry in batches of two, reverse map and traces',
+  },
 };
 
 /** The path of each device of the PC, by its name on the bus; a test keeps the list complete. */

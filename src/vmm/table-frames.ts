@@ -9,6 +9,9 @@ import type { PagingName, TechniqueName } from './technique.ts';
 const ENTRIES_PER_NESTED_TABLE = 512;
 /** A deprivileging VMM's own tables (vmm-region.ts) and the open-bus frame, rounded up. */
 const OWN_FRAMES = 24;
+/** A translation cache with its words and tables (translator/layout.ts). */
+export const TRANSLATION_CACHE_PAGES = 128;
+const TRANSLATOR_FRAMES = 18 + TRANSLATION_CACHE_PAGES;
 const SHADOW_FRAMES_MIN = 200;
 const SHADOW_FRAMES_MAX = 1024;
 
@@ -21,7 +24,8 @@ export function shadowFrames(ramFrames: number): number {
 export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number, vcpus = 1): number {
   if (technique === 'native') return 0;
   if (technique === 'paravirtual') return vcpus * OWN_FRAMES;
-  if (paging === 'shadow') return vcpus * (shadowFrames(ramFrames) + OWN_FRAMES);
+  const own = OWN_FRAMES + (technique === 'binary-translation' ? TRANSLATOR_FRAMES : 0);
+  if (paging === 'shadow') return vcpus * (shadowFrames(ramFrames) + own);
   let frames = vcpus * OWN_FRAMES;
   for (let level = ramFrames, n = 0; n < 4; n++) {
     level = divCeil(level, ENTRIES_PER_NESTED_TABLE);

@@ -10,7 +10,13 @@ import type { Mmu } from '../machine/mmu.ts';
 import type { ExecutedVcpu } from './vcpu.ts';
 
 /** Names of the techniques, as in scenarios. */
-export const TECHNIQUE_NAMES = ['native', 'trap-and-emulate', 'hardware-assisted', 'paravirtual'] as const;
+export const TECHNIQUE_NAMES = [
+  'native',
+  'trap-and-emulate',
+  'hardware-assisted',
+  'binary-translation',
+  'paravirtual',
+] as const;
 export type TechniqueName = (typeof TECHNIQUE_NAMES)[number];
 
 /** Who owns the page tables that the MMU walks: the guest, shadow tables, guest and nested tables, or checked guest tables. */
@@ -46,6 +52,8 @@ export interface Executor {
   guestView(): Cpu;
   /** Guest instructions retired, emulated ones included. */
   readonly instructions: number;
+  /** What runs is code of a translation cache: its time goes to an account of its own. */
+  readonly isTranslated?: boolean;
 }
 
 /** A technique: a plug-in. */

@@ -10,6 +10,7 @@ import { assert } from '../core/errors.ts';
 import {
   ACCOUNT_EXIT,
   ACCOUNT_GUEST,
+  ACCOUNT_TRANSLATED,
   ACCOUNT_VMM,
   ACCOUNT_WALK,
   type Pcpu,
@@ -203,13 +204,14 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Passes what the executing CPU consumed since the last call to the pCPU: page walks, and the rest. */
   spendGuest(): void {
-    const { cpu } = this.executor;
+    const { cpu, isTranslated } = this.executor;
     const cycles = cpu.cycles - this.seenCycles;
     const walk = cpu.walkCycles - this.seenWalkCycles;
     this.seenCycles = cpu.cycles;
     this.seenWalkCycles = cpu.walkCycles;
     if (walk > 0) this.loaded.spend(ACCOUNT_WALK, walk);
-    if (cycles - walk > 0) this.loaded.spend(ACCOUNT_GUEST, cycles - walk);
+    const account = isTranslated === true ? ACCOUNT_TRANSLATED : ACCOUNT_GUEST;
+    if (cycles - walk > 0) this.loaded.spend(account, cycles - walk);
   }
 
   /** Forgets what the executing CPU consumed since the last call: the VMM emulated that instruction, at its own cost. */

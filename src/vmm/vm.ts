@@ -30,6 +30,7 @@ import type { ShadowGroup } from './paging/shadow-group.ts';
 import { checkGuestKind } from './paravirtual/header.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
+import type { Translator } from './translator/listing.ts';
 import { Typist } from './typist.ts';
 
 /**
@@ -189,7 +190,11 @@ export class ExecutedVm {
   /** External interrupts that the guest took. */
   interruptsTaken = 0;
   /** Tables of the VMM that the vCPUs have in common; the technique makes what it needs. */
-  readonly tables: { shadows: ShadowGroup | null; nested: NestedPaging | null } = { shadows: null, nested: null };
+  readonly tables: { shadows: ShadowGroup | null; nested: NestedPaging | null; readonly translators: Translator[] } = {
+    shadows: null,
+    nested: null,
+    translators: [],
+  };
   /** The vCPUs by number; 0 is the boot CPU. Each enters itself. */
   readonly cpus: VmCpu[] = [];
   /** Console bytes kept, and how many came beyond the bound. */

@@ -22,11 +22,12 @@ const MODES = {
   shadow: ['hardware-assisted', 'shadow'],
   nested: ['hardware-assisted', 'nested'],
   deprivileged: ['trap-and-emulate', 'shadow'],
+  translated: ['binary-translation', 'shadow'],
 } as const;
 type Mode = keyof typeof MODES;
-const ALL = ['native', 'shadow', 'nested', 'deprivileged'] as const;
+const ALL = ['native', 'shadow', 'nested', 'deprivileged', 'translated'] as const;
 /** Trap-and-emulate has no real mode. */
-const IN_REAL_MODE = ['native', 'shadow', 'nested'] as const;
+const IN_REAL_MODE = ['native', 'shadow', 'nested', 'translated'] as const;
 
 interface Case {
   readonly name: string;

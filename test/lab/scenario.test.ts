@@ -337,7 +337,7 @@ describe('a mistake is reported with its place', () => {
       'a bad axis value',
       `name: x\nvms:${VM}sweep:\n  n: { path: "vms[0].technique", values: [native, hw] }\n`,
       [
-        'bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted, paravirtual',
+        'bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted, binary-translation, paravirtual',
       ],
     ],
     [

@@ -21,6 +21,7 @@ export const MODES = {
   shadow: ['hardware-assisted', 'shadow'],
   nested: ['hardware-assisted', 'nested'],
   deprivileged: ['trap-and-emulate', 'shadow'],
+  translated: ['binary-translation', 'shadow'],
 } as const;
 export type Mode = keyof typeof MODES;
 

@@ -106,7 +106,7 @@ describe('SMP kernel', () => {
     });
   });
 
-  it.each(['nested', 'shadow', 'deprivileged'] as const)('4 vCPUs on fewer physical CPUs, %s', (mode) => {
+  it.each(['nested', 'shadow', 'deprivileged', 'translated'] as const)('4 vCPUs on fewer physical CPUs, %s', (mode) => {
     // A slow clock and short slices: whoever waits for a lock whose holder is off the CPU spins to the end of its slice.
     const scheduler = { policy: 'round-robin', params: { quantum_ms: 1 } };
     for (const pcpus of [1, 3]) {
@@ -142,13 +142,13 @@ describe('random code', () => {
   };
   const seeds = [1, 2, 3, 4, 5];
   it.each(seeds)('ring 3 under every technique, seed %i', (seed) => {
-    alike(`seed=${seed} ring=3 clean=1 count=96`, ['shadow', 'nested', 'deprivileged']);
+    alike(`seed=${seed} ring=3 clean=1 count=96`, ['shadow', 'nested', 'deprivileged', 'translated']);
   });
   it.each(seeds)('ring 3 with sensitive instructions, seed %i', (seed) => {
     alike(`seed=${seed} ring=3 clean=0 count=96`, ['shadow', 'nested']);
   });
   it.each(seeds)('ring 0, until something breaks, seed %i', (seed) => {
-    alike(`seed=${seed} ring=0 clean=0 count=96`, ['shadow', 'nested']);
+    alike(`seed=${seed} ring=0 clean=0 count=96`, ['shadow', 'nested', 'translated']);
   });
 });
 

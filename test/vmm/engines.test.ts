@@ -28,10 +28,12 @@ const WAYS: readonly Way[] = [
   { technique: 'trap-and-emulate', paging: 'shadow', preset: OLD },
   { technique: 'hardware-assisted', paging: 'shadow', preset: NEW },
   { technique: 'hardware-assisted', paging: 'nested', taggedTlb: true, preset: NEW },
+  { technique: 'binary-translation', paging: 'shadow', preset: OLD },
 ];
 const MORE_WAYS: readonly Way[] = [
   { technique: 'native', paging: 'native', preset: NEW },
   { technique: 'trap-and-emulate', paging: 'shadow', preset: NEW },
+  { technique: 'binary-translation', paging: 'shadow', preset: NEW },
   { technique: 'hardware-assisted', paging: 'shadow', taggedTlb: true, preset: NEW },
   { technique: 'hardware-assisted', paging: 'shadow', preset: OLD },
   { technique: 'hardware-assisted', paging: 'nested', preset: NEW },

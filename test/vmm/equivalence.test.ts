@@ -28,6 +28,8 @@ interface Way {
 const NATIVE: Way = { technique: 'native', paging: 'native' };
 const WAYS: readonly Way[] = [
   { technique: 'trap-and-emulate', paging: 'shadow' },
+  { technique: 'binary-translation', paging: 'shadow' },
+  { technique: 'binary-translation', paging: 'shadow', preset: 'pentium4-672' },
   { technique: 'hardware-assisted', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'nested', taggedTlb: true },
   { technique: 'hardware-assisted', paging: 'shadow', preset: 'pentium4-672' },

@@ -10,6 +10,7 @@ import { runVm } from './run-vm.ts';
 const WAYS = [
   { technique: 'native', paging: 'native' },
   { technique: 'trap-and-emulate', paging: 'shadow' },
+  { technique: 'binary-translation', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'nested' },
   { technique: 'hardware-assisted', paging: 'nested', taggedTlb: true },

@@ -6,6 +6,7 @@ import { guest, runVm } from './run-vm.ts';
 const WAYS = [
   { technique: 'native', paging: 'native' },
   { technique: 'trap-and-emulate', paging: 'shadow' },
+  { technique: 'binary-translation', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'nested' },
 ] as const;

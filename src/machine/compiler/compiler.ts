@@ -338,8 +338,9 @@ export class Compiler {
     const { blocks, entries, pages } = region;
     const numbers = [blocks.length, ...entries.map(({ node }) => node)];
     let length = 0;
-    for (const { start, end, guesses } of blocks) {
+    for (const { start, end, guesses, insns } of blocks) {
       numbers.push(start, end, guesses.length, ...guesses);
+      for (const { counts } of insns) numbers.push(counts);
       length += end - start;
     }
     const words = Int32Array.from(numbers);
@@ -631,7 +632,7 @@ export class Compiler {
       cpu.isInPage(page)
     ) {
       words[at + (AT_LEFT >> 2)] = left;
-      words[at + (AT_COUNT >> 2)] = site.count - 1;
+      words[at + (AT_COUNT >> 2)] = site.count - insn.counts;
       words[at + (AT_SYSTEM_FLAGS >> 2)] = cpu.systemFlags;
       words[at + (AT_CR2 >> 2)] = cpu.cr2;
       this.putResume(cpu);

@@ -259,9 +259,9 @@ export class Emitter {
   leaveBehind(): void {
     const { body } = this;
     const { eip, cycles, count } = this.place!;
-    const { length, cycles: own } = this.insn!;
+    const { length, cycles: own, counts } = this.insn!;
     body.get(L_BUDGET);
-    body.i64(BigInt(cycles - own) - (BigInt(count - 1) << 32n));
+    body.i64(BigInt(cycles - own) - (BigInt(count - counts) << 32n));
     body.op(OP.i64add);
     body.set(L_BUDGET);
     this.exitTo((eip + length) | 0);

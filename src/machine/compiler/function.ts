@@ -194,12 +194,13 @@ class RegionEmitter {
     const { e } = this;
     const { insns } = block;
     let cycles = insns.reduce((sum, insn) => sum + insn.cycles, 0);
+    let count = insns.reduce((sum, insn) => sum + insn.counts, 0);
     const needed = neededFlags(insns);
     e.flags = this.flagsIn[block.node]!;
     let eip = block.start;
     insns.forEach((insn, n) => {
-      e.begin(insn, { block: block.node - 1, position: n, eip, cycles, count: insns.length - n });
-      if (n === 0) e.charge(cycles, insns.length);
+      e.begin(insn, { block: block.node - 1, position: n, eip, cycles, count });
+      if (n === 0) e.charge(cycles, count);
       e.flagsNeeded = needed[n]!;
       const next = (eip + insn.length) | 0;
       const isLast = n === insns.length - 1;
@@ -212,6 +213,7 @@ class RegionEmitter {
       }
       eip = next;
       cycles -= insn.cycles;
+      count -= insn.counts;
     });
   }
 

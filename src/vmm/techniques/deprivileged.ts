@@ -20,7 +20,7 @@ import { assert } from '../../core/errors.ts';
 import type { Lin } from '../../core/units.ts';
 import { DR6_BREAKPOINTS, DR6_SINGLE_STEP, followDebugRegisters } from '../../machine/breakpoints.ts';
 import { Cpu } from '../../machine/cpu.ts';
-import { newCpuState } from '../../machine/cpu-state.ts';
+import { newCpuState, restoreCpu, saveCpu } from '../../machine/cpu-state.ts';
 import {
   EXIT_BUDGET,
   EXIT_EXCEPTION,
@@ -67,10 +67,11 @@ import { shadowFrames } from '../table-frames.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Preparation } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
 import { bootCpu, identifyCpu } from '../vm.ts';
+import { findDivergence } from './divergence.ts';
 import { VMM_BASE, VmmRegion } from './vmm-region.ts';
 
 /** Highest linear address that guest segments reach. */
-const LINEAR_LIMIT = VMM_BASE - 1;
+export const LINEAR_LIMIT = VMM_BASE - 1;
 /**
  * What SMSW shows: the VMM's own CR0. With TS and MP set, everything about the coprocessor traps. The first trap gives
  * the guest the unit, unless the guest itself has closed it (EM, TS).
@@ -114,6 +115,8 @@ const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
   17: 'alignment-check',
 };
 
+const isSoftwareInterrupt = (insn: Insn | null): boolean => insn !== null && insn.row.mnemonic.startsWith('INT');
+
 export abstract class DeprivilegedExecutor implements Executor {
   /** Deprivileged: executes. */
   readonly cpu: Cpu;
@@ -133,8 +136,8 @@ export abstract class DeprivilegedExecutor implements Executor {
   protected emulated = 0;
   /** The pending interrupt was already noticed by the VMM. */
   protected noticed = false;
-  /** Start-up code in real mode: the real CPU cannot run it. */
-  protected isStarting = false;
+  /** The VMM carries out one instruction after the other: the real CPU cannot run what comes now. */
+  protected isInterpreted = false;
   /** Another vCPU wrote to this one's GDT, or to page tables that may map it. */
   protected gdtTouched = false;
   protected tablesTouched = false;
@@ -172,15 +175,14 @@ export abstract class DeprivilegedExecutor implements Executor {
   /** Sets the real CPU up, and loads the guest if this is the boot CPU. Called once, when the technique is complete. */
   protected begin(): void {
     this.configure();
-    if (this.vcpu.index !== 0) return;
-    this.follow();
-    this.load();
+    if (this.vcpu.index === 0) this.finish();
   }
 
   /** What stays the same whenever the guest runs. */
   protected configure(): void {
     const { cpu, region } = this;
     cpu.linearLimit = LINEAR_LIMIT;
+    cpu.codeLimit = LINEAR_LIMIT;
     cpu.interceptExceptions = -1;
     cpu.interceptSoftwareInterrupts = true;
     cpu.cr0 = VMM_CR0;
@@ -203,13 +205,14 @@ export abstract class DeprivilegedExecutor implements Executor {
     resetCpu(this.virtual);
     startCpu(this.virtual, vector);
     this.cpu.exitIsSoftware = false;
-    this.isStarting = true;
+    this.isInterpreted = true;
   }
 
   prepare(wasRunning: boolean): Preparation {
     if (this.tablesTouched) this.followOthers();
     const result = this.deliverWaiting(wasRunning);
-    if (result !== 'resume' || !this.isStarting) return result;
+    if (result !== 'resume' || !this.isInterpreted) return result;
+    this.cpu.exitIsSoftware = false;
     this.vcpu.exit('real-mode', 0);
     const after = this.emulate(null);
     return after === 'resume' ? 'emulated' : after;
@@ -315,9 +318,9 @@ export abstract class DeprivilegedExecutor implements Executor {
   }
 
   /** The VMM carries out the instruction at EIP on the virtual CPU; a fault of the guest's own is delivered there too. */
-  protected emulate(insn: Insn | null): Disposition {
+  protected emulate(insn: Insn | null, how: 'trapped' | 'decoded' | 'simulated' = 'trapped'): Disposition {
     const { virtual, vcpu } = this;
-    vcpu.vmm('decode');
+    if (how === 'trapped') vcpu.vmm('decode');
     const before = virtual.instructions;
     const exit = this.stepVirtual();
     let result: Disposition = 'resume';
@@ -331,14 +334,17 @@ export abstract class DeprivilegedExecutor implements Executor {
     } else if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
     const retired = virtual.instructions - before;
     this.emulated += retired;
-    if (retired === 0 || this.cpu.exitIsSoftware) vcpu.vmm('reflect');
+    if (retired === 0 || this.cpu.exitIsSoftware || (how === 'decoded' && isSoftwareInterrupt(insn))) {
+      vcpu.vmm('reflect');
+    } else if (how === 'simulated') vcpu.vmm('simulate');
     else {
       vcpu.vmm('emulate');
       const operation = OPERATIONS[insn?.row.cost ?? ''];
       if (operation !== undefined && exit === EXIT_BUDGET) vcpu.vmm(operation);
     }
     if (virtual.interruptsEnabled() && !virtual.interruptible()) this.shadowAt = this.instructions;
-    const trap = virtual.takePendingTrap();
+    // Interpreted code meets its own debug exceptions.
+    const trap = this.isInterpreted ? 0 : virtual.takePendingTrap();
     if (trap !== 0) {
       virtual.noteDebug(trap);
       return this.reflect(VECTOR_DB, NO_ERROR_CODE, 0);
@@ -383,7 +389,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const references = virtual.walkReferences;
     virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
     virtual.tscWritten = this.cpu.tscWritten;
-    const exit = virtual.step();
+    const exit = this.isInterpreted ? virtual.run(1) : virtual.step();
     this.cpu.tscWritten = virtual.tscWritten;
     const walked = virtual.walkReferences - references;
     vcpu.vmmCycles(walked * vcpu.vm.machine.preset.vmm['guest-walk-reference']);
@@ -392,18 +398,21 @@ export abstract class DeprivilegedExecutor implements Executor {
 
   /** After a change of the guest's view: bring the shadows up to date, and go back to the real CPU. */
   protected finish(): void {
-    if (this.isStarting) {
-      const { virtual } = this;
-      const isCode =
-        (virtual.segAttributes[SEG_CS]! & (ATTR_CODE | ATTR_CODE_OR_DATA)) === (ATTR_CODE | ATTR_CODE_OR_DATA);
-      if ((virtual.cr0 & CR0_PE) === 0 || !isCode) {
-        this.followWrites();
-        return;
-      }
-      this.isStarting = false;
+    this.isInterpreted = this.mustInterpret();
+    if (this.isInterpreted) {
+      this.followWrites();
+      return;
     }
     this.follow();
     this.load();
+  }
+
+  /** The real CPU cannot run what the guest's view shows: here, start-up code before its first code segment. */
+  protected mustInterpret(): boolean {
+    const { virtual } = this;
+    const isCode =
+      (virtual.segAttributes[SEG_CS]! & (ATTR_CODE | ATTR_CODE_OR_DATA)) === (ATTR_CODE | ATTR_CODE_OR_DATA);
+    return this.isInterpreted && ((virtual.cr0 & CR0_PE) === 0 || !isCode);
   }
 
   // ------------------------------------------------------------------ the guest's tables
@@ -455,7 +464,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const needsSync = this.gdtTouched || this.region.gdtMoved(this.virtual);
     this.tablesTouched = false;
     this.gdtTouched = false;
-    if (!needsSync || this.isStarting || !this.isLoaded) return;
+    if (!needsSync || this.isInterpreted || !this.isLoaded) return;
     this.unload();
     this.syncGdt();
     this.load();
@@ -587,5 +596,44 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     const { low, high } = this.region.guestDescriptor(selector);
     setSegment(virtual, seg, selector, low, high | 0x100);
+  }
+
+  // ------------------------------------------------------------------ watching sensitive instructions
+
+  /**
+   * A sensitive instruction is about to execute. Lets it do what it does at this ring, then runs it on the guest's
+   * view as of before, undoes that, and compares. Costs nothing: it is the experimenter who looks, not the VMM.
+   */
+  protected observe(): Disposition {
+    const { cpu, virtual, vcpu } = this;
+    const insn = cpu.exitInsn;
+    this.unload();
+    const before = newCpuState();
+    saveCpu(virtual, before);
+    this.isLoaded = true;
+    const exit = cpu.step();
+    vcpu.spendGuest();
+    if (exit !== EXIT_BUDGET) return this.handle(exit);
+
+    const log: number[] = [];
+    virtual.undoLog = log;
+    this.openMmu.flushAll();
+    virtual.dropCode();
+    virtual.step();
+    virtual.takePendingTrap();
+    virtual.undoLog = null;
+    virtual.tracedWrites.length = 0;
+    const expected = newCpuState();
+    saveCpu(virtual, expected);
+    restoreCpu(virtual, before);
+    this.unload();
+    const seen = newCpuState();
+    saveCpu(virtual, seen);
+    this.isLoaded = true;
+    const found = findDivergence(insn, before, expected, seen, log, cpu, this.openMmu);
+    if (found !== null) {
+      vcpu.vm.recordDivergence(found);
+    }
+    return 'resume';
   }
 }

@@ -1,12 +1,19 @@
 /** The techniques, one line each. */
 import { UserError } from '../../core/errors.ts';
 import type { Technique } from '../technique.ts';
+import { binaryTranslation } from './binary-translation.ts';
 import { hardwareAssisted } from './hardware-assisted.ts';
 import { native } from './native.ts';
 import { paravirtual } from './paravirtual.ts';
 import { trapAndEmulate } from './trap-and-emulate.ts';
 
-export const techniques: readonly Technique[] = [native, trapAndEmulate, hardwareAssisted, paravirtual];
+export const techniques: readonly Technique[] = [
+  native,
+  trapAndEmulate,
+  hardwareAssisted,
+  binaryTranslation,
+  paravirtual,
+];
 
 /** The technique of that name. @throws UserError listing the names there are */
 export function findTechnique(name: string): Technique {

@@ -7,12 +7,10 @@
  * Sources: Popek & Goldberg 1974; Robin & Irvine 2000.
  */
 import { UserError } from '../../core/errors.ts';
-import { newCpuState, restoreCpu, saveCpu } from '../../machine/cpu-state.ts';
-import { EXIT_BUDGET, EXIT_SENSITIVE } from '../../machine/exits.ts';
+import { EXIT_SENSITIVE } from '../../machine/exits.ts';
 import type { Disposition, Technique } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
 import { DeprivilegedExecutor } from './deprivileged.ts';
-import { findDivergence } from './divergence.ts';
 
 class TrapExecutor extends DeprivilegedExecutor {
   constructor(vcpu: ExecutedVcpu) {
@@ -27,43 +25,6 @@ class TrapExecutor extends DeprivilegedExecutor {
 
   override handle(exit: number): Disposition {
     return exit === EXIT_SENSITIVE ? this.observe() : super.handle(exit);
-  }
-
-  /**
-   * A sensitive instruction is about to execute. Lets it do what it does at this ring, then runs it on the guest's
-   * view as of before, undoes that, and compares. Costs nothing: it is the experimenter who looks, not the VMM.
-   */
-  private observe(): Disposition {
-    const { cpu, virtual, vcpu } = this;
-    const insn = cpu.exitInsn;
-    this.unload();
-    const before = newCpuState();
-    saveCpu(virtual, before);
-    this.isLoaded = true;
-    const exit = cpu.step();
-    vcpu.spendGuest();
-    if (exit !== EXIT_BUDGET) return this.handle(exit);
-
-    const log: number[] = [];
-    virtual.undoLog = log;
-    this.openMmu.flushAll();
-    virtual.dropCode();
-    virtual.step();
-    virtual.takePendingTrap();
-    virtual.undoLog = null;
-    virtual.tracedWrites.length = 0;
-    const expected = newCpuState();
-    saveCpu(virtual, expected);
-    restoreCpu(virtual, before);
-    this.unload();
-    const seen = newCpuState();
-    saveCpu(virtual, seen);
-    this.isLoaded = true;
-    const found = findDivergence(insn, before, expected, seen, log, cpu, this.openMmu);
-    if (found !== null) {
-      vcpu.vm.recordDivergence(found);
-    }
-    return 'resume';
   }
 }
 

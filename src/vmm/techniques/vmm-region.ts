@@ -53,6 +53,8 @@ export class VmmRegion {
   private readonly userCode: number[] = [];
   private userCodeShown = false;
   private entries = 0;
+  /** Entries that are the VMM's: at the same place the guest's own are hidden. */
+  private readonly own = new Set<number>([TSS_SELECTOR >> 3]);
   /** The guest's descriptors as the shadow was made from them: low and high words in turn. */
   private readonly guestWords = new Int32Array(GDT_ENTRIES * 2);
 
@@ -84,6 +86,17 @@ export class VmmRegion {
     setSegment(cpu, SEG_TR, TSS_SELECTOR, low, high);
   }
 
+  /** Puts a frame of the VMM's at a page of the region. */
+  map(page: number, mfn: Mfn, isWritable: boolean): void {
+    this.word(this.table, page * 4, (mfn << 12) | PTE_PRESENT | (isWritable ? PTE_WRITABLE : 0));
+  }
+
+  /** Takes an entry of the GDT for the VMM. Call it before the first syncGdt. */
+  ownDescriptor(selector: number, low: number, high: number): void {
+    this.own.add(selector >> 3);
+    this.setEntry(selector >> 3, low, high);
+  }
+
   /** Makes the shadow GDT from the guest's, and traces the frames that the guest's lies in. Returns descriptors read. */
   syncGdt(virtual: Cpu, shadow: ShadowPaging): number {
     this.removeTraces(shadow);
@@ -91,6 +104,7 @@ export class VmmRegion {
     this.userCode.length = 0;
     const count = Math.min((virtual.gdtLimit + 1) >> 3, GDT_ENTRIES - 1);
     for (let i = 0; i < Math.max(count, this.entries); i++) {
+      if (this.own.has(i)) continue;
       const lin = (virtual.gdtBase + i * 8) | 0;
       const low = i < count ? this.guestWord(virtual, lin) : null;
       const high = i < count ? this.guestWord(virtual, (lin + 4) | 0) : null;

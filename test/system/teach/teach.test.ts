@@ -157,7 +157,7 @@ describe.each(CPUS)('%i CPUs', (cpus) => {
     expect(vm.screenText().trimEnd().split('\n')).toEqual(lines);
   });
 
-  it.each(['shadow', 'nested'] as const)('short session, %s', (mode) => {
+  it.each(['shadow', 'nested', 'translated'] as const)('short session, %s', (mode) => {
     check(onHvsim('session', mode, cpus), 'session', cpus);
   });
 
@@ -195,7 +195,7 @@ const has = (program: string): boolean => spawnSync('which', [program]).status =
 
 describe.skipIf(!campaign)('all tests of the kernel', () => {
   const combinations = CPUS.flatMap((cpus) =>
-    (['native', 'shadow', 'nested'] as const).map((mode) => [cpus, mode] as const),
+    (['native', 'shadow', 'nested', 'translated'] as const).map((mode) => [cpus, mode] as const),
   );
   it.each(combinations)('%i CPUs, %s', (cpus, mode) => check(onHvsim('tests', mode, cpus), 'tests', cpus), 600_000);
 });
