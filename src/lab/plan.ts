@@ -7,7 +7,7 @@ import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { Params } from '../host/params.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
-import { PRESETS, TECHNIQUES } from './catalog.ts';
+import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
 import type { HostProcess, Scheduler, VmInput, World } from './schema.ts';
@@ -214,14 +214,20 @@ function hasNativeBuild({ technique, imageFile }: ResolvedVm): boolean {
 /** Two VMs with the same key have the same native run. */
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
-  const { guest, workload, memoryBytes, vcpus } = vm;
+  const { workload, memoryBytes, vcpus } = vm;
   const hasVmx = vm.guestVmx !== undefined;
+  const guest = nativeGuest(vm.guest);
   return JSON.stringify([guest, workload, memoryBytes, vcpus, hasVmx, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
 /** Without what only a VMM can be asked. */
 function withoutVmm({ ring: _ring, outOfSync: _outOfSync, ...vm }: ResolvedVm): ResolvedVm {
   return vm;
+}
+
+/** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */
+function nativeGuest(guest: string): string {
+  return GUESTS.find((entry) => entry.name === guest)?.native_guest ?? guest;
 }
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
@@ -237,6 +243,7 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
       {
         ...withoutVmm(own),
         ...(vm.guestVmx === undefined ? {} : { guestVmx: 'plain' }),
+        guest: nativeGuest(vm.guest),
         technique: 'native',
         paging: 'native',
         taggedTlb: false,

@@ -14,10 +14,12 @@ import { pentium3_733 } from './pentium3-733.ts';
 import { pentium4_672 } from './pentium4-672.ts';
 import { sandyBridge } from './sandy-bridge.ts';
 import { westmere } from './westmere.ts';
+import { xeon2400 } from './xeon-2400.ts';
 
 /** All presets, oldest machine first. */
 export const presets: readonly MachinePreset[] = [
   pentium3_733,
+  xeon2400,
   pentium4_672,
   core2Duo,
   penryn,

@@ -55,6 +55,7 @@ export const pentium3_733 = definePreset({
     source: 'Intel SDM vol 2, CPUID leaf 2, descriptors 03H and 04H: 64 entries, 4-way; 8 for pages of 4 MiB',
   },
   vmx: {
+    available: false,
     entryCycles: NONE,
     exitCycles: {},
     defaultExitCycles: NONE,

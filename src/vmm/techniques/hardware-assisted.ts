@@ -717,11 +717,11 @@ export const hardwareAssisted: Technique = {
   make(vcpu) {
     const { name, paging, taggedTlb } = vcpu.vm.spec;
     const { preset } = vcpu.vm.machine;
-    if (preset.vmx.entryCycles === 0) {
+    if (!preset.vmx.available) {
       throw new UserError(`VM ${name}: ${preset.name} has no VT-x; allowed: techniques that need none`);
     }
-    if (paging === 'native') {
-      throw new UserError(`VM ${name}: technique hardware-assisted has paging shadow or nested, not native`);
+    if (paging !== 'shadow' && paging !== 'nested') {
+      throw new UserError(`VM ${name}: technique hardware-assisted has paging shadow or nested, not ${paging}`);
     }
     if (paging === 'nested' && !preset.vmx.nestedPaging) {
       throw new UserError(`VM ${name}: ${preset.name} has no nested paging (EPT); allowed: paging shadow`);
