@@ -93,7 +93,7 @@ function chooseRow(entry: OpcodeEntry, modrm: number, p: Prefixes): Row | null {
 }
 
 /** A row whose opcode says nothing of prefixes is there with any of them (CMPXCHG8B, beside VMCLEAR). */
-const withoutPrefix = (row: Row | null): Row | null => (row !== null && row.opcode.startsWith('0F') ? row : null);
+const withoutPrefix = (row: Row | null): Row | null => (row?.opcode.startsWith('0F') === true ? row : null);
 
 /** The entry of an opcode behind 0F: a mandatory prefix chooses its map, F2 and F3 before 66 (SDM vol 2, 2.1.1). */
 function chooseEntry(opcode: number, p: Prefixes, has66: boolean): OpcodeEntry {

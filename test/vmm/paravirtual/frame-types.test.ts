@@ -123,7 +123,8 @@ describe('random requests', () => {
           else if (one.kind === 'root') result = w.types.setRoot(mfn);
           else result = w.types.pin(mfn, one.kind === 'pin1' ? TYPE_L1 : TYPE_L2);
           expect([0, EPERM, EINVAL, EBUSY]).toContain(result);
-          if (result !== 0 && one.kind !== 'root') expect(Buffer.compare(w.memory.bytes, before)).toBe(0);
+          const mayChange = result === 0 || one.kind === 'root';
+          expect(mayChange || Buffer.compare(w.memory.bytes, before) === 0).toBe(true);
           check(w);
         }
       }),

@@ -130,7 +130,7 @@ describe('calls that nano-pv makes rarely or never', () => {
   it('multicall makes its calls in order, each with a result of its own', () => {
     const { host, vm } = domain();
     const calls = new Hypercalls(host);
-    for (const [i, char] of [...'pv'].entries()) vm.physmap.write8(0x181000 + i, char.charCodeAt(0));
+    for (const [i, byte] of Buffer.from('pv').entries()) vm.physmap.write8(0x181000 + i, byte);
     const console = HYPERCALLS['console-write'];
     put(host, [
       console,
