@@ -1,0 +1,8 @@
+/**
+ * All papers that hvsim is compared with, in the order of `hvsim published`. A new one is one file and one line here.
+ * Invariant: ids are unique.
+ */
+import { adamsAgesen2006 } from './adams-agesen-2006.ts';
+import type { Paper } from './paper.ts';
+
+export const PAPERS: readonly Paper[] = [adamsAgesen2006];
