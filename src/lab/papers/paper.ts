@@ -45,6 +45,8 @@ export interface PaperRow {
 export interface Paper {
   /** Also the name of its scenario and results. */
   readonly id: string;
+  /** Authors and year. */
+  readonly short: string;
   /** Authors, title, place, year. */
   readonly title: string;
   /** Whether scenarios/papers/<id>.yaml is run for it. */

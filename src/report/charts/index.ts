@@ -10,6 +10,7 @@ import { exits } from './exits.ts';
 import { interpretation } from './interpretation.ts';
 import { latency } from './latency.ts';
 import { map } from './map.ts';
+import { published } from './published.ts';
 import { slowdown } from './slowdown.ts';
 import { throughput } from './throughput.ts';
 import { utilization } from './utilization.ts';
@@ -25,6 +26,7 @@ export const CHARTS: readonly Chart[] = [
   map,
   exitCosts,
   interpretation,
+  published,
 ];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);
