@@ -41,14 +41,15 @@ export class MeasuredResults implements Measured {
     return CYCLES.reduce((sum, column) => sum + this.value(labels, column), 0);
   }
 
-  perOperation(labels: Labels): number {
+  perOperation(labels: Labels, column?: string): number {
     const wanted = Object.entries(labels);
     const rows = this.rows.filter((row) => wanted.every(([axis, label]) => row[axis] === label));
     const counts = [...new Set(rows.map((row) => text(row, 'n')))].sort((a, b) => Number(a) - Number(b));
     if (counts.length !== 2) throw new UserError(`${this.name}: axis n has ${counts.length} values, expected two`);
     const [few, many] = counts as [string, string];
-    const more = this.cycles({ ...labels, n: many }) - this.cycles({ ...labels, n: few });
-    return more / (Number(many) - Number(few));
+    const of = (n: string): number =>
+      column === undefined ? this.cycles({ ...labels, n }) : this.value({ ...labels, n }, column);
+    return (of(many) - of(few)) / (Number(many) - Number(few));
   }
 }
 

@@ -11,6 +11,7 @@ import { definePaper, judge, type Measured, type Paper, type PaperRow } from '..
 import { published } from '../../src/report/charts/published.ts';
 import { judgePaper, MeasuredResults, paperMarkdown, paperText, summaryText } from '../../src/report/published.ts';
 import { loadResults, type Results } from '../../src/report/results.ts';
+import { renderSvg } from '../../src/report/svg.ts';
 import { hvsim } from '../cli/hvsim.ts';
 
 const root = new URL('../..', import.meta.url).pathname;
@@ -142,6 +143,15 @@ describe('measured results', () => {
       const [p4, core] = ['pentium4-672', 'core2-duo'].map((one) => cost(operation, 'binary-translation', one));
       expect(core!, operation).toBeLessThan(p4!);
     }
+  });
+
+  it.each(PAPERS.filter(({ hasScenario }) => hasScenario))('of $id are drawn, without a warning', async (one) => {
+    const drawing = published.draw(resultsFor(one)!, undefined)!;
+    const warnings: string[] = [];
+    const svg = await renderSvg(drawing.spec, (text) => warnings.push(text));
+    expect(warnings).toEqual([]);
+    expect(svg).not.toContain('NaN');
+    expect(drawing.sentences).toHaveLength(one.rows.length + 1);
   });
 
   it('are nothing for the chart of another scenario, and of other axes', () => {

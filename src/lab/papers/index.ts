@@ -3,6 +3,7 @@
  * Invariant: ids are unique.
  */
 import { adamsAgesen2006 } from './adams-agesen-2006.ts';
+import { bhargava2008 } from './bhargava-2008.ts';
 import type { Paper } from './paper.ts';
 
-export const PAPERS: readonly Paper[] = [adamsAgesen2006];
+export const PAPERS: readonly Paper[] = [adamsAgesen2006, bhargava2008];

@@ -18,9 +18,9 @@ export interface Measured {
   cycles(labels: Labels): number;
   /**
    * Cycles of one operation: the scenario has an axis `n` of two numbers, how often it is done; the difference of the two
-   * runs by that of their n. What happens once, such as booting, falls out.
+   * runs by that of their n. What happens once, such as booting, falls out. Of a column, if one is named, instead.
    */
-  perOperation(labels: Labels): number;
+  perOperation(labels: Labels, column?: string): number;
 }
 
 /** A number in a paper, and ours. */
