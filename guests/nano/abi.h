@@ -39,6 +39,22 @@
 #define SYS_PTEMOD  13 /* (n) -> checksum; runs in the kernel */
 #define SYS_IO      14 /* (n) -> checksum; runs in the kernel */
 
+/* Only in the builds for microbenchmarks (NANO_LMBENCH). */
+#define SYS_READ      20 /* (file, buffer, bytes) -> bytes; file 0 gives zeros */
+#define SYS_WRITE_TO  21 /* (file, buffer, bytes) -> bytes; file 1 takes and forgets */
+#define SYS_SIGNAL    22 /* (signal, handler): the handler is called with the signal's number */
+#define SYS_RAISE     23 /* (signal): to ourselves */
+#define SYS_SIGRETURN 24 /* (): the handler is done; ESP as it was when the handler began */
+#define SYS_EXEC      25 /* (argument): the program anew, in a fresh address space */
+#define SYS_ARGUMENT  26 /* () -> what the last SYS_EXEC said; 0 before the first */
+#define SYS_SEND      27 /* (pipe, word) */
+#define SYS_RECEIVE   28 /* (pipe) -> word; waits for one */
+#define SYS_MAP_FILE  29 /* (bytes) -> address of a shared mapping of the one file there is, 0 when there is no room */
+#define SYS_PROTECT   30 /* (address): the page becomes read-only */
+#define SIGNAL_COUNT 32
+#define SIGNAL_SEGV 11
+#define FILE_PAGES 256
+
 #define SYS_ERROR 0xFFFFFFFF
 #define EXIT_KILLED 0xFFFFFFFE /* what wait() returns for a task that a fault ended */
 

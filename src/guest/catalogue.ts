@@ -34,6 +34,8 @@ export interface GuestEntry {
   readonly description: string;
   /** Under which techniques the guest behaves, and why. */
   readonly technique_note?: string;
+  /** Paravirtual kernels only: the guest that is the same kernel for a machine of its own. */
+  readonly native_guest?: string;
   /** Options of the kernel's command line for every workload. */
   readonly kernel_options: Readonly<Record<string, GuestOption>>;
   readonly workloads: Readonly<Record<string, GuestWorkload>>;
@@ -66,6 +68,13 @@ export function parseCatalogue(path: string, folder: string, text: string): Gues
     throw new UserError(`${path}: is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   const guests = guestsOf(new Reader(path), json);
+  for (const { name, native_guest: other } of guests) {
+    if (other === undefined || guests.some((guest) => guest.name === other && guest.native_guest === undefined))
+      continue;
+    throw new UserError(
+      `${path}: guest ${name} has the native_guest ${other}, allowed: a guest for a machine of its own`,
+    );
+  }
   const seen = new Set<string>();
   for (const guest of guests) {
     if (seen.has(guest.name))
@@ -98,6 +107,9 @@ function guestsOf(read: Reader, json: unknown): GuestEntry[] {
       builds: read.record(`${at}.builds`, entry['builds'], (where, build) => read.name(where, build)),
       description: read.text(`${at}.description`, entry['description']),
       ...(note === undefined ? {} : { technique_note: read.text(`${at}.technique_note`, note) }),
+      ...(entry['native_guest'] === undefined
+        ? {}
+        : { native_guest: read.name(`${at}.native_guest`, entry['native_guest']) }),
       kernel_options: optionsOf(read, `${at}.kernel_options`, entry['kernel_options']),
       workloads: read.record(`${at}.workloads`, entry['workloads'], (where, workload) => ({
         description: read.text(`${where}.description`, read.mapping(where, workload)['description']),

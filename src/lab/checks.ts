@@ -3,6 +3,7 @@
  * Invariant: a world without findings can be built, if the files of its guests were looked at (`guestProblem`).
  */
 import { type Bytes, divCeil, PAGE_BYTES } from '../core/units.ts';
+import { PV_MEMORY_MAX_BYTES } from '../vmm/paravirtual/abi.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
@@ -143,6 +144,10 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     const allowed = ['auto', ...technique.pagings].join(' or ');
     findings.push(finding(at('paging'), `found ${found(vm.paging)}, but ${vm.technique} needs ${allowed}`));
   }
+  if (vm.technique === 'hardware-assisted' && !preset.vmx.available) {
+    const message = `found ${found(vm.technique)}, but the preset ${preset.id} has no VT-x`;
+    findings.push(finding(at('technique'), message));
+  }
   if (vm.paging === 'nested' && vm.technique === 'hardware-assisted' && !preset.vmx.nestedPaging) {
     findings.push(
       finding(at('paging'), `found "nested", but the preset ${preset.id} has no nested paging; use shadow`),
@@ -160,6 +165,7 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
       finding(at('technique'), `${vm.technique} is the bare machine for one guest, but ${count} on this host`),
     );
   }
+  findings.push(...checkParavirtual(vm, at));
   if (isBare(vm.technique) && vm.cap > 0) {
     findings.push(finding(at('cap'), `found ${vm.cap}, but a native guest has no hypervisor that could enforce it`));
   }
@@ -173,6 +179,26 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but a native guest runs on the host's own ${pcpus}`));
   }
   return findings;
+}
+
+/** A paravirtual kernel and its VMM belong together; guests that are files are looked at when they are loaded. */
+function checkParavirtual(vm: VmInput, at: (key: string) => (string | number)[]): Finding[] {
+  const guest = GUESTS.find((entry) => entry.name === vm.guest);
+  const kernels = GUESTS.filter((entry) => entry.native_guest !== undefined);
+  if (vm.technique !== 'paravirtual') {
+    if (guest?.native_guest === undefined) return [];
+    const message = `found ${found(vm.technique)}, but ${guest.name} is a paravirtual kernel and needs paravirtual; ${guest.native_guest} is the same kernel for a machine of its own`;
+    return [finding(at('technique'), message)];
+  }
+  const findings: Finding[] = [];
+  if (guest !== undefined && guest.native_guest === undefined) {
+    const other = kernels.find((entry) => entry.native_guest === guest.name)?.name;
+    const allowed = other ?? `one of ${namesOf(kernels).join(', ')}`;
+    const message = `found ${found(vm.guest)}, which is not a paravirtual kernel; paravirtual needs ${allowed}`;
+    findings.push(finding(at('guest'), message));
+  }
+  if (vm.vcpus !== 1) findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but a paravirtual guest has 1`));
+  return [...findings, ...memorySize(at('memory'), vm.memory, GUEST_MEMORY_MIN, PV_MEMORY_MAX_BYTES)];
 }
 
 function checkMemory({ host, vms }: World): Finding[] {

@@ -7,7 +7,7 @@ import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { Params } from '../host/params.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
-import { PRESETS, TECHNIQUES } from './catalog.ts';
+import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
 import type { Scheduler, VmInput, World } from './schema.ts';
@@ -181,8 +181,22 @@ function hasNativeBuild({ technique, imageFile }: ResolvedVm): boolean {
 /** Two VMs with the same key have the same native run. */
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
-  const { guest, workload, memoryBytes, vcpus } = vm;
-  return JSON.stringify([guest, workload, memoryBytes, vcpus, preset, frequencyHz, run.durationNs, run.seed]);
+  const { workload, memoryBytes, vcpus } = vm;
+  return JSON.stringify([
+    nativeGuest(vm.guest),
+    workload,
+    memoryBytes,
+    vcpus,
+    preset,
+    frequencyHz,
+    run.durationNs,
+    run.seed,
+  ]);
+}
+
+/** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */
+function nativeGuest(guest: string): string {
+  return GUESTS.find((entry) => entry.name === guest)?.native_guest ?? guest;
 }
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
@@ -193,6 +207,16 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     role: 'baseline',
     axes: {},
     host: { ...run.host, pcpus: vm.vcpus },
-    vms: [{ ...own, technique: 'native', paging: 'native', taggedTlb: false, weight: 256, capPercent: 0 }],
+    vms: [
+      {
+        ...own,
+        guest: nativeGuest(vm.guest),
+        technique: 'native',
+        paging: 'native',
+        taggedTlb: false,
+        weight: 256,
+        capPercent: 0,
+      },
+    ],
   };
 }

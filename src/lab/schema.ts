@@ -12,7 +12,7 @@ export const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,39}$/;
 /** Axis names become columns of the results, so they look like columns. */
 export const AXIS_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
 
-const PAGINGS = ['auto', 'native', 'shadow', 'nested'] as const;
+const PAGINGS = ['auto', 'native', 'shadow', 'nested', 'direct'] as const;
 
 function quantity(kind: QuantityKind) {
   return z

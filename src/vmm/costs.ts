@@ -54,6 +54,8 @@ export type VmxExitReason = (typeof VMX_EXIT_REASONS)[number];
 
 /** Costs of hardware-assisted virtualization. */
 export interface VmxCosts {
+  /** The processor has VT-x. */
+  readonly available: boolean;
   /** VM entry: from VMRESUME to the first guest instruction. */
   readonly entryCycles: Cycles;
   /** Hardware part of a VM exit, by reason. */
@@ -114,6 +116,8 @@ export interface PresetSpec {
   readonly itlb: TlbSpec & { readonly source: string };
   readonly dtlb: TlbSpec & { readonly source: string };
   readonly vmx: {
+    /** Only processors without VT-x say so. */
+    readonly available?: false;
     readonly entryCycles: Sourced;
     /** Exit reasons that were measured one by one. */
     readonly exitCycles: Readonly<Partial<Record<VmxExitReason, Sourced>>>;
@@ -152,6 +156,7 @@ export function definePreset(spec: PresetSpec): MachinePreset {
   const exitCycles = Object.fromEntries(VMX_EXIT_REASONS.map((r) => [r, exitFigure(spec, r).value]));
   const vmm = Object.fromEntries(VMM_OPERATIONS.map((o) => [o, pathCycles(VMM_PATHS[o], spec)]));
   const vmx: VmxCosts = {
+    available: spec.vmx.available ?? true,
     entryCycles: spec.vmx.entryCycles.value,
     exitCycles: exitCycles as Record<VmxExitReason, Cycles>,
     vmreadCycles: spec.vmx.vmreadCycles.value,

@@ -55,6 +55,18 @@ export const VMM_OPERATIONS = [
   'device-debug',
   // Paravirtual interface
   'hypercall',
+  'bounce',
+  'pv-update',
+  'pv-reference',
+  'pv-scan',
+  'pv-root',
+  'pv-event',
+  'pv-timer',
+  'pv-block',
+  'pv-traps',
+  'pv-stack',
+  'pv-clock',
+  'pv-console-byte',
   // Binary translation
   'call-out',
   'translate-unit',
@@ -209,6 +221,36 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   },
 
   hypercall: { instructions: 60, why: 'number check, jump by table, return value' },
+  bounce: {
+    instructions: 120,
+    why: 'give an exception or an event to a paravirtual kernel: find its handler, check the stack, store 4 to 6 words so that a fault ends the guest and not the VMM, mask events, set CS, SS, ESP and EIP',
+  },
+  'pv-update': {
+    instructions: 50,
+    why: 'per request of a page-table update: copy two words in, find owner and type of the table, exchange the entry (frames that the entries name are charged apart)',
+  },
+  'pv-reference': {
+    instructions: 40,
+    why: 'per entry taken into a table or out of it: check its bits, find owner and type of the frame, change two counts',
+  },
+  'pv-scan': {
+    instructions: 1600,
+    why: 'per page table that becomes one or ceases to be: 1024 entries read, four at a time (256 steps of 6 instructions); those present are charged apart',
+  },
+  'pv-root': { instructions: 80, why: 'change of the address space: type of the new root, count of the old one' },
+  'pv-event': { instructions: 50, why: 'find the port, set its bit and the pending byte, wake the vCPU if it waits' },
+  'pv-timer': {
+    instructions: 150,
+    why: 'convert the deadline, put it into the heap of timers, set the hardware timer',
+  },
+  'pv-block': {
+    instructions: 120,
+    why: 'unmask events, test for a pending one, mark the vCPU blocked or give up the CPU, call the scheduler (the switch is charged apart)',
+  },
+  'pv-traps': { instructions: 40, why: 'per entry of a trap table: copy three words in, check them, store the gate' },
+  'pv-stack': { instructions: 20, why: 'check the selector, store the kernel stack in the TSS' },
+  'pv-clock': { instructions: 60, why: 'write the clock and the steal time of a vCPU that was put on a CPU' },
+  'pv-console-byte': { instructions: 4, why: 'per byte of console text: load, store to the ring, count' },
 
   'call-out': {
     instructions: 80,

@@ -23,6 +23,7 @@ export function shadowFrames(ramFrames: number): number {
 /** Frames to reserve for the VMM's tables of one VM. Every vCPU has shadow tables of its own, nested ones are shared. */
 export function tableFrames(technique: TechniqueName, paging: PagingName, ramFrames: number, vcpus = 1): number {
   if (isBare(technique)) return 0;
+  if (technique === 'paravirtual') return vcpus * OWN_FRAMES;
   const own = OWN_FRAMES + (technique === 'binary-translation' ? TRANSLATOR_FRAMES : 0);
   if (paging === 'shadow') return vcpus * (shadowFrames(ramFrames) + own);
   let frames = vcpus * OWN_FRAMES;

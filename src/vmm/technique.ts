@@ -5,7 +5,7 @@
  * Order of calls on an Executor: dispatched -> ( prepare -> [CPU runs] -> handle )*
  */
 import type { Account } from '../core/runnable.ts';
-import type { Cycles } from '../core/units.ts';
+import type { Cycles, Ns } from '../core/units.ts';
 import type { ForeignProgram } from '../guest/foreign.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import type { Mmu } from '../machine/mmu.ts';
@@ -20,6 +20,7 @@ export const TECHNIQUE_NAMES = [
   'emulation',
   'bytecode',
   'bytecode-translated',
+  'paravirtual',
 ] as const;
 export type TechniqueName = (typeof TECHNIQUE_NAMES)[number];
 
@@ -28,8 +29,8 @@ export function isBare(technique: string): boolean {
   return technique === 'native' || technique === 'emulation' || technique.startsWith('bytecode');
 }
 
-/** Who owns the page tables that the MMU walks: the guest, shadow tables, or guest and nested tables. */
-export const PAGING_NAMES = ['native', 'shadow', 'nested'] as const;
+/** Who owns the page tables that the MMU walks: the guest, shadow tables, guest and nested tables, or checked guest tables. */
+export const PAGING_NAMES = ['native', 'shadow', 'nested', 'direct'] as const;
 export type PagingName = (typeof PAGING_NAMES)[number];
 
 /** No reason to come back before the dispatcher's budget ends. Fits the CPU's 32-bit countdown. */
@@ -49,6 +50,8 @@ export interface Executor {
   readonly budgetMax: Cycles;
   /** The guest was put on a pCPU: set up its MMU. Must not spend cycles. */
   dispatched(mmu: Mmu): void;
+  /** The guest was taken off its pCPU at this time. Must not spend cycles. */
+  descheduled?(now: Ns): void;
   /** Before each entry: deliver what is pending. `wasRunning`: the guest was interrupted, it did not exit by itself. */
   prepare(wasRunning: boolean): Preparation;
   /** The guest CPU waited after INIT and got a start-up message: it begins in real mode at vector * 4096. */

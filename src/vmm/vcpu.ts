@@ -108,7 +108,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.executor.dispatched(this.vm.machine.mmus[pcpu.id]!);
   }
 
-  onDeschedule(_pcpu: Pcpu): void {
+  onDeschedule(pcpu: Pcpu): void {
+    this.executor.descheduled?.(pcpu.clock.now);
     this.pcpu = null;
     this.wasRunning = false;
   }

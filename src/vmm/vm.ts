@@ -27,6 +27,7 @@ import { ExitTable } from './exit-table.ts';
 import type { PhysicalMachine } from './machine.ts';
 import type { NestedPaging } from './paging/nested.ts';
 import type { ShadowGroup } from './paging/shadow-group.ts';
+import { checkGuestKind } from './paravirtual/header.ts';
 import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 import type { Translator } from './translator/listing.ts';
@@ -224,6 +225,7 @@ export class ExecutedVm {
    * @throws UserError when the machine has too few free frames, or the image does not load
    */
   constructor(id: number, machine: PhysicalMachine, engine: Engine, spec: VmSpec) {
+    checkGuestKind(spec.name, spec.image, spec.technique);
     this.id = id;
     this.spec = spec;
     this.machine = machine;

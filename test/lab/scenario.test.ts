@@ -189,7 +189,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown preset',
       `name: x\nhost: { preset: pentium5 }\nvms:${VM}`,
       [
-        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium4-672"?',
+        'bad.yaml:2:17: host.preset: found "pentium5", expected one of xeon-2400, pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium4-672"?',
       ],
     ],
     [
@@ -339,7 +339,7 @@ describe('a mistake is reported with its place', () => {
       'a bad axis value',
       `name: x\nvms:${VM}sweep:\n  n: { path: "vms[0].technique", values: [native, hw] }\n`,
       [
-        'bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted, binary-translation, emulation, bytecode, bytecode-translated',
+        'bad.yaml:6:51: vms[0].technique: found "hw", expected one of native, trap-and-emulate, hardware-assisted, binary-translation, emulation, bytecode, bytecode-translated, paravirtual',
       ],
     ],
     [

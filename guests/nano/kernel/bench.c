@@ -30,8 +30,7 @@ static int window_pages_alloc(u32 *pages)
 static void window_pages_free(u32 *pages)
 {
     for (u32 i = 0; i < WINDOW_PAGES; i++) {
-        *vm_window_entry(i) = 0;
-        invlpg(vm_window_address(i));
+        entry_replace(vm_window_entry(i), 0, vm_window_address(i));
         if (pages[i])
             page_free(pages[i]);
     }
@@ -47,8 +46,7 @@ static u32 remap_and_touch(const u32 *pages, u32 n)
         u32 index = random >> 26, page = pages[random >> 20 & (WINDOW_PAGES - 1)];
         volatile u32 *word = (volatile u32 *)vm_window_address(index);
 
-        *vm_window_entry(index) = page | PTE_PRESENT | PTE_WRITE;
-        invlpg((u32)word);
+        entry_replace(vm_window_entry(index), machine_of(page) | PTE_PRESENT | PTE_WRITE, (u32)word);
         sum = checksum_add(sum, *word);
         *word = done;
         next = report(done, n, next);

@@ -4,6 +4,9 @@
  * Source: Intel SDM volume 3, chapter on interrupt and exception handling.
  */
 #include "../abi.h"
+#ifdef NANO_PV
+#include "pv/abi.h"
+#endif
 
 /* Vectors for which the CPU itself pushes an error code; the other stubs push a zero in its place. */
 #define HAS_ERROR(v) ((v) == 8 || ((v) >= 10 && (v) <= 14) || (v) == 17)
@@ -25,9 +28,26 @@ stub_\vector:
     .set n, n + 1
 .endr
 
+#ifdef NANO_PV
+    .globl stub_event
+stub_event:
+    pushl $0
+    pushl $0x20 /* VECTOR_IRQ0 of nano.h */
+    jmp trap_common
+#endif
+
     .globl stub_syscall
 stub_syscall:
+#ifdef NANO_PV
+    /* Ring 3 came here by itself: nobody has masked events yet. EAX is an argument. */
     pushl $0
+    pushl %eax
+    movl pv_shared, %eax
+    movb $1, SHARED_MASK(%eax)
+    popl %eax
+#else
+    pushl $0
+#endif
     pushl $VECTOR_SYSCALL
 
 trap_common:
@@ -44,6 +64,20 @@ trap_common:
 
     .globl trap_return
 trap_return:
+#ifdef NANO_PV
+    /* The flags tell whether the interrupted code took events. What came meanwhile comes now; what comes
+       between here and IRET nests once more on this stack. */
+    testl $0x200, 4*14(%esp) /* IF of struct trap_frame */
+    jz 1f
+    movl pv_shared, %ebx
+    movb $0, SHARED_MASK(%ebx)
+    cmpb $0, SHARED_PENDING(%ebx)
+    je 1f
+    movl $HC_EVENT_CHANNEL_OP, %eax
+    movl $EVENT_POLL, %ebx
+    int $VECTOR_HYPERCALL
+1:
+#endif
     mov 0(%esp), %es
     mov 4(%esp), %ds
     addl $8, %esp

@@ -10,8 +10,15 @@
 
 #include "../abi.h"
 #include "../lib/lib.h"
+#ifdef NANO_PV
+#include "pv/cpu.h"
+#include "pv/irq.h"
+#include "pv/mmu.h"
+#else
 #include "cpu.h"
 #include "irq.h"
+#include "mmu.h"
+#endif
 
 /* ---- entry.S pushes this; the last two words exist only when the trap came from ring 3 ---- */
 struct trap_frame {
@@ -66,6 +73,9 @@ void irq_acknowledge(u32 vector);
 void page_init(u32 first_free, u32 ram_end);
 u32 page_alloc(void);        /* 0 when there is none left; contents are arbitrary */
 u32 page_alloc_zero(void);
+#ifdef NANO_LMBENCH
+u32 page_alloc_cache(void);
+#endif
 void page_share(u32 page);   /* one more user */
 void page_free(u32 page);    /* one user less */
 int page_is_shared(u32 page);
@@ -73,7 +83,11 @@ u32 page_used_count(void);
 
 /* ---- vm.c: address spaces ---- */
 #define AREA_COUNT 16
+#ifdef NANO_LMBENCH
+struct area { u32 start, end, is_file; };
+#else
 struct area { u32 start, end; }; /* end == 0: unused */
+#endif
 struct space {
     u32 *directory;
     struct area areas[AREA_COUNT];
@@ -113,6 +127,10 @@ struct task {
     u32 kernel_esp;           /* while not running: where switch_stacks left off */
     u32 kernel_stack;         /* page */
     struct space space;
+#ifdef NANO_LMBENCH
+    u32 handlers[SIGNAL_COUNT], restorer, pending; /* addresses in user space; bits by signal */
+    u32 argument;
+#endif
 };
 extern struct task *current;
 void task_start_first(void);
@@ -124,6 +142,18 @@ void task_sleep_until(u32 tick);
 void task_exit(u32 code) __attribute__((noreturn));
 u32 task_fork(const struct trap_frame *frame);
 u32 task_wait(u32 id);
+
+#ifdef NANO_LMBENCH
+/* ---- task.c, vm.c, ../lmbench/kernel.c: what microbenchmarks measure and the workloads do without ---- */
+void task_block(void);
+void task_wake(struct task *task);
+u32 task_exec(struct trap_frame *frame, u32 argument);
+u32 vm_map_file(struct space *space, u32 bytes);
+int vm_protect(struct space *space, u32 address);
+u32 posix_call(struct trap_frame *frame);
+int signal_fault(void);                      /* 1: a handler will get it */
+void signal_deliver(struct trap_frame *frame);
+#endif
 
 /* ---- syscall.c, bench.c ---- */
 u32 syscall(struct trap_frame *frame);

@@ -6,12 +6,16 @@
  */
 #include "nano.h"
 
-#ifdef NANO_CLEAN
+#if defined NANO_CLEAN || defined NANO_PV || defined NANO_LMBENCH
 
-/* The clean build does without every one of them, so it has nothing to ask. */
+/* The clean builds do without every one of them, so they have nothing to ask. */
 void selfcheck(void)
 {
+#ifdef NANO_LMBENCH
+    print("nano: microbenchmarks\n");
+#else
     print("nano: clean build\n");
+#endif
 }
 
 #else

@@ -54,6 +54,10 @@ u32 syscall(struct trap_frame *frame)
     case SYS_CMDLINE: return sys_cmdline(frame->ebx, frame->ecx);
     case SYS_PTEMOD: return bench_ptemod(frame->ebx);
     case SYS_IO: return bench_io(frame->ebx);
+#ifdef NANO_LMBENCH
+    default: return posix_call(frame);
+#else
     default: return SYS_ERROR;
+#endif
     }
 }

@@ -43,6 +43,10 @@ static void exception(struct trap_frame *frame, int from_user)
     }
     if (answer == VM_RETRY)
         return;
+#ifdef NANO_LMBENCH
+    if (from_user && signal_fault())
+        return;
+#endif
     /* A call that writes where its task may not, or finds no page there, is the task's end, not ours. */
     int for_user = current->space.directory && address >= USER_BASE && address < USER_LIMIT;
     if (!from_user && !for_user)
@@ -66,5 +70,9 @@ void trap(struct trap_frame *frame)
         irq_acknowledge(frame->vector);
     if (from_user)
         task_preempt();
+#ifdef NANO_LMBENCH
+    if (from_user && current->pending)
+        signal_deliver(frame);
+#endif
     irq_leave(irq);
 }

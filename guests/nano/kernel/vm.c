@@ -23,8 +23,26 @@ struct image_header {
 
 extern char kernel_start[], kernel_constant_end[]; /* kernel.ld */
 extern char user_image[], user_image_end[];        /* boot.S */
+#ifdef NANO_PV
+#define kernel_directory (pv_start->directory)
+static table window_table;
+#else
 static table kernel_directory, first_table, last_table, window_table;
+#endif
 static const u32 *active;
+
+#ifdef NANO_PV
+
+/* The VMM's builder has mapped all memory one to one, and paging is on. */
+void vm_init(u32 ram_end)
+{
+    (void)ram_end;
+    active = kernel_directory;
+    pv_restrict((u32)kernel_start, (u32)kernel_constant_end, (u32)kernel_start);
+    table_link(&kernel_directory[DIRECTORY_INDEX(WINDOW_BASE)], machine_of((u32)window_table) | PTE_PRESENT | PTE_WRITE);
+}
+
+#else
 
 /* One to one, with 4 KiB pages: the kernel's code and constants read-only, the rest writable. */
 static void map_small(u32 *entries, u32 start, u32 limit)
@@ -54,6 +72,8 @@ void vm_init(u32 ram_end)
     write_cr0(CR0_PE | CR0_EM | CR0_TS | CR0_ET | CR0_WP | CR0_PG);
 }
 
+#endif
+
 /* The idle loop keeps the space of the last task, so a task that only slept pays no TLB flush. */
 void vm_activate(const struct space *space)
 {
@@ -62,7 +82,7 @@ void vm_activate(const struct space *space)
     if (directory == active)
         return;
     active = directory;
-    write_cr3((u32)directory);
+    directory_load((u32)directory);
 }
 
 /* The entry for a user address; `create` adds the page table. 0 when there is none. */
@@ -74,9 +94,9 @@ static u32 *user_entry(struct space *space, u32 address, int create)
         u32 page = create ? page_alloc_zero() : 0;
         if (!page)
             return 0;
-        *slot = page | PTE_PRESENT | PTE_WRITE | PTE_USER;
+        table_link(slot, machine_of(page) | PTE_PRESENT | PTE_WRITE | PTE_USER);
     }
-    return (u32 *)(*slot & PTE_FRAME) + TABLE_INDEX(address);
+    return (u32 *)page_of(*slot & PTE_FRAME) + TABLE_INDEX(address);
 }
 
 static int space_create(struct space *space)
@@ -86,6 +106,7 @@ static int space_create(struct space *space)
     if (!space->directory)
         return 0;
     memcpy(space->directory, kernel_directory, PAGE_BYTES);
+    directory_ready(space->directory);
     return 1;
 }
 
@@ -100,10 +121,11 @@ int vm_create_first(struct space *space)
         u32 *entry = user_entry(space, address, 1);
         if (!entry)
             return 0;
-        *entry = (u32)page | PTE_PRESENT | PTE_USER;
+        entry_set(entry, machine_of((u32)page) | PTE_PRESENT | PTE_USER);
     }
-    space->areas[0] = (struct area){USER_STACK_BASE, USER_LIMIT};
-    space->areas[1] = (struct area){header->bss_start, header->bss_end};
+    updates_done();
+    space->areas[0] = (struct area){.start = USER_STACK_BASE, .end = USER_LIMIT};
+    space->areas[1] = (struct area){.start = header->bss_start, .end = header->bss_end};
     return 1;
 }
 
@@ -121,10 +143,7 @@ static int copy_table(struct space *to, u32 base, u32 *entries)
         u32 *entry = user_entry(to, base + i * PAGE_BYTES, 1);
         if (!entry)
             return 0;
-        if (entries[i] & PTE_WRITE)
-            entries[i] = (entries[i] & ~PTE_WRITE) | PTE_COW;
-        *entry = entries[i];
-        page_share(*entry & PTE_FRAME);
+        page_share(page_of(entry_share(&entries[i], entry) & PTE_FRAME));
     }
     return 1;
 }
@@ -136,9 +155,9 @@ int vm_copy(struct space *to, struct space *from)
     for (u32 base = USER_BASE; complete && base < USER_LIMIT; base += LARGE_BYTES) {
         u32 slot = from->directory[DIRECTORY_INDEX(base)];
         if (slot & PTE_PRESENT)
-            complete = copy_table(to, base, (u32 *)(slot & PTE_FRAME));
+            complete = copy_table(to, base, (u32 *)page_of(slot & PTE_FRAME));
     }
-    write_cr3((u32)active); /* the rights that `from` lost may still be in the TLB */
+    updates_done_flush((u32)active); /* the rights that `from` lost may still be in the TLB */
     if (complete)
         memcpy(to->areas, from->areas, sizeof to->areas);
     else if (to->directory)
@@ -148,7 +167,7 @@ int vm_copy(struct space *to, struct space *from)
 
 static enum vm_answer break_sharing(u32 *entry, u32 address)
 {
-    u32 old = *entry & PTE_FRAME;
+    u32 old = page_of(*entry & PTE_FRAME);
     u32 page = old;
 
     if (page_is_shared(old)) {
@@ -158,8 +177,7 @@ static enum vm_answer break_sharing(u32 *entry, u32 address)
         memcpy((void *)page, (void *)old, PAGE_BYTES);
         page_free(old);
     }
-    *entry = page | PTE_PRESENT | PTE_WRITE | PTE_USER;
-    invlpg(address);
+    entry_replace(entry, machine_of(page) | PTE_PRESENT | PTE_WRITE | PTE_USER, address);
     return VM_RETRY;
 }
 
@@ -170,9 +188,50 @@ static enum vm_answer fill_with_zero(struct space *space, u32 address)
 
     if (!page)
         return VM_NO_MEMORY;
-    *entry = page | PTE_PRESENT | PTE_WRITE | PTE_USER;
+    entry_fill(entry, machine_of(page) | PTE_PRESENT | PTE_WRITE | PTE_USER, address);
     return VM_RETRY;
 }
+
+#ifdef NANO_LMBENCH
+
+/* The file is in memory, as files are that were read before: one page of cache after the other. */
+static u32 file_pages[FILE_PAGES];
+
+static enum vm_answer fill_with_file(struct space *space, u32 address, const struct area *area)
+{
+    u32 *page = &file_pages[(address - area->start) / PAGE_BYTES];
+    u32 *entry = user_entry(space, address, 1);
+
+    if (!*page)
+        *page = page_alloc_cache();
+    if (!entry || !*page)
+        return VM_NO_MEMORY;
+    page_share(*page);
+    entry_fill(entry, machine_of(*page) | PTE_PRESENT | PTE_WRITE | PTE_USER, address);
+    return VM_RETRY;
+}
+
+u32 vm_map_file(struct space *space, u32 bytes)
+{
+    u32 start = bytes <= FILE_PAGES * PAGE_BYTES ? vm_map(space, bytes) : 0;
+
+    for (struct area *a = space->areas; start && a < space->areas + AREA_COUNT; a++)
+        if (a->start == start)
+            a->is_file = 1;
+    return start;
+}
+
+int vm_protect(struct space *space, u32 address)
+{
+    u32 *entry = address >= USER_BASE && address < USER_LIMIT ? user_entry(space, address, 0) : 0;
+
+    if (!entry || !(*entry & PTE_PRESENT))
+        return 0;
+    entry_replace(entry, *entry & ~PTE_WRITE, address);
+    return 1;
+}
+
+#endif
 
 enum vm_answer vm_fault(struct space *space, u32 address, u32 error)
 {
@@ -184,22 +243,27 @@ enum vm_answer vm_fault(struct space *space, u32 address, u32 error)
     }
     for (struct area *a = space->areas; a < space->areas + AREA_COUNT; a++)
         if (address >= a->start && address < a->end)
+#ifdef NANO_LMBENCH
+            return a->is_file ? fill_with_file(space, address, a) : fill_with_zero(space, address);
+#else
             return fill_with_zero(space, address);
+#endif
     return VM_DENIED;
 }
 
 /* Not for the active space. */
 void vm_destroy(struct space *space)
 {
+    tables_release(space->directory);
     for (u32 base = USER_BASE; base < USER_LIMIT; base += LARGE_BYTES) {
         u32 slot = space->directory[DIRECTORY_INDEX(base)];
         if (!(slot & PTE_PRESENT))
             continue;
-        u32 *entries = (u32 *)(slot & PTE_FRAME);
+        u32 *entries = (u32 *)page_of(slot & PTE_FRAME);
         for (u32 i = 0; i < ENTRIES; i++)
             if (entries[i] & PTE_PRESENT)
-                page_free(entries[i] & PTE_FRAME);
-        page_free(slot & PTE_FRAME);
+                page_free(page_of(entries[i] & PTE_FRAME));
+        page_free(page_of(slot & PTE_FRAME));
     }
     page_free((u32)space->directory);
     space->directory = 0;
@@ -227,7 +291,7 @@ u32 vm_map(struct space *space, u32 bytes)
         unused++;
     if (unused == space->areas + AREA_COUNT || start + bytes > USER_MAP_LIMIT)
         return 0;
-    *unused = (struct area){start, start + bytes};
+    *unused = (struct area){.start = start, .end = start + bytes};
     return start;
 }
 
@@ -241,11 +305,11 @@ int vm_unmap(struct space *space, u32 start)
         u32 *entry = user_entry(space, address, 0);
         if (!entry || !(*entry & PTE_PRESENT))
             continue;
-        page_free(*entry & PTE_FRAME);
-        *entry = 0;
-        invlpg(address);
+        page_free(page_of(*entry & PTE_FRAME));
+        entry_clear(entry, address);
     }
-    *a = (struct area){0, 0};
+    updates_done();
+    *a = (struct area){.start = 0, .end = 0};
     return 1;
 }
 

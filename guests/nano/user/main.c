@@ -4,8 +4,14 @@
  * Source: our own.
  */
 #include "user.h"
+#ifdef NANO_LMBENCH
+#include "../lmbench/lmbench.h"
+#endif
 
 static const struct workload workloads[] = {
+#ifdef NANO_LMBENCH
+#include "../lmbench/table.h"
+#else
     {"sieve", run_sieve, {{"n", 20000, 2, 16000000}, {"rounds", 10, 1, 1000000}}},
     {"matmul", run_matmul, {{"n", 32, 1, 512}, {"rounds", 8, 1, 1000000}}},
     {"calls", run_calls, {{"depth", 16, 1, 40}, {"rounds", 20, 1, 1000000}}},
@@ -20,6 +26,7 @@ static const struct workload workloads[] = {
                       {"seed", 1, 1, 0xFFFFFFFF}}},
     {"mix", run_mix, {{"tasks", 4, 1, 32}, {"work", 100000, 1, 1000000000}}},
     {"faults", run_faults, {{0}}},
+#endif
 };
 
 #define EXIT_FAILURE 1
@@ -150,11 +157,19 @@ u32 main(void)
     char plain[WORD_BYTES];
     u32 value[OPTION_COUNT];
 
+#ifdef NANO_LMBENCH
+    if (sys_argument())
+        return lmbench_program(sys_argument());
+#endif
     sys_cmdline(cmdline, sizeof cmdline);
     const struct workload *w = workload_find(plain);
     if (!w)
         unknown_workload(plain);
     options_read(w, value);
-    result_print(w, value, w->run(value));
+    struct outcome outcome = w->run(value);
+#ifdef NANO_LMBENCH
+    sys_work(value[0]); /* all at once: reports in between would be measured, too */
+#endif
+    result_print(w, value, outcome);
     return 0;
 }

@@ -13,9 +13,11 @@ import { penryn } from './penryn.ts';
 import { pentium4_672 } from './pentium4-672.ts';
 import { sandyBridge } from './sandy-bridge.ts';
 import { westmere } from './westmere.ts';
+import { xeon2400 } from './xeon-2400.ts';
 
 /** All presets, oldest machine first. */
 export const presets: readonly MachinePreset[] = [
+  xeon2400,
   pentium4_672,
   core2Duo,
   penryn,

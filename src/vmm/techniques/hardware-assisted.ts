@@ -655,8 +655,11 @@ export const hardwareAssisted: Technique = {
   make(vcpu) {
     const { name, paging, taggedTlb } = vcpu.vm.spec;
     const { preset } = vcpu.vm.machine;
-    if (paging === 'native') {
-      throw new UserError(`VM ${name}: technique hardware-assisted has paging shadow or nested, not native`);
+    if (!preset.vmx.available) {
+      throw new UserError(`VM ${name}: technique hardware-assisted needs VT-x, which ${preset.id} has not`);
+    }
+    if (paging !== 'shadow' && paging !== 'nested') {
+      throw new UserError(`VM ${name}: technique hardware-assisted has paging shadow or nested, not ${paging}`);
     }
     if (paging === 'nested' && !preset.vmx.nestedPaging) {
       throw new UserError(`VM ${name}: ${preset.name} has no nested paging (EPT); allowed: paging shadow`);

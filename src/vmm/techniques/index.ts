@@ -6,6 +6,7 @@ import { bytecode, bytecodeTranslated } from './bytecode.ts';
 import { emulation } from './emulation.ts';
 import { hardwareAssisted } from './hardware-assisted.ts';
 import { native } from './native.ts';
+import { paravirtual } from './paravirtual.ts';
 import { trapAndEmulate } from './trap-and-emulate.ts';
 
 export const techniques: readonly Technique[] = [
@@ -16,6 +17,7 @@ export const techniques: readonly Technique[] = [
   emulation,
   bytecode,
   bytecodeTranslated,
+  paravirtual,
 ];
 
 /** The technique of that name. @throws UserError listing the names there are */
