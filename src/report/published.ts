@@ -5,35 +5,40 @@
  */
 import { UserError } from '../core/errors.ts';
 import { type JudgedRow, judge, type Labels, type Measured, type Paper } from '../lab/papers/paper.ts';
-import { num, type Row, text } from './frame.ts';
+import { distinct, num, type Row, text } from './frame.ts';
 import { frame, isPoint, type Results, runOf } from './results.ts';
 
 const CYCLES = ['guest_cycles', 'walk_cycles', 'exit_cycles', 'vmm_cycles'];
 
+/** A VM and its run: axes are columns of the run, and a column of the VM may have the same name. */
+interface Pair {
+  readonly run: Row;
+  readonly vm: Row;
+}
+
 /** Reads numbers out of the results of a paper's scenario. Labels that name no run, or two, are an error. */
 export class MeasuredResults implements Measured {
-  private readonly rows: readonly Row[];
+  private readonly pairs: readonly Pair[];
   private readonly name: string;
 
   constructor(results: Results) {
     const run = runOf(results);
     this.name = results.scenario.doc.name;
-    this.rows = frame(results, 'vms')
-      .rows.map((vm) => ({ ...run(vm), ...vm, run_outcome: text(run(vm), 'outcome') }))
-      .filter(isPoint);
+    const pairs = frame(results, 'vms').rows.map((vm) => ({ run: run(vm), vm }));
+    this.pairs = pairs.filter((pair) => isPoint(pair.run));
   }
 
   value(labels: Labels, column: string): number {
-    const wanted = Object.entries(labels);
-    const found = this.rows.filter((row) => wanted.every(([axis, label]) => row[axis] === label));
-    const said = wanted.map(([axis, label]) => `${axis}=${label}`).join(', ');
+    const found = this.with(labels);
+    const said = Object.entries(labels)
+      .map(([axis, label]) => `${axis}=${label}`)
+      .join(', ');
     if (found.length !== 1) throw new UserError(`${this.name}: ${found.length} runs with ${said}, expected one`);
-    const row = found[0]!;
-    if (text(row, 'outcome') !== 'completed') {
-      throw new UserError(`${this.name}: run ${text(row, 'run_id')} (${said}) ended with ${text(row, 'outcome')}`);
-    }
-    const value = num(row, column);
-    if (value === null) throw new UserError(`${this.name}: run ${text(row, 'run_id')} has no ${column}`);
+    const { run, vm } = found[0]!;
+    const where = `${this.name}: run ${text(run, 'run_id')} (${said})`;
+    if (text(vm, 'outcome') !== 'completed') throw new UserError(`${where} ended with ${text(vm, 'outcome')}`);
+    const value = num(vm, column) ?? num(run, column);
+    if (value === null) throw new UserError(`${where} has no ${column}`);
     return value;
   }
 
@@ -42,14 +47,17 @@ export class MeasuredResults implements Measured {
   }
 
   perOperation(labels: Labels, column?: string): number {
-    const wanted = Object.entries(labels);
-    const rows = this.rows.filter((row) => wanted.every(([axis, label]) => row[axis] === label));
-    const counts = [...new Set(rows.map((row) => text(row, 'n')))].sort((a, b) => Number(a) - Number(b));
+    const counts = distinct(this.with(labels).map(({ run }) => text(run, 'n'))).sort((a, b) => Number(a) - Number(b));
     if (counts.length !== 2) throw new UserError(`${this.name}: axis n has ${counts.length} values, expected two`);
     const [few, many] = counts as [string, string];
     const of = (n: string): number =>
       column === undefined ? this.cycles({ ...labels, n }) : this.value({ ...labels, n }, column);
     return (of(many) - of(few)) / (Number(many) - Number(few));
+  }
+
+  private with(labels: Labels): readonly Pair[] {
+    const wanted = Object.entries(labels);
+    return this.pairs.filter(({ run }) => wanted.every(([axis, label]) => run[axis] === label));
   }
 }
 
