@@ -58,7 +58,8 @@ describe.each(runs)('$guest $append', (expected) => {
 });
 
 // Without a timer no interrupt comes, so even the last byte of memory must agree.
-const quiet = runs.filter((one) => isClean(one.guest) && !/hz=|bogus|n=0/.test(one.append));
+// Not tpr: a walk of nested tables leaves A and D of the APIC's page as they are.
+const quiet = runs.filter((one) => isClean(one.guest) && !/hz=|bogus|n=0|tpr/.test(one.append));
 
 describe.each(quiet)('$guest $append hz=0: the whole machine agrees', (expected) => {
   const append = expected.guest === 'hello' ? '' : `${expected.append} hz=0`.trim();

@@ -79,8 +79,10 @@ function panel(rows: readonly JudgedRow[], unit: string): object {
 }
 
 function draw(results: Results, title: string | undefined): Drawing | null {
-  const rows = judged(results).filter(({ theirs, value }) => theirs > 0 && value > 0);
-  if (rows.length === 0) return null;
+  const all = judged(results);
+  if (all.length === 0) return null;
+  // Logarithmic scales have no place for the others.
+  const rows = all.filter(({ theirs, value }) => theirs > 0 && value > 0);
   const paper = PAPERS.find(({ id }) => id === results.scenario.doc.name)!;
   const units = distinct(rows.map(({ unit }) => unit));
   return {
@@ -90,8 +92,8 @@ function draw(results: Results, title: string | undefined): Drawing | null {
       resolve: { scale: { color: 'shared', shape: 'shared' } },
     }),
     sentences: [
-      `${summaryText([{ paper, rows }])}.`,
-      ...rows.map(
+      `${summaryText([{ paper, rows: all }])}.`,
+      ...all.map(
         (row) =>
           `${row.row}: ${figure(row.theirs)} ${row.unit} theirs, ${figure(row.value)} ours, ${percent(row.error)}.`,
       ),
