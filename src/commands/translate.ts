@@ -61,7 +61,11 @@ function printUnit(unit: UnitListing, number: number): void {
   for (const { eip, text, cache } of unit.lines) {
     const guest = `${hex(eip)}  ${text}`.padEnd(GUEST_COLUMNS + 10);
     if (cache.length === 0) print(`${guest} (counted with the instruction before: the jump has vanished)`);
-    cache.forEach((line, n) => print(`${n === 0 ? guest : ' '.repeat(guest.length)} ${lineText(line)}`.trimEnd()));
+    let beside = guest;
+    for (const line of cache) {
+      print(`${beside} ${lineText(line)}`.trimEnd());
+      beside = ' '.repeat(guest.length);
+    }
   }
 }
 

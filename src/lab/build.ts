@@ -8,14 +8,21 @@
 import { Engine } from '../core/engine.ts';
 import { UserError } from '../core/errors.ts';
 import { Streams } from '../core/rng.ts';
+import { ACCOUNT_THREAD } from '../core/runnable.ts';
 import { Trace } from '../core/trace.ts';
 import { PAGE_BYTES } from '../core/units.ts';
 import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
+import { findKind } from '../host/kinds/index.ts';
+import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
+import { ModelledVcpu } from '../host/modelled/demand.ts';
+import { demands } from '../host/modelled/index.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
+import { findEscapes } from '../vmm/audit.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
 import { findPreset } from '../vmm/presets/index.ts';
+import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { findTechnique } from '../vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../vmm/vcpu.ts';
@@ -38,6 +45,8 @@ export interface World {
   readonly machine: PhysicalMachine;
   readonly dispatcher: Dispatcher;
   readonly vms: readonly WorldVm[];
+  /** By VM: translations found that led out of it. Null: nobody looks. */
+  readonly escapes: Map<string, number> | null;
 }
 
 export interface BuildOptions {
@@ -64,10 +73,14 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const trace = new Trace();
   const vcpus = run.vms.reduce((sum, vm) => sum + vm.vcpus, 0);
   const machine = new PhysicalMachine(preset, host.memoryBytes / PAGE_BYTES, host.pcpus, vcpus, options.engine);
-  const policy = schedulers.find(({ name }) => name === host.scheduler.policy);
+  // The bare machine has no hypervisor: nobody switches contexts, and what it touches is the hardware.
+  const allBare = run.vms.every((vm) => isBare(vm.technique));
+  const kind = findKind(allBare ? undefined : host.hypervisor);
+  const chosen = schedulers.find(({ name }) => name === host.scheduler.policy);
+  const policy = kind.policy ?? chosen;
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
-  // The bare machine has no hypervisor that could switch contexts.
-  const switchCycles = run.vms.every((vm) => isBare(vm.technique)) ? 0 : preset.contextSwitchCycles;
+  const switchCycles = allBare ? 0 : kind.switchCycles(preset);
+  const policyParams = kind.policy === null ? host.scheduler.params : {};
   const dispatcher = new Dispatcher(
     {
       topology: makeTopology({ sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 }),
@@ -75,15 +88,68 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
       quantum: host.quantumNs,
       switchCycles,
     },
-    { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams: host.scheduler.params },
+    { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams },
   );
-  const world = { run, engine, trace, machine, dispatcher };
-  const vms = run.vms.map((vm, index) => buildVm(world, vm, index, options));
+  const escapes = run.compare === 'state' ? new Map<string, number>() : null;
+  const world = { run, engine, trace, machine, dispatcher, escapes };
+  const places = admitAll(run, kind);
+  const processes = allBare ? [] : startProcesses(world, kind);
+  let left = run.vms.length;
+  // When the last VM has ended nobody is left to share the host with.
+  const endOfVm = (): void => {
+    left--;
+    if (left > 0 || processes.length === 0) return;
+    engine.at(engine.now, () => {
+      for (const task of processes) dispatcher.end(task);
+    });
+  };
+  const vms = run.vms.map((vm, index) =>
+    buildVm(world, vm, { index, kind, firstPcpu: places[index]!, endOfVm }, options),
+  );
+  if (escapes !== null) audit(machine, vms, escapes);
   for (const { vcpus: own } of vms) for (const { task } of own) dispatcher.start(task);
   return { ...world, vms };
 }
 
-function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, options: BuildOptions): WorldVm {
+/** First pCPU of each VM, or -1. @throws UserError for the first VM that does not fit */
+function admitAll({ host, vms }: ResolvedRun, kind: HypervisorKind): number[] {
+  const { pcpus, memoryBytes, ioUnits = pcpus } = host;
+  return kind.admit({ pcpus, memoryBytes, ioUnits }, vms.map(resourcesOf)).map((admission, index) => {
+    if (isRefused(admission)) throw new UserError(`VM ${vms[index]!.name}: ${refusalText(admission)}`);
+    return admission.firstPcpu;
+  });
+}
+
+function resourcesOf({ technique, paging, memoryBytes, vcpus }: ResolvedVm): Resources {
+  const frames = tableFrames(technique as TechniqueName, paging as PagingName, memoryBytes / PAGE_BYTES, vcpus);
+  return { pcpus: vcpus, memoryBytes: memoryBytes + frames * PAGE_BYTES, ioUnits: 1 };
+}
+
+/** The processes of the host OS, each a task beside the vCPUs. */
+function startProcesses({ run, engine, dispatcher }: Omit<World, 'vms'>, kind: HypervisorKind): HostTask[] {
+  const streams = new Streams(run.seed);
+  return (run.host.processes ?? []).map(({ name, model, params, weight }) => {
+    if (!kind.hasProcesses) throw new UserError(`process ${name}: hypervisor ${kind.name} has no host OS to run it`);
+    const demand = demands.find((entry) => entry.name === model);
+    if (demand === undefined) throw new UserError(`process ${name}: unknown demand ${model}`);
+    const runnable = new ModelledVcpu(engine, demand.make(params, streams.stream(`process ${name}`)), ACCOUNT_THREAD);
+    const task = dispatcher.attach(dispatcher.addVm({ name, weight }), runnable);
+    dispatcher.start(task);
+    return task;
+  });
+}
+
+/** What a VM is built into. */
+interface Site {
+  readonly index: number;
+  readonly kind: HypervisorKind;
+  /** The first pCPU that is its own, or -1. */
+  readonly firstPcpu: number;
+  readonly endOfVm: () => void;
+}
+
+function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, options: BuildOptions): WorldVm {
+  const { index, kind, firstPcpu } = site;
   const { machine, engine, dispatcher } = world;
   const technique = findTechnique(plan.technique);
   const vm = new ExecutedVm(index, machine, engine, {
@@ -96,6 +162,11 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
     taggedTlb: plan.taggedTlb,
     ...(plan.vmx === undefined ? {} : { vmx: plan.vmx }),
     vcpus: plan.vcpus,
+    ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
+    ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
+    onEnd: site.endOfVm,
+    ...(plan.ring === undefined ? {} : { ring: plan.ring }),
+    ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
     ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
   });
@@ -103,10 +174,22 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, index: number, opt
   const vcpus = Array.from({ length: plan.vcpus }, (_, number) => {
     const vcpu = new ExecutedVcpu(vm, number, technique);
     // The CPUs of the bare machine are what the guest takes them for.
-    const spec = plan.technique === 'native' && plan.vcpus > 1 ? { hard: [number] } : {};
+    const own = plan.technique === 'native' && plan.vcpus > 1 ? number : firstPcpu < 0 ? -1 : firstPcpu + number;
+    const spec = own < 0 ? {} : { hard: [own] };
     return { vcpu, task: dispatcher.attach(hostVm, vcpu, spec) };
   });
   return { vm, vcpus };
+}
+
+/** Has every run of a vCPU followed by a look at the translations of all CPUs. */
+function audit(machine: PhysicalMachine, vms: readonly WorldVm[], escapes: Map<string, number>): void {
+  const all = vms.map(({ vm }) => vm);
+  const look = (): void => {
+    for (const { vm } of findEscapes(machine, all)) escapes.set(vm, (escapes.get(vm) ?? 0) + 1);
+  };
+  for (const { vcpus } of vms) {
+    for (const { vcpu } of vcpus) vcpu.afterRun = look;
+  }
 }
 
 /** Runs a world to its end or its bound; afterwards every VM has an outcome. */

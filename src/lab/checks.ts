@@ -3,6 +3,10 @@
  * Invariant: a world without findings can be built, if the files of its guests were looked at (`guestProblem`).
  */
 import { type Bytes, divCeil, PAGE_BYTES } from '../core/units.ts';
+import { findKind } from '../host/kinds/index.ts';
+import { isRefused, refusalText } from '../host/kinds/kind.ts';
+import type { MachinePreset } from '../vmm/costs.ts';
+import { vmxObstacle } from '../vmm/nested-vmx/offer.ts';
 import { PV_MEMORY_MAX_BYTES } from '../vmm/paravirtual/abi.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
@@ -44,7 +48,7 @@ export function checkWorld(world: World, guestProblem: GuestProblem = () => unde
     ...checkHost(world),
     ...checkNames(world),
     ...world.vms.flatMap((vm, index) => checkVm(world, vm, index)),
-    ...checkMemory(world),
+    ...checkHypervisor(world),
   ];
 }
 
@@ -134,6 +138,12 @@ function checkWorkload(vm: VmInput, path: readonly (string | number)[]): Finding
   return findings;
 }
 
+/** What paging auto will be, as far as VMX cares. */
+function usualPaging(vm: VmInput, preset: MachinePreset): string {
+  if (vm.paging !== 'auto' || vm.technique !== 'hardware-assisted') return vm.paging;
+  return preset.vmx.nestedPaging ? 'nested' : 'shadow';
+}
+
 function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
   const at = (key: string) => ['vms', index, key];
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique);
@@ -157,6 +167,27 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
     findings.push(
       finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
+  }
+  if (vm.guest_vmx === true) {
+    const obstacle = vmxObstacle(
+      { technique: vm.technique, paging: usualPaging(vm, preset), shadowing: vm.vmcs_shadowing === true },
+      preset,
+    );
+    if (obstacle !== null) findings.push(finding(at('guest_vmx'), obstacle));
+  } else if (vm.vmcs_shadowing === true) {
+    findings.push(finding(at('vmcs_shadowing'), 'found true, but the guest has no VMX; set guest_vmx: true'));
+  }
+  if (vm.ring !== undefined && vm.technique !== 'trap-and-emulate') {
+    const message = `found ${vm.ring}, but under ${vm.technique} the ring of the guest's kernel is no choice; expected nothing`;
+    findings.push(finding(at('ring'), message));
+  }
+  if (vm.out_of_sync === true && vm.technique !== 'trap-and-emulate' && vm.paging !== 'shadow') {
+    findings.push(
+      finding(at('out_of_sync'), 'found true, but only shadow paging has page tables that can be out of sync'),
+    );
+  }
+  if (vm.out_of_sync === true && vm.vcpus > 1) {
+    findings.push(finding(at('out_of_sync'), `found true, but the VM has ${vm.vcpus} vCPUs; expected one`));
   }
   const others = world.vms.reduce((sum, other) => sum + other.count, 0) - 1;
   if (isBare(vm.technique) && others > 0) {
@@ -199,6 +230,41 @@ function checkParavirtual(vm: VmInput, at: (key: string) => (string | number)[])
   }
   if (vm.vcpus !== 1) findings.push(finding(at('vcpus'), `found ${vm.vcpus}, but a paravirtual guest has 1`));
   return [...findings, ...memorySize(at('memory'), vm.memory, GUEST_MEMORY_MIN, PV_MEMORY_MAX_BYTES)];
+}
+
+/** Rules of the hypervisor's kind: who may be there, and whether each VM gets what it asks for. */
+function checkHypervisor(world: World): Finding[] {
+  const { host, vms } = world;
+  const kind = findKind(host.hypervisor);
+  const findings: Finding[] = [];
+  if (host.processes !== undefined && host.processes.length > 0 && !kind.hasProcesses) {
+    const message = `found ${host.processes.length}, but ${kind.name} has no host OS to run processes; only type-2 has`;
+    findings.push(finding(['host', 'processes'], message));
+  }
+  if (host.io_units !== undefined && kind.name !== 'type-0') {
+    findings.push(finding(['host', 'io_units'], `found ${host.io_units}, but only type-0 gives devices away`));
+  }
+  const asks = vms.flatMap((vm, index) =>
+    vmNames(vm).map((name) => ({
+      name,
+      index,
+      need: { pcpus: vm.vcpus, memoryBytes: quantity('size', vm.memory) + tableBytes(vm), ioUnits: 1 },
+    })),
+  );
+  const { pcpus, io_units: ioUnits = pcpus } = host;
+  const has = { pcpus, memoryBytes: quantity('size', host.memory), ioUnits };
+  const admissions = kind.admit(
+    has,
+    asks.map(({ need }) => need),
+  );
+  const refused = admissions.flatMap((admission, at) => {
+    if (!isRefused(admission)) return [];
+    const { name, index } = asks[at]!;
+    const key = { pcpus: 'vcpus', memoryBytes: 'memory', ioUnits: 'name' }[admission.resource];
+    return [finding(['vms', index, key], `${name} ${refusalText(admission)}`)];
+  });
+  // One that does not fit says why; that the sum is too much says nothing more.
+  return [...findings, ...(refused.length > 0 ? refused.slice(0, 1) : checkMemory(world))];
 }
 
 function checkMemory({ host, vms }: World): Finding[] {

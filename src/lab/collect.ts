@@ -18,9 +18,11 @@ import { quantile, sorted } from '../core/stats.ts';
 import type { RunOutcome } from '../host/dispatch.ts';
 import { STATE_BLOCKED, STATE_COSTOPPED, STATE_PARKED, STATE_READY, STATE_RUNNING } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
+import { newCpuState, saveCpu } from '../machine/cpu-state.ts';
 import type { PhysicalMachine } from '../vmm/machine.ts';
+import type { ExecutedVcpu } from '../vmm/vcpu.ts';
 import type { World, WorldVm } from './build.ts';
-import type { LatencyRecord, PcpuRecord, RunRecord, VcpuRecord, VmRecord } from './rows.ts';
+import type { LatencyRecord, PcpuRecord, RequirementsRecord, RunRecord, VcpuRecord, VmRecord } from './rows.ts';
 
 export function collect(world: World, outcome: RunOutcome): RunRecord {
   const vms = world.vms.map((entry) => vmRecord(world, entry));
@@ -37,7 +39,8 @@ export function collect(world: World, outcome: RunOutcome): RunRecord {
   };
 }
 
-function vmRecord(world: World, { vm, vcpus }: WorldVm): VmRecord {
+function vmRecord(world: World, entry: WorldVm): VmRecord {
+  const { vm, vcpus } = entry;
   const { outcome } = vm;
   const cycles = (account: Account): number => vcpus.reduce((sum, { task }) => sum + task.spent[account]!, 0);
   return {
@@ -63,7 +66,30 @@ function vmRecord(world: World, { vm, vcpus }: WorldVm): VmRecord {
       residentPages: framesOf(world.machine, vm.owner),
       tablePages: framesOf(world.machine, vm.vmmOwner),
     },
+    ...(world.escapes === null ? {} : { requirements: requirementsRecord(entry, world.escapes) }),
   };
+}
+
+function requirementsRecord({ vm, vcpus }: WorldVm, escapes: ReadonlyMap<string, number>): RequirementsRecord {
+  return {
+    registers: vcpus.map(({ vcpu }) => registersOf(vcpu)),
+    memoryHash: vm.memoryHash(),
+    direct: vcpus.reduce((sum, { vcpu }) => sum + vcpu.direct, 0),
+    unseen: [...vm.unseen].map(([mnemonic, count]) => ({ mnemonic, count })),
+    escapes: escapes.get(vm.spec.name) ?? 0,
+  };
+}
+
+function registersOf(vcpu: ExecutedVcpu): Record<string, string> {
+  const state = newCpuState();
+  saveCpu(vcpu.guestView(), state);
+  const hex = (value: number): string => (value >>> 0).toString(16);
+  return Object.fromEntries(
+    Object.entries(state).map(([name, value]) => [
+      name,
+      typeof value === 'number' ? hex(value) : [...(value as Int32Array)].map(hex).join(' '),
+    ]),
+  );
 }
 
 function vcpuRecord(vcpu: number, task: HostTask): VcpuRecord {

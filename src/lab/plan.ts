@@ -10,7 +10,7 @@ import type { VmxOptions } from '../vmm/vmx-options.ts';
 import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import type { Point, Scenario } from './scenario.ts';
-import type { Scheduler, VmInput, World } from './schema.ts';
+import type { HostProcess, Scheduler, VmInput, World } from './schema.ts';
 import { quantity } from './units.ts';
 
 export interface ResolvedHost {
@@ -20,6 +20,19 @@ export interface ResolvedHost {
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
   readonly scheduler: { readonly policy: string; readonly params: Params };
+  /** Kind of hypervisor; type 1 when it is not there. */
+  readonly hypervisor?: string;
+  /** As many as pCPUs when it is not there. */
+  readonly ioUnits?: number;
+  readonly processes?: readonly ResolvedProcess[];
+}
+
+/** One process of the host OS. */
+export interface ResolvedProcess {
+  readonly name: string;
+  readonly model: string;
+  readonly params: Params;
+  readonly weight: number;
 }
 
 export interface ResolvedVm {
@@ -33,10 +46,14 @@ export interface ResolvedVm {
   readonly technique: string;
   readonly paging: string;
   readonly taggedTlb: boolean;
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
   readonly memoryBytes: Bytes;
   readonly vcpus: number;
   readonly weight: number;
   readonly capPercent: number;
+  /** The guest's CPU has VMX. */
+  readonly guestVmx?: 'plain' | 'shadowing';
   /** Options of hardware assistance; absent: the usual ones. */
   readonly vmx?: VmxOptions;
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
@@ -54,6 +71,8 @@ export interface ResolvedRun {
   readonly durationNs: Ns;
   readonly host: ResolvedHost;
   readonly vms: readonly ResolvedVm[];
+  /** The final state of its VMs is recorded, for comparison. */
+  readonly compare?: 'state';
 }
 
 export interface Plan {
@@ -67,7 +86,8 @@ export function planRuns(scenario: Scenario, fileOf: (guest: string) => string):
   const runs: ResolvedRun[] = points.flatMap((point, index) =>
     doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
   );
-  return { scenario, runs: doc.baseline === 'native' ? withBaselines(runs) : runs };
+  const compared = doc.compare === undefined ? runs : runs.map((run) => ({ ...run, compare: 'state' as const }));
+  return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
 }
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: string) => string): ResolvedRun {
@@ -98,12 +118,20 @@ function resolveHost({ host }: World): ResolvedHost {
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
     scheduler: resolveScheduler(host.scheduler),
+    ...(host.hypervisor === undefined ? {} : { hypervisor: host.hypervisor }),
+    ...(host.io_units === undefined ? {} : { ioUnits: host.io_units }),
+    ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveProcess) }),
   };
 }
 
 function resolveScheduler(scheduler: Scheduler | string): ResolvedHost['scheduler'] {
   const { policy, ...params } = typeof scheduler === 'string' ? { policy: scheduler } : scheduler;
   return { policy, params: params as Params };
+}
+
+function resolveProcess(process: HostProcess): ResolvedProcess[] {
+  const { model, ...params } = typeof process.demand === 'string' ? { model: process.demand } : process.demand;
+  return vmNames(process).map((name) => ({ name, model, params: params as Params, weight: process.weight }));
 }
 
 function resolveVm(
@@ -126,10 +154,15 @@ function resolveVm(
     paging: vm.paging === 'auto' ? usual : vm.paging,
     taggedTlb:
       vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.vmx.taggedTlb : vm.tagged_tlb),
+    ...(vm.ring === undefined ? {} : { ring: vm.ring }),
+    ...(vm.out_of_sync === undefined ? {} : { outOfSync: vm.out_of_sync }),
     memoryBytes: quantity('size', vm.memory),
     vcpus: vm.vcpus,
     weight: vm.weight,
     capPercent: vm.cap,
+    ...(vm.guest_vmx === true
+      ? { guestVmx: vm.vmcs_shadowing === true ? ('shadowing' as const) : ('plain' as const) }
+      : {}),
     ...(vm.vmx === undefined || vm.technique !== 'hardware-assisted' ? {} : { vmx: vmxOptions(vm.vmx) }),
     baselineRun: null,
   };
@@ -182,16 +215,9 @@ function hasNativeBuild({ technique, imageFile }: ResolvedVm): boolean {
 function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
   const { preset, frequencyHz } = run.host;
   const { workload, memoryBytes, vcpus } = vm;
-  return JSON.stringify([
-    nativeGuest(vm.guest),
-    workload,
-    memoryBytes,
-    vcpus,
-    preset,
-    frequencyHz,
-    run.durationNs,
-    run.seed,
-  ]);
+  const hasVmx = vm.guestVmx !== undefined;
+  const guest = nativeGuest(vm.guest);
+  return JSON.stringify([guest, workload, memoryBytes, vcpus, hasVmx, preset, frequencyHz, run.durationNs, run.seed]);
 }
 
 /** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */
@@ -199,18 +225,25 @@ function nativeGuest(guest: string): string {
   return GUESTS.find((entry) => entry.name === guest)?.native_guest ?? guest;
 }
 
+/** Without what only a VMM can be asked. */
+function withoutVmm({ ring: _ring, outOfSync: _outOfSync, ...vm }: ResolvedVm): ResolvedVm {
+  return vm;
+}
+
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
   const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
+  const { hypervisor: _kind, ioUnits: _units, processes: _processes, ...host } = run.host;
   return {
     ...run,
     runId,
     role: 'baseline',
     axes: {},
-    host: { ...run.host, pcpus: vm.vcpus },
+    host: { ...host, pcpus: vm.vcpus },
     vms: [
       {
-        ...own,
+        ...withoutVmm(own),
         guest: nativeGuest(vm.guest),
+        ...(vm.guestVmx === undefined ? {} : { guestVmx: 'plain' }),
         technique: 'native',
         paging: 'native',
         taggedTlb: false,

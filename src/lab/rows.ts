@@ -66,6 +66,22 @@ export interface VmRecord {
   readonly sections: readonly Section[];
   readonly vcpus: readonly VcpuRecord[];
   readonly memory: MemoryRecord;
+  /** Only where the scenario asks for it. */
+  readonly requirements?: RequirementsRecord;
+}
+
+/** What Popek and Goldberg ask of a VMM, as far as the end of a run can tell. */
+export interface RequirementsRecord {
+  /** Final registers of each vCPU, by name. */
+  readonly registers: readonly Readonly<Record<string, string>>[];
+  /** SHA-256 of guest memory. */
+  readonly memoryHash: string;
+  /** Instructions that the CPU executed as they are in guest memory. */
+  readonly direct: number;
+  /** Sensitive instructions that executed without the VMM's knowledge. */
+  readonly unseen: readonly { readonly mnemonic: string; readonly count: number }[];
+  /** Translations that led to a frame of somebody else, over all looks at the TLBs. */
+  readonly escapes: number;
 }
 
 export interface MemoryRecord {

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import type { Param } from '../host/params.ts';
-import { GUESTS, namesOf, PRESET_NAMES, SCHEDULERS, TECHNIQUES } from './catalog.ts';
+import { DEMANDS, GUESTS, HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS, TECHNIQUES } from './catalog.ts';
 import { formatQuantity, parseQuantity, type QuantityKind, quantityPattern } from './units.ts';
 
 export const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,39}$/;
@@ -65,6 +65,28 @@ function schedulerSchema() {
 /** A scheduler with its parameters filled in. */
 export const schedulerObject = schedulerSchema();
 
+function demandSchema() {
+  const models = DEMANDS.map(({ name, summary, params }) => {
+    const fields = Object.entries(params).map(([key, param]) => [key, paramSchema(param)] as const);
+    return z.strictObject({ model: z.literal(name).describe(summary), ...Object.fromEntries(fields) });
+  });
+  return z.discriminatedUnion('model', models as [(typeof models)[0], ...typeof models]);
+}
+
+/** A demand with its parameters filled in. */
+export const demandObject = demandSchema();
+
+const hostProcess = z
+  .strictObject({
+    name: nameOf(NAME_PATTERN, DASHED).describe('Name of the process; with count > 1, name-1, name-2, ...'),
+    count: z.int().min(1).max(1000).default(1).describe('How many of them'),
+    demand: z
+      .union([enumOf(namesOf(DEMANDS)), demandObject])
+      .describe('What it wants of the CPUs: the name of a model, or a mapping with its parameters'),
+    weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to VMs and other processes'),
+  })
+  .describe('A process of the host OS beside the VMs');
+
 const host = z
   .strictObject({
     preset: enumOf(PRESET_NAMES).default('broadwell').describe('CPU model: what instructions and exits cost'),
@@ -79,6 +101,18 @@ const host = z
       .default('credit')
       .describe('Who runs next: the name of a policy, or a mapping with its parameters'),
     quantum: quantity('duration').default('20 us').describe('How far one pCPU may run ahead of the others'),
+    hypervisor: enumOf(namesOf(HYPERVISORS))
+      .optional()
+      .describe(
+        'Kind of hypervisor: type-0 (partitions, no scheduler), type-1 (the default), type-2 (a process of a host OS)',
+      ),
+    io_units: z
+      .int()
+      .min(0)
+      .max(1000)
+      .optional()
+      .describe('Sets of PC devices that type-0 can give to VMs, one each; default: as many as physical CPUs'),
+    processes: z.array(hostProcess).max(1000).optional().describe('Processes of the host OS; type-2 only'),
   })
   .describe('The physical machine');
 
@@ -141,10 +175,26 @@ const vm = z
       .union([z.literal('auto'), z.boolean()])
       .default('auto')
       .describe('TLB entries survive VM exits (VPID); auto: if the preset has it'),
+    ring: z
+      .union([z.literal(1), z.literal(3)])
+      .optional()
+      .describe("trap-and-emulate: ring of the guest's kernel; 1 unless told"),
+    out_of_sync: z
+      .boolean()
+      .optional()
+      .describe('shadow paging: page tables are not traced while in use, but followed when the guest flushes'),
     memory: quantity('size').default('32 MiB').describe('Guest-physical memory'),
     vcpus: z.int().min(1).max(8).default(1).describe('Number of virtual CPUs'),
     weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to other VMs'),
     cap: z.int().min(0).max(6400).default(0).describe('Upper bound in percent of one physical CPU; 0: none'),
+    guest_vmx: z
+      .boolean()
+      .optional()
+      .describe("The guest's CPU has VMX, so that the guest can be a VMM itself; default: no"),
+    vmcs_shadowing: z
+      .boolean()
+      .optional()
+      .describe('With guest_vmx under a VMM: hardware answers VMREAD and VMWRITE of the guest; default: no'),
     vmx: vmx.optional(),
   })
   .describe('One VM, or a group of equal VMs');
@@ -195,6 +245,10 @@ export const headSchema = z.strictObject({
     .enum(['native', 'none'])
     .default('native')
     .describe('native: also run each VM alone on the bare machine, for slowdown and equivalence'),
+  compare: z
+    .literal('state')
+    .optional()
+    .describe('state: compare final registers and memory with the bare machine too, and audit all translations'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 
@@ -209,6 +263,7 @@ export type World = z.output<typeof worldSchema>;
 export type VmInput = World['vms'][number];
 export type Head = z.output<typeof headSchema>;
 export type Axis = z.output<typeof axis>;
+export type HostProcess = z.output<typeof hostProcess>;
 export type Scheduler = { readonly policy: string } & Readonly<Record<string, unknown>>;
 /** A complete scenario: every default filled in, except what an axis sets. */
 export type ScenarioDoc = Head & World;

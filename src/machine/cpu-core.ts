@@ -40,6 +40,7 @@ import {
 } from './paging.ts';
 import { ABSENT } from './physmap.ts';
 import { segmentAddress } from './segments.ts';
+import type { VmxUnit } from './vmx/unit.ts';
 
 export const UNWIND_FAULT = 1;
 export const UNWIND_EXIT = 2;
@@ -123,6 +124,8 @@ export abstract class CpuCore implements PagingRegisters {
   cpuid: CpuidLeaves = {};
   /** A VMM lets the two views of one guest CPU share it. */
   fpu = new Fpu();
+  /** Null: this CPU has no VMX. */
+  vmx: VmxUnit | null = null;
   /** Low word of IA32_APIC_BASE; the owner puts that of the local APIC here. */
   apicBase: ApicBase = { low: 0 };
 

@@ -92,6 +92,9 @@ function chooseRow(entry: OpcodeEntry, modrm: number, p: Prefixes): Row | null {
   return entry.byReg !== null ? entry.byReg[(modrm >> 3) & 7]! : entry.row;
 }
 
+/** A row whose opcode says nothing of prefixes is there with any of them (CMPXCHG8B, beside VMCLEAR). */
+const withoutPrefix = (row: Row | null): Row | null => (row !== null && row.opcode.startsWith('0F') ? row : null);
+
 /** The entry of an opcode behind 0F: a mandatory prefix chooses its map, F2 and F3 before 66 (SDM vol 2, 2.1.1). */
 function chooseEntry(opcode: number, p: Prefixes, has66: boolean): OpcodeEntry {
   const entry = OPCODES.twoByte[opcode]!;
@@ -278,12 +281,14 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   const p: Prefixes = { operand16: !is32, address16: !is32, segment: -1, rep: 0, lock: false };
   let opcode = readPrefixes(reader, is32, p);
   let entry = OPCODES.oneByte[opcode]!;
+  let base = entry;
   if (opcode === 0x0f) {
     opcode = reader.next();
+    base = OPCODES.twoByte[opcode]!;
     entry = chooseEntry(opcode, p, p.operand16 === is32);
   }
-  const modrm = entry.hasModrm ? reader.next() : 0;
-  const row = chooseRow(entry, modrm, p);
+  const modrm = entry.hasModrm || base.hasModrm ? reader.next() : 0;
+  const row = chooseRow(entry, modrm, p) ?? withoutPrefix(chooseRow(base, modrm, p));
   if (row === null) return cpu.raise(VECTOR_UD);
 
   const insn = new Insn(row, placeholder);
@@ -293,7 +298,7 @@ export function decode(cpu: Cpu, lin: number, mfn: number, is32: boolean): Insn 
   insn.addressMask = p.address16 ? 0xffff : -1;
   insn.setSegment(SEG_DS);
   const special = entry.byModrm?.get(modrm) === row;
-  if (entry.hasModrm && modrm < 0xc0 && !/^[RCD]d$/.test(row.operands[0] ?? '')) {
+  if ((entry.hasModrm || base.hasModrm) && modrm < 0xc0 && !/^[RCD]d$/.test(row.operands[0] ?? '')) {
     insn.isMemory = true;
     if (row.operands.some((o) => o[0] === 'N' || o[0] === 'U')) cpu.raise(VECTOR_UD);
     if (p.address16) readAddress16(reader, insn, modrm);

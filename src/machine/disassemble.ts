@@ -72,6 +72,9 @@ function operand(insn: Insn, notation: string, isFirst: boolean, next: number): 
   return notation.toLowerCase();
 }
 
+/** Mnemonics that the table has for the 16-bit form, by that of the 32-bit form. */
+const WIDE_NAMES: Readonly<Record<string, string>> = { CWD: 'cdq', CBW: 'cwde' };
+
 /** The instruction at `eip` as text, such as `mov eax, [ebp-0x8]`. */
 export function disassemble(insn: Insn, eip: number): string {
   const { row } = insn;
@@ -79,7 +82,8 @@ export function disassemble(insn: Insn, eip: number): string {
   const operands = row.operands.map((notation, n) => operand(insn, notation, n === 0, next));
   const prefix = `${insn.lock ? 'lock ' : ''}${insn.rep === 0xf2 ? 'repne ' : insn.rep === 0xf3 ? 'rep ' : ''}`;
   const size = insn.isMemory && !row.operands.some((o) => /^[GZeAS]|^AL/.test(o)) ? sizeOf(insn) : '';
-  return `${prefix}${row.mnemonic.toLowerCase()} ${size}${operands.join(', ')}`.trimEnd();
+  const name = (insn.width === 32 ? WIDE_NAMES[row.mnemonic] : undefined) ?? row.mnemonic.toLowerCase();
+  return `${prefix}${name} ${size}${operands.join(', ')}`.trimEnd();
 }
 
 function sizeOf(insn: Insn): string {

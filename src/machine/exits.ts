@@ -27,6 +27,8 @@ export const EXIT_UNIMPLEMENTED = 9;
 export const EXIT_TASK_SWITCH = 16;
 /** The instruction at EIP accesses a memory-mapped device: exitGpa, exitLin, exitError. Execute it with Cpu.mmio set. */
 export const EXIT_MMIO = 17;
+/** VMLAUNCH or VMRESUME loaded another state: the owner puts the controls that now apply in force (Cpu.vmx). */
+export const EXIT_VMX = 18;
 
 /** Stands for the error code of a fault or an event that has none. */
 export const NO_ERROR_CODE = -1;

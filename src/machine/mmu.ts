@@ -216,6 +216,18 @@ export class Mmu {
     this.codePages[codeSlot(page)] = code;
   }
 
+  /** Calls `action` for every page in the front tables: page number and machine frame. For audits. */
+  forEachFront(action: (page: number, mfn: Mfn) => void): void {
+    const words = this.memory.words32;
+    for (const bank of [this.kernelBank, this.userBank]) {
+      for (let slot = 0; slot <= this.frontMask; slot++) {
+        const at = bank + slot * FRONT_ENTRY_WORDS;
+        const tag = words[at]!;
+        if (tag !== NO_TAG) action(tag >>> 12, (words[at + 2]! + tag) >>> 12);
+      }
+    }
+  }
+
   private dropData(firstPage: number, pages: number): void {
     if (pages > this.frontMask) {
       this.clearFront();

@@ -261,6 +261,19 @@ export class Tlb {
     }
   }
 
+  /** Calls `action` for every entry, with the page number and frame of each 4 KiB of it. For audits. */
+  forEach(action: (page: number, asid: number, frame: number, flags: number) => void): void {
+    for (const array of [this.small, this.large]) {
+      const scale = array === this.large ? LARGE_PAGES : 1;
+      for (let slot = 0; slot < array.slots; slot++) {
+        const page = array.get(slot, ENTRY_PAGE);
+        if (page === EMPTY) continue;
+        const [asid, frame, flags] = [ENTRY_ASID, ENTRY_FRAME, ENTRY_FLAGS].map((field) => array.get(slot, field));
+        for (let n = 0; n < scale; n++) action(page * scale + n, asid!, frame! + n, flags!);
+      }
+    }
+  }
+
   /** Empties a slot and tells the owner of the front table. */
   private drop(array: TlbArray, slot: number): void {
     this.tell(array, slot);

@@ -39,6 +39,12 @@ export function techniqueName(vm: Row): string {
   return technique === 'hardware-assisted' ? `hardware, ${paging}` : technique;
 }
 
+/** What the scenario calls the technique of a row, where it has an axis for that; else technique and paging in words. */
+export function techniqueLabels(results: Results): (row: Row) => string {
+  const run = runOf(results);
+  return (row) => text(run(row), 'technique') || techniqueName(row);
+}
+
 /** The first word of the command line where that is enough to tell the workloads apart. */
 function workloadNames(rows: readonly Row[]): (row: Row) => string {
   const byFirst = groupBy(distinct(rows.map(plainWorkload)), firstWord);

@@ -7,7 +7,7 @@ import type { VmOutcome } from '../lab/rows.ts';
 import { scenarioText } from '../lab/scenario.ts';
 import { formatQuantity, quantity } from '../lab/units.ts';
 import { findPreset } from '../vmm/presets/index.ts';
-import { techniqueName } from './cases.ts';
+import { techniqueLabels, techniqueName } from './cases.ts';
 import { grouped, listed } from './format.ts';
 import { distinct, groupBy, num, type Row, text } from './frame.ts';
 import { explainHole } from './holes.ts';
@@ -54,6 +54,37 @@ export function divergenceSection(results: Results): Html {
     ),
     element('ol', items.join('\n')),
   ].join('\n');
+}
+
+/** What the demonstrations of the holes asked, and the answer under each technique. */
+export function holesSection(results: Results): Html {
+  const rows = frame(results, 'holes').rows;
+  if (rows.length === 0) return '';
+  const label = techniqueLabels(results);
+  const techniques = distinct(rows.map(label));
+  const columns: TableColumn[] = [
+    { title: 'instruction' },
+    { title: 'what is looked at' },
+    { title: 'bare machine', doc: 'In hex' },
+    ...techniques.map((title) => ({ title, doc: 'What is seen, in hex, and the verdict' })),
+  ];
+  const questions = [...groupBy(rows, (row) => `${text(row, 'instruction')}\n${text(row, 'what')}`).values()];
+  const cells = questions.map((group): TableCell[] => {
+    const [first] = group as [Row];
+    const answers = techniques.map((technique): TableCell => {
+      const row = group.find((item) => label(item) === technique);
+      if (row === undefined) return { text: '' };
+      const verdict = text(row, 'verdict');
+      return { text: `${text(row, 'seen')}, ${verdict}`, className: verdict === 'differs' ? 'bad' : 'good' };
+    });
+    return [
+      { text: text(first, 'instruction') },
+      { text: text(first, 'what'), className: 'wrap' },
+      { text: text(first, 'expected') },
+      ...answers,
+    ];
+  });
+  return element('h2', 'The holes, one question at a time') + table(columns, cells);
 }
 
 /** All VMs, with short numbers that sort. */

@@ -101,6 +101,8 @@ export interface MachinePreset {
   readonly contextSwitchCycles: Cycles;
   /** Software of the VMM, in cycles: `preset.vmm['shadow-fill']`. */
   readonly vmm: Readonly<Record<VmmOperation, Cycles>>;
+  /** Cycles per 100 instructions of VMM code, for paths that belong to one part of the VMM alone. */
+  readonly vmmCyclesPer100Instructions: number;
   /** Every number above with its source, in reading order. */
   readonly figures: readonly PresetFigure[];
 }
@@ -183,6 +185,7 @@ export function definePreset(spec: PresetSpec): MachinePreset {
     deprivileged: { trapCycles: spec.instructions.interrupt.value, returnCycles: spec.instructions.iret.value },
     contextSwitchCycles: vmmCosts['vcpu-switch'] + vmx.vmclearCycles + vmx.vmptrldCycles,
     vmm: vmmCosts,
+    vmmCyclesPer100Instructions: spec.vmmCyclesPer100Instructions.value,
     figures: [...hardwareFigures(spec), ...softwareFigures(spec)],
   };
   for (const row of preset.figures) {

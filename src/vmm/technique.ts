@@ -56,6 +56,8 @@ export interface Executor {
   prepare(wasRunning: boolean): Preparation;
   /** The guest CPU waited after INIT and got a start-up message: it begins in real mode at vector * 4096. */
   start(vector: number): void;
+  /** A physical interrupt for the host came while the guest ran: leaves the guest, and pays for that. */
+  interrupted?(): void;
   /** Answers an EXIT_* code other than EXIT_BUDGET. */
   handle(exit: number): Disposition;
   /** The time slice ended while the guest ran. True: the VMM was brought in by an exit, which was charged. */
@@ -66,6 +68,10 @@ export interface Executor {
   readonly instructions: number;
   /** Where the cycles of the executing CPU go; guest code run directly unless told. */
   readonly account?: Account;
+  /** Of them, carried out by the VMM instead of the CPU; absent: none. */
+  readonly emulated?: number;
+  /** Of them, executed from a translation; absent: none. */
+  readonly translated?: number;
 }
 
 /** A technique: a plug-in. */

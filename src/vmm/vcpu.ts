@@ -23,6 +23,7 @@ import { Lapic } from '../machine/devices/lapic.ts';
 import { EXIT_BUDGET, EXIT_TRIPLE_FAULT, EXIT_UNIMPLEMENTED } from '../machine/exits.ts';
 import type { Mmu } from '../machine/mmu.ts';
 import { DeviceMemory } from './device-memory.ts';
+import type { HostSide } from './host-side.ts';
 import { devicePath, type VmmOperation } from './paths.ts';
 import type { Disposition, Executor, Technique } from './technique.ts';
 import type { ExecutedVm, VmCpu } from './vm.ts';
@@ -46,6 +47,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   readonly index: number;
   readonly lapic: Lapic;
   private readonly executor: Executor;
+  /** What is below the VMM; null: the hardware. */
+  private readonly side: HostSide | null;
   /** The pCPU that this vCPU's context is loaded on. */
   private pcpu: Pcpu | null = null;
   private wasRunning = false;
@@ -57,6 +60,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   private reason = 'entry';
   private rest: Rest;
   private wake: () => void = () => {};
+  /** Called after each run(), for whoever audits the machine. */
+  afterRun: (() => void) | null = null;
 
   constructor(vm: ExecutedVm, index: number, technique: Technique) {
     this.vm = vm;
@@ -69,12 +74,19 @@ export class ExecutedVcpu implements Runnable, VmCpu {
       if (vm.clock.cpu !== this) this.wake();
     };
     vm.cpus.push(this);
+    this.side = vm.spec.hostSide?.(this) ?? null;
     this.executor = technique.make(this);
   }
 
   /** Guest instructions retired, emulated ones included. */
   get instructions(): number {
     return this.executor.instructions;
+  }
+
+  /** Of them, executed by the CPU as they are in the guest's memory. */
+  get direct(): number {
+    const { instructions, emulated, translated } = this.executor;
+    return instructions - (emulated ?? 0) - (translated ?? 0);
   }
 
   /** The guest's view of its registers. */
@@ -112,6 +124,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.executor.descheduled?.(pcpu.clock.now);
     this.pcpu = null;
     this.wasRunning = false;
+    this.side?.unloaded();
   }
 
   run(pcpu: Pcpu, budget: Cycles): RunStop {
@@ -121,18 +134,21 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     vm.clock.cpu = this;
     vm.clock.pcpu = pcpu;
     vm.clock.scheduled = false;
+    this.side?.resumed(pcpu.clock.now);
     const end = pcpu.clock.cycles + budget;
     this.endCycles = end;
     let stop: RunStop = 'budget';
     do {
-      const disposition = this.enter(pcpu, end);
+      const disposition = this.side === null ? this.enter(pcpu, end) : this.enterBetween(pcpu, end, this.side);
       if (vm.outcome !== null) stop = 'end';
       else if (disposition !== 'resume') stop = disposition;
     } while (stop === 'budget' && pcpu.clock.cycles < end && !vm.clock.scheduled);
+    if (stop === 'block') this.side?.blocked();
     vm.clock.cpu = null;
     vm.clock.pcpu = null;
     this.wasRunning = stop === 'budget' && executor.cpu.cycles > 0;
     if (this.wasRunning && pcpu.clock.now >= pcpu.sliceEnd && executor.sliceOver?.() === true) this.wasRunning = false;
+    this.afterRun?.();
     return stop;
   }
 
@@ -152,6 +168,21 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     const exit = cpu.run(Math.min(left, executor.budgetMax));
     this.spendGuest();
     return exit === EXIT_BUDGET ? 'resume' : executor.handle(exit);
+  }
+
+  /** Runs the guest up to the next interrupt of the host, which leaves it. */
+  private enterBetween(pcpu: Pcpu, end: Cycles, side: HostSide): Disposition {
+    const due = side.nextInterrupt;
+    const until = due === Infinity ? end : Math.min(end, pcpu.clock.cycles + pcpu.clock.cyclesUntil(due));
+    const disposition = this.enter(pcpu, until);
+    if (disposition !== 'resume' || pcpu.clock.now < due || this.vm.outcome !== null) return disposition;
+    if (this.executor.interrupted !== undefined) this.executor.interrupted();
+    else {
+      const { trapCycles, returnCycles } = this.vm.machine.preset.deprivileged;
+      this.exit('external-interrupt', trapCycles + returnCycles);
+    }
+    side.resumed(pcpu.clock.now);
+    return 'resume';
   }
 
   /** Acts on INIT and start-up messages. False while there is nothing to execute. */
@@ -186,7 +217,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   // ------------------------------------------------------------------ services for techniques
 
   /** What this vCPU's accesses to memory-mapped devices reach. `charge` pays for one of them. */
-  deviceMemory(charge = (device: string | undefined) => this.vmm(devicePath(device))): DeviceMemory {
+  deviceMemory(charge = (device: string | undefined) => this.chargeAccess(device)): DeviceMemory {
     return new DeviceMemory(this.lapic, this.vm.pc.memoryBus, charge);
   }
 
@@ -228,6 +259,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.vm.exits.count(reason);
     this.vm.exits.charge(reason, hardwareCycles);
     this.loaded.spend(ACCOUNT_EXIT, hardwareCycles);
+    if (this.side !== null && reason.endsWith('external-interrupt')) this.side.interrupt();
   }
 
   /** Charges one path of the VMM to the exit that is being answered. */
@@ -254,7 +286,31 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Charges the emulation of the device behind the port that `cpu` asked for. */
   chargeDevice(cpu: Cpu): void {
     this.vmm('io-decode');
-    this.vmm(devicePath(this.vm.pc.bus.deviceAt(cpu.ioPort)?.name));
+    this.chargeAccess(this.vm.pc.bus.deviceAt(cpu.ioPort)?.name);
+  }
+
+  private chargeAccess(device: string | undefined): void {
+    if (this.side === null) this.vmm(devicePath(device));
+    else this.side.device(device);
+  }
+
+  /** The guest has its devices to itself. */
+  get ownsDevices(): boolean {
+    return this.side?.ownDevices === true;
+  }
+
+  /** Counts and charges VMM cycles in a row of their own, beside the exit that is being answered. */
+  chargeApart(reason: string, cycles: Cycles): void {
+    this.vm.exits.count(reason);
+    this.vm.exits.charge(reason, cycles);
+    this.loaded.spend(ACCOUNT_VMM, cycles);
+  }
+
+  /** The page tables were exchanged under the guest: without tags nothing of the TLB is left. */
+  flushUntagged(): void {
+    if (this.vm.spec.taggedTlb) return;
+    this.mmu.flushAll();
+    this.executor.cpu.dropCode();
   }
 
   /** Acknowledges the pending interrupt at the interrupt controller that has it. Returns its vector. */
@@ -301,7 +357,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Tag of its TLB entries: every vCPU has its own; 0 is the host's. */
   get addressSpaceTag(): number {
-    return 1 + this.vm.id * TAGS_PER_VM + this.index;
+    return tagOf(this.vm.id, this.index);
   }
 
   /** MMU of the pCPU that this vCPU is loaded on. */
@@ -313,6 +369,11 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     assert(this.pcpu !== null, 'the vCPU is not loaded on a pCPU');
     return this.pcpu;
   }
+}
+
+/** Tag of the TLB entries of a vCPU. */
+export function tagOf(vmId: number, index: number): number {
+  return 1 + vmId * TAGS_PER_VM + index;
 }
 
 /** An address as people read it. */

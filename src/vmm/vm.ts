@@ -24,7 +24,9 @@ import { createPc, ioApicPin, type Pc } from '../machine/pc.ts';
 import { PhysMap } from '../machine/physmap.ts';
 import { SEG_LDTR, SEG_TR, setSegment } from '../machine/segments.ts';
 import { ExitTable } from './exit-table.ts';
+import type { HostSide } from './host-side.ts';
 import type { PhysicalMachine } from './machine.ts';
+import { vmxObstacle } from './nested-vmx/offer.ts';
 import type { NestedPaging } from './paging/nested.ts';
 import type { ShadowGroup } from './paging/shadow-group.ts';
 import { checkGuestKind } from './paravirtual/header.ts';
@@ -32,6 +34,7 @@ import { tableFrames } from './table-frames.ts';
 import type { PagingName, TechniqueName } from './technique.ts';
 import type { Translator } from './translator/listing.ts';
 import { Typist } from './typist.ts';
+import type { ExecutedVcpu } from './vcpu.ts';
 import type { VmxOptions } from './vmx-options.ts';
 
 /**
@@ -97,8 +100,18 @@ export interface VmSpec {
   readonly paging: PagingName;
   /** Entries and exits keep the TLB (VPID); ignored by techniques without VM exits. */
   readonly taggedTlb: boolean;
+  /** The guest's CPU has VMX, so that it can be a VMM itself; `shadowing`: VMREAD and VMWRITE need no exit. Default: none. */
+  readonly guestVmx?: 'plain' | 'shadowing';
+  /** What is below the VMM of each vCPU; default: the bare hardware. */
+  readonly hostSide?: (vcpu: ExecutedVcpu) => HostSide;
+  /** Called when the VM has ended. */
+  readonly onEnd?: () => void;
   /** More about hardware assistance; DEFAULT_VMX unless told. */
   readonly vmx?: VmxOptions;
+  /** Ring of the guest's kernel where it does not have ring 0; default 1. */
+  readonly ring?: 1 | 3;
+  /** Shadow paging lets page tables of the lowest level go out of sync until the guest flushes. Default false. */
+  readonly outOfSync?: boolean;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */
@@ -199,6 +212,8 @@ export class ExecutedVm {
   readonly divergences: Divergence[] = [];
   /** What runtimes report; empty where none runs. */
   readonly sections: Section[] = [];
+  /** Sensitive instructions that executed without the VMM's knowledge, by mnemonic. */
+  readonly unseen = new Map<string, number>();
   /** Work units that the guest reported on port 0xE4. */
   workUnits = 0;
   outcome: Outcome | null = null;
@@ -230,6 +245,11 @@ export class ExecutedVm {
     this.spec = spec;
     this.machine = machine;
     const vcpus = spec.vcpus ?? 1;
+    const obstacle =
+      spec.guestVmx === undefined
+        ? null
+        : vmxObstacle({ ...spec, shadowing: spec.guestVmx === 'shadowing' }, machine.preset);
+    if (obstacle !== null) throw new UserError(`VM ${spec.name}: ${obstacle}`);
     this.clock = new VmClock(engine, vcpus > 1);
     this.physmap = allocateRam(machine, spec, this.owner);
     const tables = tableFrames(spec.technique, spec.paging, this.physmap.ramFrames, vcpus);
@@ -291,6 +311,7 @@ export class ExecutedVm {
     this.outcome = { kind, exitCode, detail };
     this.endedAt = this.clock.now();
     for (const cpu of this.cpus) cpu.wakeUp();
+    this.spec.onEnd?.();
   }
 
   /** Ends the VM if none of its vCPUs can ever execute again; `detail` says what the last one did. */

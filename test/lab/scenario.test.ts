@@ -158,14 +158,14 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key',
       `name: x\nquestoin: y\nvms:${VM}`,
       [
-        'bad.yaml:2:1: questoin: unknown key. Did you mean "question"? Allowed: name, title, question, sweep, seeds, baseline, charts, duration, host, vms',
+        'bad.yaml:2:1: questoin: unknown key. Did you mean "question"? Allowed: name, title, question, sweep, seeds, baseline, compare, charts, duration, host, vms',
       ],
     ],
     [
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, memory, vcpus, weight, cap, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, memory, vcpus, weight, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [
@@ -189,7 +189,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown preset',
       `name: x\nhost: { preset: pentium5 }\nvms:${VM}`,
       [
-        'bad.yaml:2:17: host.preset: found "pentium5", expected one of xeon-2400, pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium4-672"?',
+        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium3-733, xeon-2400, pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium3-733"?',
       ],
     ],
     [
@@ -295,7 +295,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown chart',
       `name: x\nvms:${VM}charts: [slowdwn]\n`,
       [
-        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, published. Did you mean "slowdown"?',
+        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published. Did you mean "slowdown"?',
       ],
     ],
     [

@@ -88,7 +88,7 @@ describe('looking up', () => {
   test('finds presets by id, and names what is allowed', () => {
     expect(findPreset('broadwell')).toBe(broadwell);
     expect(() => findPreset('pentium5')).toThrow(
-      "unknown machine 'pentium5': allowed are xeon-2400, pentium4-672, core2-duo, penryn",
+      "unknown machine 'pentium5': allowed are pentium3-733, xeon-2400, pentium4-672, core2-duo, penryn",
     );
   });
 

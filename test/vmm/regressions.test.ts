@@ -33,6 +33,7 @@ const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: strin
   ['straddle', 'time-limit', ''],
   ['tf', 'completed', '8\n'],
   ['tsc', 'completed', 'L\n'],
+  ['vmmhunt', 'completed', 'K\n'],
   ['sled', 'time-limit', ''],
 ];
 

@@ -12,6 +12,7 @@ import { type CpuState, newCpuState, saveCpu } from '../../src/machine/cpu-state
 import { type EngineName, PhysicalMachine } from '../../src/vmm/machine.ts';
 import { findPreset } from '../../src/vmm/presets/index.ts';
 import type { PagingName, TechniqueName } from '../../src/vmm/technique.ts';
+import { translationWith } from '../../src/vmm/techniques/binary-translation.ts';
 import { findTechnique } from '../../src/vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../../src/vmm/vcpu.ts';
 import { ExecutedVm } from '../../src/vmm/vm.ts';
@@ -24,12 +25,17 @@ export interface RunOptions {
   readonly technique: TechniqueName;
   readonly paging: PagingName;
   readonly taggedTlb?: boolean;
+  readonly guestVmx?: 'plain' | 'shadowing';
+  readonly ring?: 1 | 3;
+  readonly outOfSync?: boolean;
   readonly preset?: string;
   readonly vmx?: Partial<VmxOptions>;
   readonly seconds?: number;
   readonly cpuEngine?: EngineName;
   /** Transfers of control before their target is compiled; the code cache's own number unless told. */
   readonly hotAfter?: number;
+  /** Pages of the translation cache, under binary translation; the technique's own number unless told. */
+  readonly translationPages?: number;
 }
 
 export interface RunEnd {
@@ -39,6 +45,8 @@ export interface RunEnd {
   readonly memoryHash: string;
   readonly simulatedNs: number;
   readonly digest: string;
+  /** Cycles of the physical CPU, by account. */
+  readonly spent: Float64Array;
 }
 
 /** A guest of ours by name. */
@@ -62,9 +70,15 @@ export function runVm(options: RunOptions): RunEnd {
     technique: options.technique,
     paging: options.paging,
     taggedTlb: options.taggedTlb ?? false,
+    ...(options.guestVmx === undefined ? {} : { guestVmx: options.guestVmx }),
     ...(options.vmx === undefined ? {} : { vmx: { ...DEFAULT_VMX, ...options.vmx } }),
+    ...(options.ring === undefined ? {} : { ring: options.ring }),
+    ...(options.outOfSync === undefined ? {} : { outOfSync: options.outOfSync }),
   });
-  const vcpu = new ExecutedVcpu(vm, 0, findTechnique(options.technique));
+  const { translationPages } = options;
+  const technique =
+    translationPages === undefined ? findTechnique(options.technique) : translationWith(translationPages);
+  const vcpu = new ExecutedVcpu(vm, 0, technique);
   const dispatcher = new Dispatcher(
     {
       topology: makeTopology({ sockets: 1, coresPerSocket: 1, threadsPerCore: 1 }),
@@ -87,5 +101,6 @@ export function runVm(options: RunOptions): RunEnd {
     memoryHash: vm.memoryHash(),
     simulatedNs: engine.now,
     digest: trace.digest.hex(),
+    spent: dispatcher.pcpus[0]!.pcpu.spent,
   };
 }

@@ -5,7 +5,7 @@
  */
 import type { Engine } from '../../core/engine.ts';
 import type { RandomStream } from '../../core/rng.ts';
-import { ACCOUNT_GUEST, type Pcpu, type Runnable, type RunStop } from '../../core/runnable.ts';
+import { ACCOUNT_GUEST, type Account, type Pcpu, type Runnable, type RunStop } from '../../core/runnable.ts';
 import type { Cycles, Ns } from '../../core/units.ts';
 import { type ParamSet, type Params, parseParams, type ValuesOf } from '../params.ts';
 
@@ -50,6 +50,7 @@ export function defineDemand<const P extends ParamSet>(description: {
 export class ModelledVcpu implements Runnable {
   private readonly engine: Engine;
   private readonly demand: Demand;
+  private readonly account: Account;
   private wake: () => void = () => undefined;
   private step: Step = { kind: 'sleep-until', time: 0 };
   /** Cycles left of a 'compute' step. */
@@ -58,9 +59,11 @@ export class ModelledVcpu implements Runnable {
   /** Steps of computing that were completed. */
   completed = 0;
 
-  constructor(engine: Engine, demand: Demand) {
+  /** @param account where its cycles go: that of guests, or that of threads for a process of the host */
+  constructor(engine: Engine, demand: Demand, account: Account = ACCOUNT_GUEST) {
     this.engine = engine;
     this.demand = demand;
+    this.account = account;
   }
 
   onAttach(wake: () => void): void {
@@ -81,7 +84,7 @@ export class ModelledVcpu implements Runnable {
         case 'compute-until': {
           const wanted = step.kind === 'compute' ? this.left : pcpu.clock.cyclesUntil(step.time);
           const cycles = Math.min(wanted, end - pcpu.clock.cycles);
-          if (cycles > 0) pcpu.spend(ACCOUNT_GUEST, cycles);
+          if (cycles > 0) pcpu.spend(this.account, cycles);
           this.left -= cycles;
           if (cycles < wanted) return 'budget';
           this.completed++;

@@ -4,12 +4,25 @@
  */
 import { divergences } from './divergences.ts';
 import { exits } from './exits.ts';
+import { holes } from './holes.ts';
 import { memory } from './memory.ts';
 import type { Metric } from './metric.ts';
 import { pcpus } from './pcpus.ts';
+import { requirements } from './requirements.ts';
 import { runs } from './runs.ts';
 import { sections } from './sections.ts';
 import { vcpus } from './vcpus.ts';
 import { vms } from './vms.ts';
 
-export const METRICS: readonly Metric[] = [runs, vms, vcpus, pcpus, exits, memory, divergences, sections];
+export const METRICS: readonly Metric[] = [
+  runs,
+  vms,
+  vcpus,
+  pcpus,
+  exits,
+  memory,
+  divergences,
+  sections,
+  requirements,
+  holes,
+];

@@ -9,11 +9,12 @@
 import type { RunRecord, VmRecord } from '../rows.ts';
 import { type Cell, metric, ratio, type VmRow, vmKey, vmRows } from './metric.ts';
 
-interface TwinRow extends VmRow {
+export interface TwinRow extends VmRow {
   readonly twin: VmRecord | undefined;
 }
 
-function rows(records: readonly RunRecord[]): TwinRow[] {
+/** Every VM with its native twin. */
+export function twinRows(records: readonly RunRecord[]): TwinRow[] {
   const byId = new Map(records.map((record) => [record.run.runId, record]));
   return vmRows(records).map((row) => ({ ...row, twin: twinOf(row, byId) }));
 }
@@ -23,7 +24,8 @@ function twinOf({ record, vm }: VmRow, byId: ReadonlyMap<number, RunRecord>): Vm
   return typeof twinRun === 'number' ? byId.get(twinRun)?.vms[0] : undefined;
 }
 
-function planned({ record, vm }: VmRow) {
+/** What was asked of a VM. */
+export function planned({ record, vm }: VmRow) {
   return record.run.vms.find((item) => item.name === vm.name);
 }
 
@@ -38,7 +40,7 @@ function equivalent({ vm, twin }: TwinRow): Cell {
   return vm.outcome === twin.outcome && vm.exitCode === twin.exitCode && vm.console === twin.console;
 }
 
-function slowdown({ vm, twin }: TwinRow): Cell {
+export function slowdown({ vm, twin }: TwinRow): Cell {
   if (twin === undefined || !isDone(vm) || !isDone(twin)) return null;
   const bothEnded = vm.outcome !== 'time-limit' && twin.outcome !== 'time-limit';
   if (bothEnded && vm.workUnits !== twin.workUnits) return null;
@@ -53,7 +55,7 @@ function isDone(vm: VmRecord): boolean {
 export const vms = metric<TwinRow>({
   name: 'vms',
   doc: 'One row per VM and run.',
-  rows,
+  rows: twinRows,
   columns: [
     ...vmKey<TwinRow>(),
     { name: 'guest', doc: 'Guest kernel.', of: (row) => planned(row)?.guest ?? null },

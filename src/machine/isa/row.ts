@@ -23,6 +23,7 @@ export type Builder = (insn: Insn) => Handler;
 export interface Row {
   /**
    * Opcode bytes in hex, '0F' escapes included, and '/n' for a ModRM.reg extension. '+r' or '+cc' spans 8 or 16 codes.
+   * A prefix in front ('66 0F', 'F3 0F') is part of the opcode.
    * Without the slash it is a whole ModRM byte, of a register form; '+i' then spans 8 of them.
    */
   readonly opcode: string;
@@ -103,3 +104,6 @@ export const INTERCEPT_PAUSE = 256;
 export const INTERCEPT_WBINVD = 512;
 export const INTERCEPT_HYPERCALL = 1024;
 export const INTERCEPT_DR = 2048;
+/** VMX instructions; VMREAD and VMWRITE have a bit of their own, because hardware may answer them (VMCS shadowing). */
+export const INTERCEPT_VMX = 4096;
+export const INTERCEPT_VMCS_ACCESS = 8192;

@@ -48,6 +48,7 @@ import {
   updateFlat,
 } from '../segments.ts';
 import { requireVirtualIopl } from '../virtual8086.ts';
+import { CR0_FIXED, CR4_VMXE } from '../vmx/fields.ts';
 import { readReg, writeReg, writeRm } from './forms.ts';
 import {
   INTERCEPT_CPUID,
@@ -214,13 +215,14 @@ const CR0_DEFINED = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP
 const CR4_DE = 8;
 const CR4_PCE = 0x100;
 /** What this CPU has; PAE and the rest are not in its CPUID, so setting them is a reserved-bit violation. */
-const CR4_DEFINED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+export const CR4_DEFINED = CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
 /** Loads CR0 with its checks and consequences for segments and translations. */
 export function writeCr0(c: Cpu, value: number): void {
   const next = (value & CR0_DEFINED) | CR0_ET;
   if ((next & CR0_PG) !== 0 && (next & CR0_PE) === 0) c.raise(VECTOR_GP, 0);
   if ((next & CR0_NW) !== 0 && (next & CR0_CD) === 0) c.raise(VECTOR_GP, 0);
+  if (c.vmx?.on === true && (next & CR0_FIXED) !== CR0_FIXED) c.raise(VECTOR_GP, 0);
   const changed = next ^ c.cr0;
   c.cr0 = next;
   c.updateSpecial();
@@ -237,7 +239,8 @@ export function writeCr3(c: Cpu, value: number): void {
 }
 
 export function writeCr4(c: Cpu, value: number): void {
-  if ((value & ~CR4_DEFINED) !== 0) c.raise(VECTOR_GP, 0);
+  if ((value & ~(c.vmx === null ? CR4_DEFINED : CR4_DEFINED | CR4_VMXE)) !== 0) c.raise(VECTOR_GP, 0);
+  if (c.vmx?.on === true && (value & CR4_VMXE) === 0) c.raise(VECTOR_GP, 0);
   const changed = value ^ c.cr4;
   c.cr4 = value;
   if ((changed & CR4_DE) !== 0) followDebugRegisters(c);
@@ -307,6 +310,8 @@ const invlpg: Handler = (c, i) => {
 // ---------------------------------------------------------------- identification, time, MSRs
 
 const CPUID_APIC = 1 << 9;
+/** In ECX. */
+const CPUID_VMX = 1 << 5;
 const APIC_BASE_RESERVED = 0x6ff;
 
 const cpuid: Handler = (c) => {
@@ -317,7 +322,7 @@ const cpuid: Handler = (c) => {
   const edx = isOff ? features & ~CPUID_APIC : features;
   c.regs[0] = eax;
   c.regs[3] = ebx;
-  c.regs[1] = ecx;
+  c.regs[1] = leaf === 1 && c.vmx !== null ? ecx | CPUID_VMX : ecx;
   c.regs[2] = edx;
 };
 const rdtsc: Handler = (c) => {
@@ -343,8 +348,9 @@ const rdmsr: Handler = (c) => {
     c.regs[2] = 0;
     return;
   }
-  if (!PLAIN_MSRS.has(msr)) c.raise(VECTOR_GP, 0);
-  const [low, high] = c.msrs.get(msr) ?? [0, 0];
+  const capability = c.vmx?.readMsr(msr, CR4_DEFINED);
+  if (capability === undefined && !PLAIN_MSRS.has(msr)) c.raise(VECTOR_GP, 0);
+  const [low, high] = capability ?? c.msrs.get(msr) ?? [0, 0];
   c.regs[0] = low;
   c.regs[2] = high;
 };
@@ -374,7 +380,7 @@ function writeApicBase(c: Cpu, low: number, high: number): void {
 const hlt: Handler = (c) => {
   if ((c.systemFlags & FLAG_TF) === 0 && c.pendingDebug === 0) c.requestStop(EXIT_HALT);
 };
-/** VMCALL and VMMCALL: undefined on the bare machine; a hypercall where the VMM intercepts it. */
+/** VMMCALL, of another family: undefined on the bare machine; a hypercall where the VMM intercepts it. */
 const hypercall: Handler = (c) => c.raise(VECTOR_UD);
 
 const undefinedOpcode: Handler = (c) => c.raise(VECTOR_UD);
@@ -423,7 +429,6 @@ export const systemRows: readonly Row[] = [
   row('0F 32', 'RDMSR', '', 'msr', () => rdmsr, { rule: 'ring0', intercept: INTERCEPT_MSR }),
   row('0F 33', 'RDPMC', '', 'msr', () => rdpmc),
   row('F3 90', 'PAUSE', '', 'simple', () => nothing, { intercept: INTERCEPT_PAUSE }),
-  row('0F 01 C1', 'VMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
   row('0F 01 D9', 'VMMCALL', '', 'simple', () => hypercall, { intercept: INTERCEPT_HYPERCALL }),
   row('0F 0B', 'UD2', '', 'simple', () => undefinedOpcode),
   row('0F B9', 'UD1', 'Gv,Ev', 'simple', () => undefinedOpcode),

@@ -14,6 +14,7 @@ import { sseRows } from './sse.ts';
 import { sseFloatRows } from './sse-float.ts';
 import { stringRows } from './strings.ts';
 import { systemRows } from './system.ts';
+import { vmxRows } from './vmx.ts';
 import { x87Rows } from './x87.ts';
 
 /** All rows, in the order of the files. */
@@ -25,6 +26,7 @@ export const ISA: readonly Row[] = [
   ...stringRows,
   ...ioRows,
   ...systemRows,
+  ...vmxRows,
   ...x87Rows,
   ...mmxRows,
   ...sseRows,

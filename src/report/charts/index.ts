@@ -7,10 +7,12 @@ import { cycles } from './cycles.ts';
 import { equivalence } from './equivalence.ts';
 import { exitCosts } from './exit-costs.ts';
 import { exits } from './exits.ts';
+import { holes } from './holes.ts';
 import { interpretation } from './interpretation.ts';
 import { latency } from './latency.ts';
 import { map } from './map.ts';
 import { published } from './published.ts';
+import { requirements } from './requirements.ts';
 import { slowdown } from './slowdown.ts';
 import { throughput } from './throughput.ts';
 import { utilization } from './utilization.ts';
@@ -26,6 +28,8 @@ export const CHARTS: readonly Chart[] = [
   map,
   exitCosts,
   interpretation,
+  holes,
+  requirements,
   published,
 ];
 

@@ -18,6 +18,11 @@ export class FrameTraces {
     return this.counts.has(mfn);
   }
 
+  /** How many traces a frame has. */
+  countOf(mfn: Mfn): number {
+    return this.counts.get(mfn) ?? 0;
+  }
+
   /** Adds one trace; true if it is the first, so that existing mappings must be protected. */
   add(mfn: Mfn): boolean {
     const count = (this.counts.get(mfn) ?? 0) + 1;

@@ -30,6 +30,11 @@ export class ShadowGroup {
     this.members.push(member);
   }
 
+  /** The VM has one vCPU. */
+  get isAlone(): boolean {
+    return this.members.length === 1;
+  }
+
   /** Takes a member out; answers whether it was the last one. */
   remove(member: ShadowMember): boolean {
     const at = this.members.indexOf(member);

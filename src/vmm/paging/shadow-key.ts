@@ -36,6 +36,8 @@ export const ROLE_GLOBAL = 8;
 export const ROLE_DIRTY = 16;
 /** Of a root: guest CR4.PSE. */
 export const ROLE_PSE = 32;
+/** For a guest kernel in ring 3: every page is a user page, and kernel rights are what counts. */
+export const ROLE_KERNEL = 64;
 
 const FLAT_ROLE = ROLE_WP | ROLE_WRITABLE | ROLE_USER | ROLE_DIRTY;
 
@@ -72,11 +74,11 @@ export function childKey(rootKey: number, pdeIndex: number, pde: number): number
   const mode = roleOfKey(rootKey);
   const rights = pde & (PTE_WRITABLE | PTE_USER);
   if ((pde & PDE_LARGE) === 0 || (mode & ROLE_PSE) === 0) {
-    return keyOf(PAGE_TABLE, pde >>> 12, rights | (mode & (ROLE_WP | ROLE_GLOBAL)));
+    return keyOf(PAGE_TABLE, pde >>> 12, rights | (mode & (ROLE_WP | ROLE_GLOBAL | ROLE_KERNEL)));
   }
   const global = (pde & PTE_GLOBAL) !== 0 ? mode & ROLE_GLOBAL : 0;
   const dirty = (pde & PTE_DIRTY) !== 0 ? ROLE_DIRTY : 0;
-  return keyOf(PAGE_SPLINTER, (pde >>> 22) << 10, rights | (mode & ROLE_WP) | global | dirty);
+  return keyOf(PAGE_SPLINTER, (pde >>> 22) << 10, rights | (mode & (ROLE_WP | ROLE_KERNEL)) | global | dirty);
 }
 
 /**

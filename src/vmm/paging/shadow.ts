@@ -8,6 +8,8 @@
  * kept for each guest directory and paging mode, and all cached tables stay coherent because every shadowed guest
  * table is write-traced. Hardware write protection is always on. Directory entries of a shadow allow everything: the
  * combined guest rights are in the leaf, so a shadow table is known by the rights that its directory entry passes down.
+ * With out-of-sync pages, a table of the lowest level that the guest writes to is no longer traced until the guest flushes:
+ * its shadow may lag behind as a TLB may (Linux, mmu.rst, "unsync"; Xen, at most 3 of them per vCPU).
  * Invariants: what the shadow allows, the guest's tables allow, with guest A set, and guest D set if writable;
  * a frame with a write trace is mapped read-only everywhere; the root in use is never evicted.
  * One object serves one vCPU; those of a VM with several are in one group (shadow-group.ts). Sources: Waldspurger, OSDI 2002, section 2 (shadow tables); Linux Documentation/virt/kvm/
@@ -55,6 +57,7 @@ import {
   PAGE_ROOT,
   PAGE_SPLINTER,
   ROLE_GLOBAL,
+  ROLE_KERNEL,
   ROLE_PSE,
   ROLE_WP,
   roleOfKey,
@@ -82,6 +85,8 @@ export interface ShadowFault {
   /** Error code from the guest's point of view. */
   readonly errorCode: number;
   readonly gpa: Gpa;
+  /** 'filled', because the table that was written to went out of sync. */
+  readonly unsynced: boolean;
 }
 
 export interface ShadowOptions {
@@ -99,9 +104,14 @@ export interface ShadowOptions {
   readonly caching?: boolean;
   /** A table that no root in use reaches is dropped after this many guest writes without a use. Default 3; 0: never. */
   readonly unreachableWritesMax?: number;
+  /** Tables of the lowest level that may be out of sync at once. Default 0. One vCPU only: the others' shadows would lag, too. */
+  readonly outOfSyncMax?: number;
   /** The same for tables that are linked. Default 0, never: each write is traced, as in Adams & Agesen. */
   readonly linkedWritesMax?: number;
 }
+
+/** Out-of-sync pages of a VM that has them: as many as Xen has for each vCPU. */
+export const OUT_OF_SYNC_MAX = 3;
 
 /** Rights of every directory entry of a shadow: the leaf decides. */
 const DIRECTORY_RIGHTS = PTE_PRESENT | PTE_WRITABLE | PTE_USER;
@@ -128,6 +138,11 @@ export class ShadowPaging implements PageWalker, ShadowMember {
   walkCache: PageWalkCache | null = null;
   /** Another vCPU wrote to a traced frame. */
   onForeignWrite: ((gfn: Gfn) => void) | null = null;
+  /**
+   * The guest's kernel runs in ring 3, and runs now: the tables in use are those that show it its own pages. Change it, then
+   * call loadRoot() and flush the TLB.
+   */
+  kernelView = false;
   /** Work of the last call of any other method than walk(). */
   readonly work = new TableWork();
 
@@ -137,6 +152,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
   trueFaults = 0;
   /** Write faults on traced frames. */
   tracedWrites = 0;
+  /** Tables that went out of sync instead. */
+  unsyncs = 0;
   /** Leaf entries written, by faults or after emulated writes. */
   fills = 0;
   /** Tables dropped for lack of room. */
@@ -159,7 +176,10 @@ export class ShadowPaging implements PageWalker, ShadowMember {
   private readonly caching: boolean;
   private readonly unreachableWritesMax: number;
   private readonly linkedWritesMax: number;
-  private readonly fault = { kind: 'filled' as ShadowFaultKind, errorCode: 0, gpa: 0 };
+  private readonly outOfSyncMax: number;
+  /** Guest tables that are out of sync, the oldest first. */
+  private readonly unsynced: Gfn[] = [];
+  private readonly fault = { kind: 'filled' as ShadowFaultKind, errorCode: 0, gpa: 0, unsynced: false };
   private root: ShadowPage | null = null;
 
   /** @param guest the guest's virtual control registers, read whenever they are needed */
@@ -181,6 +201,7 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     this.caching = options.caching ?? true;
     this.unreachableWritesMax = options.unreachableWritesMax ?? 3;
     this.linkedWritesMax = options.linkedWritesMax ?? 0;
+    this.outOfSyncMax = options.outOfSyncMax ?? 0;
   }
 
   /** Table frames in use now. */
@@ -241,7 +262,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     if (lin >>> 22 === this.reservedIndex) return this.answer('reserved', errorCode, 0);
 
     const access = errorCode & (ACCESS_WRITE | ACCESS_USER | ACCESS_FETCH);
-    const outcome = this.guestWalker.walk(this.guest, lin, access);
+    const asked = this.kernelView ? access & ~ACCESS_USER : access;
+    const outcome = this.guestWalker.walk(this.guest, lin, asked);
     this.work.references = this.guestWalker.references;
     if (outcome !== WALK_OK) {
       this.trueFaults++;
@@ -255,13 +277,15 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     this.trace(root); // again, if its frame was exchanged
     const table = this.linkTable(root, lin);
     // After linking: the frame may just have become a traced table.
-    if ((access & ACCESS_WRITE) !== 0 && this.traces.isTraced(mfn)) {
+    const isTraced = (access & ACCESS_WRITE) !== 0 && this.traces.isTraced(mfn);
+    const unsynced = isTraced && this.goOutOfSync(gfn, mfn);
+    if (isTraced && !unsynced) {
       this.tracedWrites++;
       return this.answer('traced-write', errorCode, gpa);
     }
     this.fill(table, lin, access);
-    this.hiddenFaults++;
-    return this.answer('filled', errorCode, gpa);
+    if (!unsynced) this.hiddenFaults++;
+    return this.answer('filled', errorCode, gpa, unsynced);
   }
 
   /**
@@ -299,7 +323,25 @@ export class ShadowPaging implements PageWalker, ShadowMember {
    */
   loadRoot(): void {
     this.work.reset();
+    this.syncAll();
     if (!this.caching) this.dropAllBut(null);
+    this.enterRoot();
+  }
+
+  /** Puts the root that shows the guest's kernel, or its user programs, in use: see `kernelView`. Flush the TLB after it. */
+  show(kernelView: boolean): void {
+    this.work.reset();
+    this.kernelView = kernelView;
+    this.enterRoot();
+  }
+
+  /** The guest asked for a flush without a change of CR3: tables that are out of sync follow. */
+  sync(): void {
+    this.work.reset();
+    this.syncAll();
+  }
+
+  private enterRoot(): void {
     const key = this.rootKey();
     let root = this.pool.find(key);
     if (root === undefined) {
@@ -311,11 +353,19 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     this.trace(root);
   }
 
-  /** The guest's INVLPG. The shadow is coherent already, so only the TLB is concerned. */
+  /** The guest's INVLPG. Where the shadow is coherent, only the TLB is concerned. */
   invalidatePage(lin: Lin): void {
     this.work.reset();
     assert(this.root !== null, 'loadRoot() must come first');
     const table = this.childOf(this.root, lin >>> 22);
+    // By the guest's directory: the table may be linked under other roots of the same address space only.
+    const pde = this.guestEntry(this.root, lin >>> 22);
+    if ((pde & PTE_PRESENT) !== 0 && this.unsynced.includes(pde >>> 12)) {
+      for (let page = this.pool.firstOfGfn(pde >>> 12); page !== null; page = page.nextOfGfn) {
+        if (!isDirectoryKey(page.key)) this.resyncLeaf(page, (lin >>> 12) & 0x3ff);
+      }
+      this.work.references++;
+    }
     // INVLPG drops the whole page, and a large guest page is many entries here.
     if (table !== null && kindOfKey(table.key) === PAGE_SPLINTER) this.notify((lin >>> 22) << 10, ENTRIES_PER_TABLE);
     else this.notify(lin >>> 12, 1);
@@ -383,7 +433,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     }
   }
 
-  private answer(kind: ShadowFaultKind, errorCode: number, gpa: Gpa): ShadowFault {
+  private answer(kind: ShadowFaultKind, errorCode: number, gpa: Gpa, unsynced = false): ShadowFault {
+    this.fault.unsynced = unsynced;
     this.fault.kind = kind;
     this.fault.errorCode = errorCode;
     this.fault.gpa = gpa;
@@ -406,7 +457,8 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     const role =
       ((cr0 & CR0_WP) !== 0 ? ROLE_WP : 0) |
       ((cr4 & CR4_PGE) !== 0 ? ROLE_GLOBAL : 0) |
-      ((cr4 & CR4_PSE) !== 0 ? ROLE_PSE : 0);
+      ((cr4 & CR4_PSE) !== 0 ? ROLE_PSE : 0) |
+      (this.kernelView ? ROLE_KERNEL : 0);
     return keyOf(PAGE_ROOT, cr3 >>> 12, role);
   }
 
@@ -475,6 +527,10 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     if (mfn === ABSENT) return 0;
     const base = (mfn << 12) | PTE_PRESENT | (guest & PTE_GLOBAL);
     const writable = (guest & PTE_DIRTY) !== 0 && !this.traces.isTraced(mfn) ? PTE_WRITABLE : 0;
+    if ((roleOfKey(table.key) & ROLE_KERNEL) !== 0) {
+      const mayWrite = (guest & PTE_WRITABLE) !== 0 || (roleOfKey(table.key) & ROLE_WP) === 0;
+      return (base & ~PTE_GLOBAL) | PTE_USER | (mayWrite ? writable : 0);
+    }
     if ((guest & PTE_WRITABLE) !== 0) return base | (guest & PTE_USER) | writable;
     if ((roleOfKey(table.key) & ROLE_WP) !== 0) return base | (guest & PTE_USER);
     // CR0.WP clear: rings 0-2 may write a read-only page.
@@ -573,6 +629,41 @@ export class ShadowPaging implements PageWalker, ShadowMember {
     this.root = kept;
     if (kept !== null) this.clearEntries(kept);
     for (const page of this.pool.livePages()) if (page !== kept) this.drop(page);
+  }
+
+  // Out of sync.
+
+  /** Stops tracing a frame that holds nothing but tables of the lowest level. False if it must stay traced. */
+  private goOutOfSync(gfn: Gfn, mfn: Mfn): boolean {
+    if (this.outOfSyncMax === 0 || !this.group.isAlone) return false;
+    let traces = 0;
+    for (let page = this.pool.firstOfGfn(gfn); page !== null; page = page.nextOfGfn) {
+      if (isDirectoryKey(page.key)) return false;
+      if (page.tracedMfn === mfn) traces++;
+    }
+    // Somebody else watches the frame: it holds descriptors, or code under translation.
+    if (this.traces.countOf(mfn) !== traces) return false;
+    if (!this.unsynced.includes(gfn)) {
+      if (this.unsynced.length === this.outOfSyncMax) this.syncTable(this.unsynced.shift()!);
+      this.unsynced.push(gfn);
+    }
+    for (let page = this.pool.firstOfGfn(gfn); page !== null; page = page.nextOfGfn) this.untrace(page);
+    this.unsyncs++;
+    return true;
+  }
+
+  private syncAll(): void {
+    for (const gfn of this.unsynced.splice(0)) this.syncTable(gfn);
+  }
+
+  /** Traces a guest table again, and brings every entry of its shadows up to date. */
+  private syncTable(gfn: Gfn): void {
+    for (let page = this.pool.firstOfGfn(gfn); page !== null; page = page.nextOfGfn) {
+      if (isDirectoryKey(page.key)) continue;
+      this.trace(page);
+      for (let i = 0; i < ENTRIES_PER_TABLE; i++) this.resyncLeaf(page, i);
+      this.work.references += ENTRIES_PER_TABLE;
+    }
   }
 
   // Write traces.

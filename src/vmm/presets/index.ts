@@ -10,6 +10,7 @@ import { haswell } from './haswell.ts';
 import { ivyBridge } from './ivy-bridge.ts';
 import { nehalem } from './nehalem.ts';
 import { penryn } from './penryn.ts';
+import { pentium3_733 } from './pentium3-733.ts';
 import { pentium4_672 } from './pentium4-672.ts';
 import { sandyBridge } from './sandy-bridge.ts';
 import { westmere } from './westmere.ts';
@@ -17,6 +18,7 @@ import { xeon2400 } from './xeon-2400.ts';
 
 /** All presets, oldest machine first. */
 export const presets: readonly MachinePreset[] = [
+  pentium3_733,
   xeon2400,
   pentium4_672,
   core2Duo,

@@ -109,7 +109,10 @@ class TranslationExecutor extends DeprivilegedExecutor {
       onForeignWrite?.(gfn);
       this.foreign.add(gfn);
     };
-    vm.tables.translators.push({ list: (first, end) => listUnits(this.cache, this.cpu, first, end) });
+    vm.tables.translators.push({
+      list: (first, end) => listUnits(this.cache, this.cpu, first, end),
+      counts: this.cache.counts,
+    });
     this.configure();
     this.isBoot = vcpu.index === 0;
   }
@@ -193,8 +196,16 @@ class TranslationExecutor extends DeprivilegedExecutor {
   }
 
   override guestView(): ReturnType<DeprivilegedExecutor['guestView']> {
+    if (!this.isLoaded || !this.inCache) return super.guestView();
+    // Only looked at: the CPU goes on from where it is.
+    const { cpu } = this;
+    this.leaveBetween();
+    const { eip } = cpu;
+    const registers = cpu.regs.slice();
     const view = super.guestView();
-    if (this.isLoaded && this.inCache) this.cpu.tscWritten = 0;
+    cpu.eip = eip;
+    cpu.regs.set(registers);
+    cpu.tscWritten = 0;
     return view;
   }
 
@@ -319,7 +330,8 @@ class TranslationExecutor extends DeprivilegedExecutor {
       case 'reserved':
         this.unload();
         vcpu.vmm(fault.kind === 'traced-write' ? 'traced-write' : 'mmio-decode');
-        if (insn.row.class === 'user' && this.adaptation.faulted(site.eip)) this.retranslate(site.eip);
+        // A repeated instruction goes over many pages, most of which are plain memory.
+        if (insn.rep === 0 && this.adaptation.faulted(site.eip)) this.retranslate(site.eip);
         return this.emulate(insn);
     }
   }

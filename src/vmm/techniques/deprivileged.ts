@@ -35,6 +35,7 @@ import {
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS } from '../../machine/insn.ts';
+import { INTERCEPT_INVLPG } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import {
   CR0_EM,
@@ -59,7 +60,7 @@ import {
   setSegment,
   updateFlat,
 } from '../../machine/segments.ts';
-import { ShadowPaging } from '../paging/shadow.ts';
+import { OUT_OF_SYNC_MAX, type ShadowFaultKind, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
 import { tableWorkCycles } from '../paging/work.ts';
 import type { VmmOperation } from '../paths.ts';
@@ -115,7 +116,16 @@ const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
   17: 'alignment-check',
 };
 
-const isSoftwareInterrupt = (insn: Insn | null): boolean => insn !== null && insn.row.mnemonic.startsWith('INT');
+/** What a page fault turned out to be, as exits.csv has it. */
+const FAULT_NAMES: Readonly<Record<ShadowFaultKind, string>> = {
+  filled: 'hidden-fault',
+  guest: 'true-fault',
+  'traced-write': 'trace',
+  absent: 'mmio',
+  reserved: 'vmm-region',
+};
+
+const isSoftwareInterrupt = (insn: Insn | null): boolean => insn?.row.mnemonic.startsWith('INT') === true;
 
 export abstract class DeprivilegedExecutor implements Executor {
   /** Deprivileged: executes. */
@@ -126,6 +136,8 @@ export abstract class DeprivilegedExecutor implements Executor {
   protected readonly shadow: ShadowPaging;
   protected readonly region: VmmRegion;
   protected readonly openMmu: Mmu;
+  /** Where the guest's kernel really runs. */
+  protected readonly kernelRing: 1 | 3;
   /** Segment registers as load() set them: what differs was loaded by the guest without a trap. */
   protected readonly loaded = newCpuState();
   protected isLoaded = false;
@@ -133,7 +145,9 @@ export abstract class DeprivilegedExecutor implements Executor {
   protected loadedAt = 0;
   /** Control registers and GDTR that the shadows were made for. */
   protected seen = { cr0: 0, cr3: 0, cr4: 0, gdtBase: 0, gdtLimit: -1 };
-  protected emulated = 0;
+  emulated = 0;
+  /** Flushes of openMmu before the last emulated instruction: a further one is the guest's own. */
+  private flushesBefore = 0;
   /** The pending interrupt was already noticed by the VMM. */
   protected noticed = false;
   /** The VMM carries out one instruction after the other: the real CPU cannot run what comes now. */
@@ -149,6 +163,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { vm } = vcpu;
     const { machine } = vm;
     this.vcpu = vcpu;
+    this.kernelRing = vm.spec.ring ?? 1;
     this.openMmu = machine.helperMmu(new GuestWalker(vm.physmap));
     this.virtual = new Cpu(machine.memory, this.openMmu, machine.codeCache);
     identifyCpu(this.virtual, vcpu.lapic);
@@ -163,8 +178,10 @@ export abstract class DeprivilegedExecutor implements Executor {
       owner: vm.vmmOwner,
       group: vm.tables.shadows,
       maxFrames: shadowFrames(vm.physmap.ramFrames),
+      outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
+    this.shadow.kernelView = this.kernelRing === 3;
     this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
     this.shadow.onForeignWrite = (gfn) => {
       this.tablesTouched = true;
@@ -191,6 +208,10 @@ export abstract class DeprivilegedExecutor implements Executor {
 
   get instructions(): number {
     return this.cpu.instructions + this.emulated;
+  }
+
+  interrupted(): void {
+    this.trap('external-interrupt', 'external-interrupt');
   }
 
   dispatched(mmu: Mmu): void {
@@ -295,8 +316,8 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { cpu, vcpu, shadow } = this;
     const lin = cpu.exitLin;
     const insn = cpu.exitInsn;
-    this.trap('page-fault', 'shadow-fault');
     const fault = shadow.handleFault(lin, cpu.exitError);
+    this.trap(fault.unsynced ? 'out-of-sync' : FAULT_NAMES[fault.kind], 'shadow-fault');
     this.chargeWork();
     switch (fault.kind) {
       case 'filled':
@@ -322,7 +343,9 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { virtual, vcpu } = this;
     if (how === 'trapped') vcpu.vmm('decode');
     const before = virtual.instructions;
+    const invalidated = insn?.row.intercept === INTERCEPT_INVLPG ? this.pageOf(insn) : null;
     const exit = this.stepVirtual();
+    if (this.vcpu.vm.spec.outOfSync === true && !this.isInterpreted) this.syncTables(invalidated);
     let result: Disposition = 'resume';
     if (exit === EXIT_IO) {
       vcpu.chargeDevice(virtual);
@@ -351,6 +374,21 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     this.finish();
     return result;
+  }
+
+  /** Linear address that the guest's INVLPG names. */
+  private pageOf(insn: Insn): Lin {
+    return (this.virtual.segBase[insn.seg]! + this.virtual.offset(insn)) | 0;
+  }
+
+  /** The guest has flushed translations: what was out of sync follows. A new CR3 has it done by loadRoot(). */
+  private syncTables(invalidated: Lin | null): void {
+    const { shadow, virtual } = this;
+    if (invalidated !== null) shadow.invalidatePage(invalidated);
+    else if (this.openMmu.dtlb.flushes !== this.flushesBefore && virtual.cr3 === this.seen.cr3) shadow.sync();
+    else return;
+    this.chargeWork();
+    if (this.region.gdtMoved(virtual)) this.syncGdt();
   }
 
   /** The guest uses the floating-point unit for the first time since it opened it. */
@@ -386,6 +424,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { virtual, vcpu } = this;
     this.openMmu.flushAll();
     virtual.dropCode();
+    this.flushesBefore = this.openMmu.dtlb.flushes;
     const references = virtual.walkReferences;
     virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
     virtual.tscWritten = this.cpu.tscWritten;
@@ -495,7 +534,7 @@ export abstract class DeprivilegedExecutor implements Executor {
 
   /** Ring that guest code of virtual privilege `cpl` runs at. */
   protected realRing(cpl: number): number {
-    return cpl === 0 ? 1 : cpl;
+    return cpl === 0 ? this.kernelRing : cpl;
   }
 
   /** Guest's view to real CPU. */
@@ -515,7 +554,8 @@ export abstract class DeprivilegedExecutor implements Executor {
     cpu.cr4 = (cpu.cr4 & ~CR4_VECTOR) | (virtual.cr4 & CR4_VECTOR);
     if ((virtual.cr0 & (CR0_EM | CR0_TS)) !== 0) cpu.cr0 |= CR0_TS;
     const ring = this.realRing(virtual.cpl);
-    this.region.showUserCode(ring === 3);
+    this.region.showUserCode(virtual.cpl === 3);
+    if (this.kernelRing === 3) this.switchView(virtual.cpl === 0);
     cpu.setCpl(ring);
     for (let seg = 0; seg < 6; seg++) {
       this.loadSegment(seg, ring);
@@ -523,6 +563,20 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     this.loadedAt = cpu.instructions;
     this.isLoaded = true;
+  }
+
+  /**
+   * Kernel and user programs of the guest are in the same ring: each has page tables and descriptors of its own, so that the
+   * user programs cannot reach the kernel. Loading another root flushes the TLB.
+   */
+  protected switchView(isKernel: boolean): void {
+    const { shadow, vcpu, cpu } = this;
+    this.region.showKernel(isKernel);
+    if (shadow.kernelView === isKernel) return;
+    shadow.show(isKernel);
+    vcpu.vmm('root-switch');
+    this.chargeWork();
+    cpu.flushTlb(true);
   }
 
   /** The guest's breakpoints work on the real CPU: linear addresses are the same there. */
@@ -547,8 +601,10 @@ export abstract class DeprivilegedExecutor implements Executor {
     const { cpu, virtual } = this;
     let selector = virtual.segSelector[seg]!;
     let attributes = virtual.segAttributes[seg]!;
-    if ((attributes & ATTR_CODE_OR_DATA) !== 0 && (attributes & ATTR_DPL) === 0) attributes |= 1 << 5;
-    if (ring === 1 && (seg === 1 || seg === 2)) selector |= 1;
+    const isKernel = virtual.cpl === 0;
+    if ((attributes & ATTR_CODE_OR_DATA) !== 0 && (attributes & ATTR_DPL) === 0)
+      attributes |= (isKernel ? ring : 1) << 5;
+    if (isKernel && (seg === 1 || seg === 2)) selector |= ring;
     const expandsDown = (attributes & (ATTR_CODE | ATTR_EXPAND_DOWN)) === ATTR_EXPAND_DOWN;
     const limit = virtual.segLimit[seg]! >>> 0;
     cpu.segSelector[seg] = selector;
@@ -614,6 +670,8 @@ export abstract class DeprivilegedExecutor implements Executor {
     const exit = cpu.step();
     vcpu.spendGuest();
     if (exit !== EXIT_BUDGET) return this.handle(exit);
+    const name = insn.row.mnemonic.toLowerCase();
+    vcpu.vm.unseen.set(name, (vcpu.vm.unseen.get(name) ?? 0) + 1);
 
     const log: number[] = [];
     virtual.undoLog = log;

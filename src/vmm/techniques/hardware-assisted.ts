@@ -27,6 +27,7 @@ import {
   VECTOR_PF,
   VECTOR_UD,
 } from '../../machine/exits.ts';
+import type { Insn } from '../../machine/insn.ts';
 import {
   INTERCEPT_CPUID,
   INTERCEPT_CR_READ,
@@ -42,12 +43,13 @@ import {
   INTERCEPT_WBINVD,
 } from '../../machine/isa/row.ts';
 import type { Mmu } from '../../machine/mmu.ts';
-import type { PageWalker } from '../../machine/paging.ts';
+import { GuestWalker, type PageWalker, WALK_OK } from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { VmxExitReason } from '../costs.ts';
+import { VirtualVmx } from '../nested-vmx/virtual-vmx.ts';
 import { NestedPaging } from '../paging/nested.ts';
 import { NestedWalker } from '../paging/nested-walker.ts';
-import { type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
+import { OUT_OF_SYNC_MAX, type ShadowFault, ShadowPaging } from '../paging/shadow.ts';
 import { ShadowGroup } from '../paging/shadow-group.ts';
 import { PageWalkCache } from '../paging/walk-caches.ts';
 import { tableWorkCycles } from '../paging/work.ts';
@@ -78,6 +80,9 @@ import {
   CPU2_PAUSE_LOOP_EXITING,
   CPU2_UNRESTRICTED_GUEST,
   CPU2_WBINVD_EXITING,
+  IO_BITMAP_BITS,
+  instructionExits,
+  interceptsOf,
   PIN_EXTERNAL_INTERRUPT_EXITING,
   PIN_NMI_EXITING,
   PIN_PREEMPTION_TIMER,
@@ -137,9 +142,12 @@ const DELIVERY_ATTEMPTS_MAX = 64;
 class HardwareExecutor implements Executor {
   readonly cpu: Cpu;
   readonly budgetMax = BUDGET_UNLIMITED;
+  emulated = 0;
   private readonly vcpu: ExecutedVcpu;
   private readonly walker: PageWalker;
   private readonly nestedWalker: NestedWalker | null;
+  /** Walks the guest's tables in software. */
+  private readonly guestTables: GuestWalker;
   private readonly shadow: ShadowPaging | null;
   private readonly nested: NestedPaging | null;
   private readonly tagged: boolean;
@@ -155,6 +163,8 @@ class HardwareExecutor implements Executor {
   private readonly openBusMfn: number;
   /** Made when the guest first switches tasks. */
   private tasks: TaskSwitcher | null = null;
+  /** VMX for a guest that is a VMM itself. */
+  private readonly vmx: VirtualVmx | null;
 
   constructor(vcpu: ExecutedVcpu) {
     const { vm } = vcpu;
@@ -165,6 +175,7 @@ class HardwareExecutor implements Executor {
     bootCpu(this.cpu, vm.boot);
     // Nothing but an override leads to a device, and that means that the VMM is carrying the instruction out.
     this.cpu.mmio = vcpu.deviceMemory();
+    this.guestTables = new GuestWalker(vm.physmap);
     this.tagged = vm.spec.taggedTlb;
     this.openBusMfn = machine.memory.allocateFrame(vm.vmmOwner);
     if (this.openBusMfn < 0) throw new UserError(`VM ${vm.spec.name}: no machine frame left for the VMM`);
@@ -177,6 +188,7 @@ class HardwareExecutor implements Executor {
         owner: vm.vmmOwner,
         group: vm.tables.shadows,
         maxFrames: shadowFrames(vm.physmap.ramFrames),
+        outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
@@ -195,12 +207,27 @@ class HardwareExecutor implements Executor {
       this.nested = vm.tables.nested;
       this.nestedWalker = new NestedWalker(machine.memory, this.nested, this.options.walkCaches);
       this.walker = this.nestedWalker;
+      // A partition has all of its memory from the start.
+      if (vcpu.ownsDevices) for (let gfn = 0; gfn < vm.physmap.ramFrames; gfn++) this.nested.handleViolation(gfn << 12);
     }
     this.isStale = false;
     this.setControls();
     this.options.tune?.(this.block);
     // All of this happened before the VM's time began.
     this.block.takeDue();
+    this.vmx = vm.spec.guestVmx === undefined ? null : this.virtualVmx(vm.spec.guestVmx === 'shadowing');
+  }
+
+  private virtualVmx(shadowing: boolean): VirtualVmx {
+    const host = {
+      leave: (name: string, price: VmxExitReason) => this.leave(price, null, {}, name),
+      deliver: (vector: number, errorCode: number, lin: Lin, external: boolean) =>
+        this.deliver(vector, errorCode, lin, external),
+      handle: (exit: number) => this.handle(exit),
+      controls: () => ({ intercepts: interceptsOf(this.block), exceptions: this.block.peek(VMCS.EXCEPTION_BITMAP) }),
+      exits: (insn: Insn) => instructionExits(this.block, this.cpu, insn),
+    };
+    return new VirtualVmx(this.vcpu, this.cpu, host, shadowing);
   }
 
   /** The controls as this VMM wants them. */
@@ -208,9 +235,11 @@ class HardwareExecutor implements Executor {
     const { block, options, shadow, tagged, vcpu } = this;
     const { pauseLoop } = options;
     const timer = options.preemptionTimer ? PIN_PREEMPTION_TIMER : 0;
-    block.write(VMCS.PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | timer);
+    // In a partition interrupts are the guest's own, and it idles on a CPU that nobody else wants.
+    const interrupts = vcpu.ownsDevices ? 0 : PIN_EXTERNAL_INTERRUPT_EXITING;
+    block.write(VMCS.PIN_BASED_CONTROLS, interrupts | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | timer);
     const paging = shadow === null ? 0 : CPU_INVLPG_EXITING | CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING;
-    const hlt = options.hltExiting ? CPU_HLT_EXITING : 0;
+    const hlt = options.hltExiting && !vcpu.ownsDevices ? CPU_HLT_EXITING : 0;
     const primary = CPU_TSC_OFFSETTING | CPU_USE_IO_BITMAPS | CPU_SECONDARY_CONTROLS;
     block.write(VMCS.PRIMARY_CONTROLS, primary | paging | hlt);
     const nested = shadow === null ? CPU2_ENABLE_EPT | CPU2_UNRESTRICTED_GUEST : 0;
@@ -220,6 +249,7 @@ class HardwareExecutor implements Executor {
     if (tagged) block.write(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER, vcpu.addressSpaceTag);
     block.write(VMCS.PLE_GAP, pauseLoop?.gapCycles ?? 0);
     block.write(VMCS.PLE_WINDOW, pauseLoop?.windowCycles ?? 0);
+    if (vcpu.ownsDevices) for (let port = 0; port < IO_BITMAP_BITS; port++) block.ioBitmap.set(port, false);
     for (const port of options.directPorts) block.ioBitmap.set(port, false);
     if (shadow === null) return;
     block.write(VMCS.EXCEPTION_BITMAP, 1 << VECTOR_PF);
@@ -250,7 +280,9 @@ class HardwareExecutor implements Executor {
     // A device's timer ran out, or another vCPU sent something, while the guest was running: a physical interrupt
     // brings the VMM in.
     const isNew = (vcpu.interruptWaiting && !cpu.interruptPending) || (vcpu.nmiWaiting && !cpu.nmiPending);
-    if (wasRunning && isNew) this.leave('external-interrupt', 'external-interrupt');
+    const reflected = vcpu.interruptWaiting && this.vmx?.interrupted() === true;
+    const owns = vcpu.ownsDevices;
+    if (wasRunning && isNew && !reflected && !owns) this.leave('external-interrupt', 'external-interrupt');
     if (this.isHaltedInside) {
       if (!vcpu.interruptWaiting && !vcpu.nmiWaiting) {
         vcpu.waitInside();
@@ -266,13 +298,20 @@ class HardwareExecutor implements Executor {
     }
     this.setWindow(CPU_NMI_WINDOW_EXITING, vcpu.nmiWaiting);
     if (vcpu.interruptWaiting && cpu.interruptible()) {
-      vcpu.vmm('interrupt-accept');
+      if (!owns) vcpu.vmm('interrupt-accept');
       const result = this.deliver(vcpu.acknowledgeInterrupt(), NO_ERROR_CODE, 0, true);
       if (result !== 'resume') return result;
     }
-    this.setWindow(CPU_INTERRUPT_WINDOW_EXITING, vcpu.interruptWaiting);
+    if (!owns) this.setWindow(CPU_INTERRUPT_WINDOW_EXITING, vcpu.interruptWaiting);
     block.enter();
+    this.vmx?.control();
+    // What waits for a guest with devices of its own needs no exit: the hardware waits for its flag.
+    if (owns) cpu.interruptPending = vcpu.interruptWaiting;
     return 'resume';
+  }
+
+  interrupted(): void {
+    this.leave('external-interrupt', 'external-interrupt');
   }
 
   /** Asks for an exit as soon as the guest can take what waits, or no longer asks. */
@@ -304,6 +343,8 @@ class HardwareExecutor implements Executor {
 
   handle(exit: number): Disposition {
     const { cpu, vcpu } = this;
+    const nested = this.vmx?.handle(exit) ?? null;
+    if (nested !== null) return nested;
     switch (exit) {
       case EXIT_IO:
         return this.handleIo();
@@ -314,6 +355,7 @@ class HardwareExecutor implements Executor {
       case EXIT_NESTED_FAULT:
         return this.handleNestedFault();
       case EXIT_INTERRUPT_WINDOW:
+        if (vcpu.ownsDevices && !(cpu.nmiPending && cpu.nmiAllowed())) return 'resume';
         this.leave(cpu.nmiPending && cpu.nmiAllowed() ? 'nmi-window' : 'interrupt-window');
         return 'resume';
       case EXIT_HALT:
@@ -335,12 +377,17 @@ class HardwareExecutor implements Executor {
 
   // ------------------------------------------------------------------ exits
 
-  /** Charges one exit: hardware out and in, what the VMM reads, its dispatch, and the path of the reason. */
-  private leave(reason: VmxExitReason, operation: VmmOperation | null = null, details?: ExitDetails): void {
+  /** Charges one exit: hardware out and in, what the VMM reads, its dispatch, and the path of the reason; `name` is where it is counted. */
+  private leave(
+    reason: VmxExitReason,
+    operation: VmmOperation | null = null,
+    details: ExitDetails = {},
+    name: string = reason,
+  ): void {
     const { block, cpu, vcpu } = this;
     const { vmx } = vcpu.vm.machine.preset;
     recordExit(block, cpu, reason, details);
-    vcpu.exit(reason, vmx.exitCycles[reason] + vmx.entryCycles);
+    vcpu.exit(name, vmx.exitCycles[reason] + vmx.entryCycles);
     for (const field of READ_AT_EXIT) block.read(field);
     for (const field of READ_BY_REASON[reason] ?? []) block.read(field);
     this.pay();
@@ -378,6 +425,7 @@ class HardwareExecutor implements Executor {
     this.leave('io');
     vcpu.chargeDevice(cpu);
     const exit = cpu.completeIo(vcpu.accessPort(cpu));
+    if (exit === EXIT_BUDGET) this.emulated++;
     vcpu.discardGuest();
     if (exit !== EXIT_BUDGET) return this.handle(exit);
     this.advance();
@@ -387,7 +435,8 @@ class HardwareExecutor implements Executor {
   /** HLT retired: after its exit, or inside the guest. */
   private handleHalt(): Disposition {
     const { cpu, vcpu } = this;
-    if (this.options.hltExiting || !cpu.interruptsEnabled()) return vcpu.halted(cpu);
+    // A partition's CPU that waits is idle: there is nobody to keep it for.
+    if (this.options.hltExiting || vcpu.ownsDevices || !cpu.interruptsEnabled()) return vcpu.halted(cpu);
     this.isHaltedInside = true;
     return 'resume';
   }
@@ -448,7 +497,9 @@ class HardwareExecutor implements Executor {
   /** The VMM carries out the instruction at EIP. */
   private emulate(): Disposition {
     const { cpu, vcpu } = this;
+    const before = cpu.instructions;
     const exit = cpu.step();
+    this.emulated += cpu.instructions - before;
     vcpu.discardGuest();
     if (exit === EXIT_BUDGET || exit === EXIT_HALT) this.advance();
     if (exit === EXIT_BUDGET) return 'resume';
@@ -490,8 +541,14 @@ class HardwareExecutor implements Executor {
   }
 
   private handleNestedFault(): Disposition {
+    const { cpu } = this;
     if (this.fillNested()) return 'resume';
-    if (this.cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
+    // As on the bare machine the walk marks A and D first; where not even a page table is, what is read may forbid the access.
+    if (this.guestTables.walk(cpu, cpu.exitLin, cpu.exitError) !== WALK_OK) {
+      this.dropOverrides();
+      return this.deliver(VECTOR_PF, this.guestTables.errorCode, cpu.exitLin);
+    }
+    if (cpu.faultIsFetch) return this.deliver(VECTOR_UD, NO_ERROR_CODE, 0);
     this.decode();
     return this.emulateOverridden();
   }
@@ -600,15 +657,20 @@ class HardwareExecutor implements Executor {
   /** Injects an event at entry. Faults of shadow or nested tables on the way are repaired, and delivery starts again. */
   private deliver(vector: number, errorCode: number, lin: Lin, external = false): Disposition {
     const { cpu, vcpu } = this;
-    vcpu.vmm('inject');
+    // What comes from a device of the guest's own needs nobody to inject it.
+    const own = external && vcpu.ownsDevices;
+    if (!own) vcpu.vmm('inject');
     let event: TaskEvent = { vector, errorCode, lin, external };
     for (let attempt = 0; ; attempt++) {
       assert(attempt < DELIVERY_ATTEMPTS_MAX, 'event delivery does not come to an end');
-      this.inject(event);
+      if (!own || !event.external) this.inject(event);
       const exit = cpu.inject(event.vector, event.errorCode, event.lin, event.external);
       vcpu.spendGuest();
       if (exit === EXIT_BUDGET) break;
       if (exit === EXIT_TASK_SWITCH) return this.switchTask(event);
+      // A guest of the guest whose VMM wants the exception that the delivery met.
+      const nested = this.vmx?.handle(exit) ?? null;
+      if (nested !== null) return nested;
       if (exit === EXIT_NESTED_FAULT) this.fillNested();
       else if (exit === EXIT_EXCEPTION) {
         const { exitVector: met, exitLin } = cpu;

@@ -20,6 +20,7 @@ import type { Mmu } from '../../machine/mmu.ts';
 import { GuestWalker } from '../../machine/paging.ts';
 import { resetCpu, startCpu } from '../../machine/reset.ts';
 import type { DeviceMemory } from '../device-memory.ts';
+import { BareVmx } from '../nested-vmx/bare-vmx.ts';
 import { BUDGET_UNLIMITED, type Disposition, type Executor, type Technique } from '../technique.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
 import { bootCpu, identifyCpu } from '../vm.ts';
@@ -30,6 +31,7 @@ export class NativeExecutor implements Executor {
   protected readonly vcpu: ExecutedVcpu;
   private readonly walker: GuestWalker;
   private readonly devices: DeviceMemory;
+  private readonly vmx: BareVmx | null;
 
   constructor(vcpu: ExecutedVcpu) {
     const { vm } = vcpu;
@@ -38,6 +40,7 @@ export class NativeExecutor implements Executor {
     this.cpu = new Cpu(vm.machine.memory, vm.machine.mmus[0]!, vm.machine.codeCache);
     identifyCpu(this.cpu, vcpu.lapic);
     bootCpu(this.cpu, vm.boot);
+    this.vmx = vm.spec.guestVmx === undefined ? null : new BareVmx(vcpu, this.cpu);
     const { msr, io } = vm.machine.preset.timing.instructions;
     this.devices = vcpu.deviceMemory((device) => this.cpu.charge(device === vcpu.lapic.name ? msr : io));
   }
@@ -62,13 +65,14 @@ export class NativeExecutor implements Executor {
     if (vcpu.nmiWaiting && cpu.nmiAllowed()) {
       vcpu.acknowledgeNmi();
       const exit = this.withDevices(() => cpu.inject(VECTOR_NMI, NO_ERROR_CODE, 0, true));
-      if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, cpu);
+      if (exit !== EXIT_BUDGET) return this.handle(exit);
       cpu.nmiBlocked = true;
     }
+    if (vcpu.interruptWaiting) this.vmx?.interrupted();
     if (vcpu.interruptWaiting && cpu.interruptible()) {
       const vector = vcpu.acknowledgeInterrupt();
       const exit = this.withDevices(() => cpu.inject(vector, NO_ERROR_CODE, 0, true));
-      if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, cpu);
+      if (exit !== EXIT_BUDGET) return this.handle(exit);
     }
     cpu.nmiPending = vcpu.nmiWaiting;
     cpu.interruptPending = vcpu.interruptWaiting;
@@ -77,6 +81,8 @@ export class NativeExecutor implements Executor {
 
   handle(exit: number): Disposition {
     const { cpu, vcpu } = this;
+    const nested = this.vmx?.handle(exit) ?? null;
+    if (nested !== null) return nested;
     if (exit === EXIT_IO) {
       const value = vcpu.accessPort(cpu);
       const end = this.withDevices(() => cpu.completeIo(value));

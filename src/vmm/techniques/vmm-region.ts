@@ -52,6 +52,9 @@ export class VmmRegion {
   /** Entries of user code, whose present bit depends on the mode. */
   private readonly userCode: number[] = [];
   private userCodeShown = false;
+  /** Entries of the guest's ring 0, which a kernel in ring 3 must have at DPL 3, and its user programs must not. */
+  private readonly kernelEntries: number[] = [];
+  private kernelShown = false;
   private entries = 0;
   /** Entries that are the VMM's: at the same place the guest's own are hidden. */
   private readonly own = new Set<number>([TSS_SELECTOR >> 3]);
@@ -102,6 +105,7 @@ export class VmmRegion {
     this.removeTraces(shadow);
     this.gdtFrames.clear();
     this.userCode.length = 0;
+    this.kernelEntries.length = 0;
     const count = Math.min((virtual.gdtLimit + 1) >> 3, GDT_ENTRIES - 1);
     for (let i = 0; i < Math.max(count, this.entries); i++) {
       if (this.own.has(i)) continue;
@@ -117,6 +121,7 @@ export class VmmRegion {
     }
     this.entries = count;
     this.userCodeShown = false;
+    this.kernelShown = false;
     for (const gfn of this.gdtFrames.keys()) if (!this.untraced.has(gfn)) shadow.addTrace(gfn);
     return count;
   }
@@ -212,13 +217,26 @@ export class VmmRegion {
     }
   }
 
+  /** The guest's descriptors of ring 0 are of ring 3 while its kernel is there; else of ring 1. */
+  showKernel(shown: boolean): void {
+    if (shown === this.kernelShown) return;
+    this.kernelShown = shown;
+    for (const i of this.kernelEntries) {
+      const high = this.memory.words32[this.wordIndex(i) + 1]!;
+      this.memory.words32[this.wordIndex(i) + 1] = (high & ~(3 << DPL_SHIFT)) | ((shown ? 3 : 1) << DPL_SHIFT);
+    }
+  }
+
   private shadowEntry(i: number, low: number, high: number): void {
     if (!isCodeOrData(high)) {
       this.setEntry(i, low, high & ~PRESENT);
       return;
     }
     let shadowHigh = high;
-    if ((high >>> DPL_SHIFT) % 4 === 0) shadowHigh |= 1 << DPL_SHIFT;
+    if ((high >>> DPL_SHIFT) % 4 === 0) {
+      shadowHigh |= 1 << DPL_SHIFT;
+      this.kernelEntries.push(i);
+    }
     if ((high & ACCESSED) === 0) shadowHigh &= ~PRESENT;
     if (isCode(high) && (high >>> DPL_SHIFT) % 4 === 3 && (shadowHigh & PRESENT) !== 0) {
       this.userCode.push(i);

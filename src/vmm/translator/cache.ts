@@ -23,6 +23,7 @@ import {
   AT_TARGETS,
   CACHE_BASE,
   CACHE_PAGE,
+  CACHE_PAGES_MAX,
   CODE_DESCRIPTOR,
   DATA_DESCRIPTOR,
   GATE_DESCRIPTOR,
@@ -109,6 +110,7 @@ export class TranslationCache {
     vmName: string,
     pages: number,
   ) {
+    assert(pages >= 2 && pages <= CACHE_PAGES_MAX, `a translation cache of ${pages} pages`);
     this.memory = memory;
     this.codeCache = codeCache;
     this.end = CACHE_BASE + pages * PAGE_BYTES;
@@ -171,6 +173,11 @@ export class TranslationCache {
     const site = this.sites.get(address);
     assert(site !== undefined, `nothing is known of ${(address >>> 0).toString(16)} in the translation cache`);
     return site;
+  }
+
+  /** An instruction starts at an address: not so in what is left of a continuation that became a jump. */
+  knows(address: number): boolean {
+    return this.sites.has(address);
   }
 
   /** The live unit that starts at a guest address. */

@@ -151,13 +151,16 @@ export class CodePages {
     range.pde = this.directoryEntry(index);
     this.untraceTable(range);
     this.traceTable(range);
-    for (const page of [...range.pages.keys()]) this.recheckPage(page);
+    // A copy: units that die take their pages out.
+    const pages = [...range.pages.keys()];
+    for (const page of pages) this.recheckPage(page);
   }
 
   private recheckPage(page: number): void {
     const known = this.ranges.get(page >>> 10)?.pages.get(page);
     if (known === undefined || this.frameOf(page) === known.gfn) return;
-    for (const unit of [...known.units]) this.kill(unit);
+    const dead = [...known.units];
+    for (const unit of dead) this.kill(unit);
   }
 
   private get isPaged(): boolean {

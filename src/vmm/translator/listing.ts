@@ -7,7 +7,7 @@ import type { Cpu } from '../../machine/cpu.ts';
 import { decode } from '../../machine/decode.ts';
 import { disassemble } from '../../machine/disassemble.ts';
 import { SEG_CS } from '../../machine/insn.ts';
-import type { TranslationCache } from './cache.ts';
+import type { CacheCounts, TranslationCache } from './cache.ts';
 import type { Unit } from './site.ts';
 
 /** How an instruction in the cache leads on. */
@@ -51,6 +51,7 @@ export interface UnitListing {
 export interface Translator {
   /** The live units that start in [first, end) of the guest's code addresses, in the order of their translation. */
   list(first: number, end: number): UnitListing[];
+  readonly counts: Readonly<CacheCounts>;
 }
 
 /** Lists units. `cpu` is one that executes from the cache's memory; it is left as it was. */
@@ -92,7 +93,7 @@ class Lister {
 
   private code(unit: Unit, number: number, from: number, until: number): CacheLine[] {
     const lines: CacheLine[] = [];
-    for (let at = from; at < until; ) {
+    for (let at = from; at < until && this.cache.knows(at); ) {
       if (at !== unit.start && this.numbers.has(at)) {
         lines.push({ address: at >>> 0, bytes: [], text: '', lead: 'elided', to: this.cache.siteAt(at).eip >>> 0 });
         return lines;

@@ -27,7 +27,7 @@ const UNDEFINED_TWO = [
   ...span(0x38, 0x3f),
   0x6c,
   0x6d,
-  ...span(0x78, 0x7d), // SSE4a, SSE3
+  ...span(0x7a, 0x7d), // SSE4a, SSE3
   0xa6,
   0xa7,
   0xaa, // RSM: there is no system management mode
@@ -44,7 +44,7 @@ const UNDEFINED_66 = [0x52, 0x53, 0x77, 0xae, 0xc3];
 const DEFINED_F2 = [
   0x10, 0x11, 0x2a, 0x2c, 0x2d, 0x51, 0x58, 0x59, 0x5a, 0x5c, 0x5d, 0x5e, 0x5f, 0x70, 0xc2, 0xd6, 0xe6,
 ];
-const DEFINED_F3 = [...DEFINED_F2, 0x52, 0x53, 0x5b, 0x6f, 0x7e, 0x7f].sort((a, b) => a - b);
+const DEFINED_F3 = [...DEFINED_F2, 0x52, 0x53, 0x5b, 0x6f, 0x7e, 0x7f, 0xc7].sort((a, b) => a - b);
 
 /** Undefined values of ModRM.reg, by opcode. */
 const UNDEFINED_GROUPS: Readonly<Record<string, readonly number[]>> = {
@@ -60,7 +60,7 @@ const UNDEFINED_GROUPS: Readonly<Record<string, readonly number[]>> = {
   '0f73': [0, 1, 3, 4, 5, 7],
   '0fae': [4, 5, 6],
   '0fba': [0, 1, 2, 3],
-  '0fc7': [0, 2, 3, 4, 5, 6, 7],
+  '0fc7': [0, 2, 3, 4, 5],
 };
 
 const isEmpty = (e: OpcodeEntry): boolean => e.row === null && e.byReg === null && e.byModrm === null;

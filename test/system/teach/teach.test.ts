@@ -157,9 +157,13 @@ describe.each(CPUS)('%i CPUs', (cpus) => {
     expect(vm.screenText().trimEnd().split('\n')).toEqual(lines);
   });
 
-  it.each(['shadow', 'nested', 'translated'] as const)('short session, %s', (mode) => {
-    check(onHvsim('session', mode, cpus), 'session', cpus);
-  });
+  it.each(['shadow', 'nested', 'translated'] as const)(
+    'short session, %s',
+    (mode) => {
+      check(onHvsim('session', mode, cpus), 'session', cpus);
+    },
+    600_000,
+  );
 
   it('at the keyboard', () => {
     check(onHvsim('keys', 'native', cpus, { keys: true }), 'keys', cpus);
