@@ -8,8 +8,7 @@ import { findPreset } from '../../vmm/presets/index.ts';
 import { definePaper, type PaperRow } from './paper.ts';
 
 const PC733 = 'pentium3-733';
-const COLD =
-  'steps that run on caches which the other world has just used take longer there; there are no caches here';
+const COLD = 'steps that run on caches which the other world has just used take longer there; there are no caches here';
 
 /** Theirs in the order of `packetPath`, in microseconds. */
 const STEPS: readonly (readonly [name: string, us: number, cause: string])[] = [
