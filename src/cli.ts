@@ -53,6 +53,17 @@ function addExperiments(root: Command): void {
       done((await import('./commands/validate.ts')).validateCommand(files, options.set)),
     );
   root
+    .command('published')
+    .description('run the scenarios of papers; print their numbers beside ours, and fail where a claim does not hold')
+    .argument('[paper...]', 'names of papers; all without it')
+    .option('--results <dir>', 'take the results of hvsim run from this folder, and run nothing')
+    .option('--markdown', 'as docs/validation.md has it')
+    .option('-j, --jobs <n>', 'number of workers (default: one per core); results do not depend on it')
+    .option('--engine <name>', ENGINE_HELP, engineOf, 'compiled')
+    .option('-q, --quiet', 'no progress')
+    .addHelpText('after', PUBLISHED_EXAMPLES)
+    .action(async (ids, options) => done((await import('./commands/published.ts')).publishedCommand(ids, options)));
+  root
     .command('list')
     .description('list guests, workloads, techniques, schedulers, presets, charts or scenarios')
     .argument('[kind]', 'what to list; everything without it')
@@ -164,6 +175,13 @@ Examples:
   hvsim boot kernel.elf --disk system.img --disk index=1,file=data.img
   hvsim boot --bios test.rom --log-port 0x190
   hvsim boot program.bin --format flat --load 0x200000`;
+
+const PUBLISHED_EXAMPLES = `
+Exit code 1: a row that claims agreement is outside its tolerance. Other rows say why they miss.
+
+Examples:
+  hvsim published
+  hvsim published adams-agesen-2006 --results results`;
 
 function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];

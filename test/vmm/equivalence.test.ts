@@ -48,7 +48,7 @@ function run(expected: ExpectedRun, way: Way, append = expected.append): RunEnd 
 
 /** Kernels without sensitive instructions, and guests that never leave their first ring. */
 const isClean = (name: string): boolean =>
-  ['nano-clean', 'hello', 'probe', 'programs', 'hole-int'].includes(name) || name.startsWith('hostile-');
+  ['nano-clean', 'hello', 'probe', 'programs', 'nanobench', 'hole-int'].includes(name) || name.startsWith('hostile-');
 
 describe.each(runs)('$guest $append', (expected) => {
   const text = readFileSync(new URL(expected.file, EXPECTED), 'latin1');

@@ -11,6 +11,7 @@ import { holes } from './holes.ts';
 import { interpretation } from './interpretation.ts';
 import { latency } from './latency.ts';
 import { map } from './map.ts';
+import { published } from './published.ts';
 import { requirements } from './requirements.ts';
 import { slowdown } from './slowdown.ts';
 import { throughput } from './throughput.ts';
@@ -29,6 +30,7 @@ export const CHARTS: readonly Chart[] = [
   interpretation,
   holes,
   requirements,
+  published,
 ];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

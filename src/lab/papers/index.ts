@@ -1,0 +1,11 @@
+/**
+ * All papers that hvsim is compared with, in the order of `hvsim published`. A new one is one file and one line here.
+ * Invariant: ids are unique.
+ */
+import { adamsAgesen2006 } from './adams-agesen-2006.ts';
+import { bhargava2008 } from './bhargava-2008.ts';
+import type { Paper } from './paper.ts';
+import { sugerman2001 } from './sugerman-2001.ts';
+import { xen2003 } from './xen-2003.ts';
+
+export const PAPERS: readonly Paper[] = [adamsAgesen2006, bhargava2008, xen2003, sugerman2001];
