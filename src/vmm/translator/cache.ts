@@ -91,6 +91,8 @@ export class TranslationCache {
   private readonly units = new Map<number, Unit>();
   /** Instructions of live units by the guest's EIP: where the VMM may go. */
   private readonly starts = new Map<number, number>();
+  /** Addresses at which a call-out was turned into a jump to a unit. */
+  private readonly forwards = new Map<Unit, number[]>();
   private next = 0;
   private stubs = 0;
   /** Where the last unit starts. */
@@ -211,6 +213,7 @@ export class TranslationCache {
     this.sites.clear();
     this.units.clear();
     this.starts.clear();
+    this.forwards.clear();
     this.counts.flushes++;
     this.next = CACHE_BASE;
     this.stubs = this.end;
@@ -279,9 +282,15 @@ export class TranslationCache {
   chain(address: number, unit: Unit): void {
     const { jumpEnd } = this.siteAt(address);
     this.counts.chained++;
-    if (jumpEnd === -1) this.write(address, jumpBytes(address, unit.start));
-    else this.write(jumpEnd - 4, displacement(jumpEnd, unit.start));
-    if (jumpEnd === -1) this.setSite(address, { ...this.siteAt(address), callOut: null });
+    if (jumpEnd !== -1) {
+      this.write(jumpEnd - 4, displacement(jumpEnd, unit.start));
+      return;
+    }
+    this.write(address, jumpBytes(address, unit.start));
+    this.setSite(address, { ...this.siteAt(address), callOut: null });
+    const known = this.forwards.get(unit);
+    if (known === undefined) this.forwards.set(unit, [address]);
+    else known.push(address);
   }
 
   /**
@@ -342,6 +351,12 @@ export class TranslationCache {
     this.counts.invalidated++;
     this.units.delete(unit.eip);
     for (const { eip, start } of unit.insns) if (this.starts.get(eip) === start) this.starts.delete(eip);
+    // What was turned into a jump here asks again, or those jumps would become a longer chain with every new translation.
+    for (const stub of this.forwards.get(unit) ?? []) {
+      this.write(stub, callOutBytes(CALL_OUT_NUMBERS.continue));
+      this.setSite(stub, { ...this.siteAt(stub), callOut: 'continue' });
+    }
+    this.forwards.delete(unit);
     this.write(unit.start, callOutBytes(CALL_OUT_NUMBERS.continue));
     this.setCount(unit.start, 0);
     this.setSite(unit.start, {
