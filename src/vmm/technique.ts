@@ -70,8 +70,6 @@ export interface Executor {
   readonly account?: Account;
   /** Of them, carried out by the VMM instead of the CPU; absent: none. */
   readonly emulated?: number;
-  /** Of them, executed from a translation; absent: none. */
-  readonly translated?: number;
 }
 
 /** A technique: a plug-in. */

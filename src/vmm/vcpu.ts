@@ -10,6 +10,7 @@ import { assert } from '../core/errors.ts';
 import {
   ACCOUNT_EXIT,
   ACCOUNT_GUEST,
+  ACCOUNT_TRANSLATED,
   ACCOUNT_VMM,
   ACCOUNT_WALK,
   type Pcpu,
@@ -55,6 +56,9 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Where the present run() ends, on the pCPU's clock. */
   private endCycles: Cycles = 0;
   private seenCycles: Cycles = 0;
+  private seenInstructions = 0;
+  /** Guest instructions that were executed from a translation. */
+  private translated = 0;
   private seenWalkCycles: Cycles = 0;
   /** Exit reason that VMM cycles go to. */
   private reason = 'entry';
@@ -85,8 +89,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Of them, executed by the CPU as they are in the guest's memory. */
   get direct(): number {
-    const { instructions, emulated, translated } = this.executor;
-    return instructions - (emulated ?? 0) - (translated ?? 0);
+    const { instructions, emulated } = this.executor;
+    return instructions - (emulated ?? 0) - this.translated;
   }
 
   /** The guest's view of its registers. */
@@ -239,6 +243,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Passes what the executing CPU consumed since the last call to the pCPU: page walks, and the rest. */
   spendGuest(): void {
     const { cpu, account = ACCOUNT_GUEST } = this.executor;
+    if (account === ACCOUNT_TRANSLATED) this.translated += cpu.instructions - this.seenInstructions;
+    this.seenInstructions = cpu.instructions;
     const cycles = cpu.cycles - this.seenCycles;
     const walk = cpu.walkCycles - this.seenWalkCycles;
     this.seenCycles = cpu.cycles;
@@ -249,6 +255,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   /** Forgets what the executing CPU consumed since the last call: the VMM emulated that instruction, at its own cost. */
   discardGuest(): void {
+    this.seenInstructions = this.executor.cpu.instructions;
     this.seenCycles = this.executor.cpu.cycles;
     this.seenWalkCycles = this.executor.cpu.walkCycles;
   }
