@@ -107,8 +107,9 @@ describe.each(['nano', 'nano-clean'])('%s', (name) => {
   });
 });
 
+/** Kernels for a machine of their own; paravirtual ones are compared in test/vmm/paravirtual. */
 const OTHERS = readdirSync(new URL('../../guests/bin/', import.meta.url))
-  .filter((file) => file.endsWith('.elf') && !file.endsWith('.rv32.elf') && !file.startsWith('nano'))
+  .filter((file) => file.endsWith('.elf') && !/\.rv32\.elf$|-pv\.elf$|^nano(-clean)?\.elf$/.test(file))
   .map((file) => file.replace('.elf', ''));
 
 it.each(OTHERS)('%s', (name) => {
