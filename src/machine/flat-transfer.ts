@@ -3,6 +3,7 @@
  * and descriptors, TSS and stack in pages that the front table holds. Everything else is left to interrupts.ts.
  * Invariants: either the whole transfer is made, with the effects of interrupts.ts in every bit, or nothing is touched;
  * nothing here can fault or miss a TLB.
+ * The same on the words of a CPU's block, for compiled code: compiler/transfer.ts.
  * Source: SDM vol 3, 6.12; SDM vol 2, INT n and IRET.
  */
 import type { Cpu } from './cpu.ts';
@@ -14,15 +15,15 @@ import { CR0_PE } from './paging.ts';
 import { dropInnerSegments, SEG_TR } from './segments.ts';
 
 /** Descriptor words of flat segments that were accessed before, whatever their DPL. */
-const FLAT_LOW = 0x0000ffff;
-const FLAT_CODE_HIGH = 0x00cf9b00;
-const FLAT_DATA_HIGH = 0x00cf9300;
-const DPL_BITS = 0x6000;
+export const FLAT_LOW = 0x0000ffff;
+export const FLAT_CODE_HIGH = 0x00cf9b00;
+export const FLAT_DATA_HIGH = 0x00cf9300;
+export const DPL_BITS = 0x6000;
 
 /** Bits of a gate's high word: present, and 32-bit interrupt or trap gate. */
-const GATE_MASK = 0x9e00;
-const GATE_32 = 0x8e00;
-const GATE_IS_TRAP = 0x0100;
+export const GATE_MASK = 0x9e00;
+export const GATE_32 = 0x8e00;
+export const GATE_IS_TRAP = 0x0100;
 
 /** segFlat bits that a flat readable code segment and a flat stack give. */
 const CODE_FLAT = 1 << SEG_CS;

@@ -33,6 +33,9 @@ export const codeSlot = (page: number): number => (page ^ (page >>> 6)) & 0xff;
 /** Entries of one bank, unless told. */
 export const FRONT_ENTRIES = 1024;
 
+/** Bytes of such a bank. */
+export const FRONT_BANK_BYTES = FRONT_ENTRIES * FRONT_ENTRY_WORDS * 4;
+
 /** Byte offsets in an MMU's record, which compiled code reads: what is in force, and where the tables are. */
 export const MMU_ASID = 0;
 /** Byte offset of the map from guest frames to machine frames if the walker is plain, or -1; and its length. */

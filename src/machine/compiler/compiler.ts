@@ -88,8 +88,8 @@ import {
   TRANSFER_PAGE_FAULT,
 } from './layout.ts';
 import { findRegion, type Region } from './region.ts';
-import { buildRuntime, type Runtime } from './runtime.ts';
-import { buildModule, I32, type Import, Instance, Module, Table, type WasmTable } from './wasm.ts';
+import { buildRuntime, type Runtime, TYPES } from './runtime.ts';
+import { buildModule, type Import, Instance, Module, Table, type WasmTable } from './wasm.ts';
 
 /** Functions that live at once; beyond it everything is forgotten (each module costs the process some 20 kB). */
 const UNITS_MAX = 4096;
@@ -222,12 +222,6 @@ function moduleOf(bytes: Uint8Array): object {
 }
 
 const REGION_TYPE = 0;
-const TYPES = [
-  { parameters: [I32, I32], results: [I32] },
-  { parameters: [I32, I32, I32], results: [I32] },
-  { parameters: [I32], results: [I32] },
-  { parameters: [I32, I32, I32, I32], results: [I32] },
-] as const;
 
 export class Compiler {
   private readonly memory: MachineMemory;
@@ -507,9 +501,11 @@ export class Compiler {
     words[at + (AT_CR0 >> 2)] = cpu.cr0;
     words[at + (AT_CR3 >> 2)] = cpu.cr3;
     words[at + (AT_CR4 >> 2)] = cpu.cr4;
-    words[at + (AT_GUARDED_RING0 >> 2)] = guardsOf(cpu, true);
-    words[at + (AT_GUARDED_OUTER >> 2)] = guardsOf(cpu, false);
-    words[at + (AT_GUARDED >> 2)] = guardsOf(cpu, cpu.cpl === 0);
+    const ring0 = guardsOf(cpu, true);
+    const outer = guardsOf(cpu, false);
+    words[at + (AT_GUARDED_RING0 >> 2)] = ring0;
+    words[at + (AT_GUARDED_OUTER >> 2)] = outer;
+    words[at + (AT_GUARDED >> 2)] = cpu.cpl === 0 ? ring0 : outer;
     words[at + (AT_PENDING >> 2)] = cpu.interruptPending ? 1 : 0;
     words[at + (AT_FILLS >> 2)] = cpu.missesArePlain() ? 1 : 0;
     words[at + (AT_TRANSFERS >> 2)] = transfersOf(cpu);

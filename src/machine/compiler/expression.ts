@@ -3,12 +3,9 @@
  * for a list of stack operations. An expression pushes one i32; a statement leaves the stack as it was.
  * Invariant: `when`, `loop` and the ways out count their own labels, so they can be nested in any way.
  */
-import { type Body, I32, LOAD32, OP, STORE32 } from './wasm.ts';
+import { type Body, I32, LOAD8_U, LOAD32, OP, STORE32 } from './wasm.ts';
 
 export type Code = (body: Body) => void;
-
-const LOAD8_U = 0x2d;
-const LOAD16_U = 0x2f;
 
 export const i32 =
   (value: number): Code =>
@@ -67,9 +64,8 @@ const loadWith =
     address(body);
     body.memory(operator, offset);
   };
-/** The word, halfword or byte at an address. */
+/** The word or byte at an address. */
 export const load = loadWith(LOAD32);
-export const load16 = loadWith(LOAD16_U);
 export const load8 = loadWith(LOAD8_U);
 export const store =
   (address: Code, offset: number, value: Code | number): Code =>

@@ -327,7 +327,8 @@ function stackFunction(): Body {
   return body;
 }
 
-const TYPES = [
+/** Types of all functions, by the numbers that imports and functions of every module use. */
+export const TYPES = [
   { parameters: [I32, I32], results: [I32] },
   { parameters: [I32, I32, I32], results: [I32] },
   { parameters: [I32], results: [I32] },

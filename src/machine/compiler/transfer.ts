@@ -9,8 +9,6 @@ import { BLOCK_ATTRIBUTES, BLOCK_BASES, BLOCK_LIMITS, BLOCK_SELECTORS } from '..
 import {
   FLAG_AC,
   FLAG_CF,
-  FLAG_DF,
-  FLAG_ID,
   FLAG_IF,
   FLAG_IOPL,
   FLAG_NT,
@@ -23,8 +21,18 @@ import {
   FLAGS_ARITHMETIC,
   FLAGS_FIXED,
 } from '../flags.ts';
+import {
+  DPL_BITS,
+  FLAT_CODE_HIGH,
+  FLAT_DATA_HIGH,
+  FLAT_LOW,
+  GATE_32,
+  GATE_IS_TRAP,
+  GATE_MASK,
+} from '../flat-transfer.ts';
 import { SEG_CS, SEG_SS } from '../insn.ts';
-import { FRONT_ENTRIES, FRONT_ENTRY_WORDS, MMU_INTERRUPT_CYCLES } from '../mmu.ts';
+import { FLAGS_FREE } from '../interrupts.ts';
+import { FRONT_BANK_BYTES, FRONT_ENTRY_WORDS, MMU_INTERRUPT_CYCLES } from '../mmu.ts';
 import { ATTR_CODE, ATTR_DPL, ATTR_EXPAND_DOWN, ATTR_PRESENT, SEG_TR } from '../segments.ts';
 import {
   above,
@@ -92,24 +100,13 @@ export interface TransferContext {
 
 type Finished = ReturnType<Routine['finish']>;
 
-/** As in flat-transfer.ts. */
-const FLAT_LOW = 0x0000ffff;
-const FLAT_CODE_HIGH = 0x00cf9b00;
-const FLAT_DATA_HIGH = 0x00cf9300;
-const DPL_BITS = 0x6000;
-const GATE_MASK = 0x9e00;
-const GATE_32 = 0x8e00;
-const GATE_IS_TRAP = 0x0100;
-
-const BANK_BYTES = FRONT_ENTRIES * FRONT_ENTRY_WORDS * 4;
 /** ESP in the block. */
 const AT_ESP = 16;
 const NOT_FOUND = -1;
 /** 32-bit code; with user mode in bit 0 (mmu.ts: codeTags). */
 const MODE_32 = 2;
 
-/** What POPF and IRET load at any privilege (interrupts.ts: FLAGS_FREE), without what is left to the interpreter. */
-const FLAGS_FREE = FLAGS_ARITHMETIC | FLAG_DF | FLAG_ID;
+/** EFLAGS images with one of these are the interpreter's; the flags in force have none of TF, VM, and NT is refused. */
 const RARE_FLAGS = FLAG_VM | FLAG_TF | FLAG_NT | FLAG_AC;
 
 const dpl = (high: Code): Code => and(shr(high, 13), 3);
@@ -121,7 +118,7 @@ export function locateRoutine(): Finished {
   const [bank, lin, bytes, write] = [r.parameter(0), r.parameter(1), r.parameter(2), r.parameter(3)];
   const at = r.local();
   return r.finish(new Body(), [
-    at.set(add(bank, and(shr(lin, 8), BANK_BYTES - FRONT_ENTRY_WORDS * 4))),
+    at.set(add(bank, and(shr(lin, 8), FRONT_BANK_BYTES - FRONT_ENTRY_WORDS * 4))),
     when(and(lin, 3), [give(NOT_FOUND)]),
     when(ne(load(add(at, write)), and(sub(add(lin, bytes), 1), ~0xfff)), [give(NOT_FOUND)]),
     give(add(lin, load(at, 8))),
@@ -161,7 +158,7 @@ export function enterRoutine(): Finished {
     ...setFlat(block, SEG_CS, or(and(selector, 0xfffc), ring), high),
     store(block, AT_CPL, ring),
     store(block, AT_MODE, or(isUser, i32(MODE_32))),
-    store(block, AT_FRONT, add(load(block, AT_SYSTEM_FRONT), mul(isUser, BANK_BYTES))),
+    store(block, AT_FRONT, add(load(block, AT_SYSTEM_FRONT), mul(isUser, FRONT_BANK_BYTES))),
     store(block, AT_GUARDED, select(ring, load(block, AT_GUARDED_OUTER), load(block, AT_GUARDED_RING0))),
     store(block, AT_TRANSFERRED, 1),
     give(0),
@@ -300,7 +297,7 @@ export function returnRoutine(context: TransferContext): Finished {
     flags.set(load(block, AT_SYSTEM_FLAGS)),
     mask.set(
       or(
-        i32((FLAGS_FREE | FLAG_AC) & ~FLAGS_ARITHMETIC),
+        i32(FLAGS_FREE & ~FLAGS_ARITHMETIC),
         or(
           select(above(cpl, shr(and(flags, FLAG_IOPL), 12)), i32(0), i32(FLAG_IF)),
           select(cpl, i32(0), i32(FLAG_IOPL | FLAG_VIF | FLAG_VIP)),

@@ -6,8 +6,8 @@
  * that the repeated walk sets anyway; a page fault is only noted (AT_MISSED*).
  */
 import {
+  FRONT_BANK_BYTES,
   FRONT_ENTRIES,
-  FRONT_ENTRY_WORDS,
   MMU_ASID,
   MMU_DTLB_LARGE,
   MMU_DTLB_SMALL,
@@ -114,7 +114,6 @@ export interface TranslateContext {
 
 type Finished = ReturnType<Routine['finish']>;
 
-const BANK_BYTES = FRONT_ENTRIES * FRONT_ENTRY_WORDS * 4;
 const FRONT_SLOT_MASK = FRONT_ENTRIES - 1;
 const EMPTY = -1;
 
@@ -168,7 +167,7 @@ export function dropFrontRoutine(): Finished {
     at.set(add(load(mmu, MMU_KERNEL_BANK), shl(and(page, FRONT_SLOT_MASK), 4))),
     tag.set(shl(page, 12)),
     drop(0),
-    drop(BANK_BYTES),
+    drop(FRONT_BANK_BYTES),
     give(0),
   ]);
 }
@@ -352,7 +351,7 @@ export function fillRoutine(context: TranslateContext): Finished {
     ),
     // Into the front table of this privilege (Mmu.fillFront).
     scratch.set(and(page, FRONT_SLOT_MASK)),
-    at.set(add(add(load(mmu, MMU_KERNEL_BANK), select(user, i32(BANK_BYTES), i32(0))), shl(scratch, 4))),
+    at.set(add(add(load(mmu, MMU_KERNEL_BANK), select(user, i32(FRONT_BANK_BYTES), i32(0))), shl(scratch, 4))),
     page.set(shl(page, 12)),
     store(at, 0, page),
     needed.set(select(user, i32(TLB_WRITABLE | TLB_DIRTY), i32(TLB_KERNEL_WRITABLE | TLB_DIRTY))),
