@@ -15,6 +15,7 @@ import {
   ACCOUNT_WALK,
   type Pcpu,
   type Runnable,
+  type RunnableHost,
   type RunStop,
 } from '../core/runnable.ts';
 import { type Cycles, PAGE_BYTES } from '../core/units.ts';
@@ -107,8 +108,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   // ------------------------------------------------------------------ Runnable
 
-  onAttach(wake: () => void): void {
-    this.wake = wake;
+  onAttach(host: RunnableHost): void {
+    this.wake = () => host.wake();
   }
 
   wakeUp(): void {
