@@ -21,7 +21,7 @@ const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: strin
   ['bigclear', 'completed', 'K\n'],
   ['codetag2', 'completed', 'ABA\n'],
   ['endbr', 'completed', 'K'],
-  ['ferr', 'unimplemented', ''],
+  ['ferr', 'halted', ''],
   ['fpu', 'completed', '314159265EDMN\n'],
   ['fpuloop', 'completed', '104807282\n'],
   ['gdtgone', 'triple-fault', ''],
