@@ -4,6 +4,11 @@ import type { Params } from '../../src/host/params.ts';
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  esx: [
+    { coscheduling: 'relaxed-3', quantum_ms: 10 },
+    { coscheduling: 'strict', quantum_ms: 20, idle_detection: false },
+  ],
+  'hyperv-classic': [{ slice_ms: 3, ratelimit_us: 0 }],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };
 
@@ -13,4 +18,6 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
  */
 export const EAGER: Readonly<Record<string, Params>> = {
   credit: { load_balance_ratelimit_us: 0 },
+  // Strict co-scheduling leaves pCPUs idle: that is its known fault.
+  esx: { coscheduling: 'relaxed-4' },
 };
