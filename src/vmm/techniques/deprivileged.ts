@@ -198,6 +198,7 @@ export abstract class DeprivilegedExecutor implements Executor {
       group: vm.tables.shadows,
       maxFrames: shadowFrames(vm.physmap.ramFrames),
       outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
+      caching: vm.spec.keepShadows ?? true,
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
     this.shadow.kernelView = this.kernelRing === 3;

@@ -185,6 +185,7 @@ class HardwareExecutor implements Executor {
         group: vm.tables.shadows,
         maxFrames: shadowFrames(vm.physmap.ramFrames),
         outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
+        caching: vm.spec.keepShadows ?? true,
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
