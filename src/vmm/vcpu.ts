@@ -118,6 +118,10 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.wake();
   }
 
+  ignoreErrors(): void {
+    this.executor.cpu.fpu.ignoreErrors();
+  }
+
   get isOut(): boolean {
     return this.rest === 'out' || this.rest === 'startup';
   }
@@ -340,14 +344,20 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.lapic.takeNmi();
   }
 
+  /** After EXIT_FERR: what an x87 error does on a PC with CR0.NE clear. */
+  stoodStill(cpu: Cpu): Disposition {
+    if (this.index === 0) this.vm.pc.coprocessorError.raise();
+    return this.halted(cpu, 'an x87 error is waiting with interrupts off at');
+  }
+
   /** After HLT: goes on if an interrupt waits, blocks until one comes, or ends the VM if no CPU can take any. */
-  halted(cpu: Cpu): Disposition {
+  halted(cpu: Cpu, why = 'HLT with interrupts off before'): Disposition {
     const isOpen = cpu.interruptsEnabled();
     this.haltedCpu = cpu;
     if (this.endsHalt(isOpen)) return 'resume';
     this.rest = isOpen ? 'halted' : 'out';
     if (isOpen) return 'block';
-    this.vm.endIfAllOut(`HLT with interrupts off before ${hex32(cpu.eip)}`);
+    this.vm.endIfAllOut(`${why} ${hex32(cpu.eip)}`);
     return this.vm.outcome === null ? 'block' : 'end';
   }
 
