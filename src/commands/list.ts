@@ -21,7 +21,7 @@ const KINDS: Readonly<Record<string, () => readonly Line[]>> = {
   workloads,
   techniques: () => TECHNIQUES,
   hypervisors: () => HYPERVISORS,
-  schedulers: () => SCHEDULERS,
+  schedulers: () => SCHEDULERS.map(schedulerLine),
   presets: () => PRESETS.map(presetLine),
   exits: () => BASIC_EXIT_REASONS.map(exitLine),
   charts: () => CHARTS,
@@ -67,6 +67,11 @@ function workloads(): Line[] {
 function presetLine({ id, name, year, frequencyHz, vmx }: (typeof PRESETS)[number]): Line {
   const features = `${vmx.nestedPaging ? '' : 'no '}nested paging, ${vmx.taggedTlb ? '' : 'no '}tagged TLB`;
   return { name: id, summary: `${name}, ${year}, ${formatQuantity('frequency', frequencyHz)}; ${features}` };
+}
+
+/** A policy, and how much is known about the rules that it follows. */
+function schedulerLine({ name, summary, origin, basis }: (typeof SCHEDULERS)[number]): Line {
+  return { name, summary: `${summary} [${origin === basis ? basis : `${origin}: ${basis}`}]` };
 }
 
 /** A basic exit reason of VT-x, and the name under which exits.csv counts it. */

@@ -59,18 +59,42 @@ export class Pcpu {
  */
 export type RunStop = 'budget' | 'block' | 'yield' | 'spin' | 'end';
 
+/** What a vCPU is doing, as bits: what a hypervisor that looks into its guests might know. */
+export const DOING_LOCKED = 1; // it holds a lock
+export const DOING_NEXT = 2; // it is the next one to get a lock
+export const DOING_SPIN = 4; // it spins
+export const DOING_KERNEL = 8; // it runs code of its kernel
+
+/** Something a vCPU did that its hypervisor can see. */
+export type GuestSignal =
+  /** An inter-processor interrupt to vCPU number `to` of its VM; `shootdown`: it waits for the answer. */
+  | { readonly kind: 'ipi'; readonly to: number; readonly why: 'reschedule' | 'shootdown' }
+  /** Another guest process runs. */
+  | { readonly kind: 'address-space'; readonly id: number };
+
+/** The dispatcher as a Runnable sees it. All calls may come from an engine event, or from within any Runnable's `run`. */
+export interface RunnableHost {
+  /** Makes the Runnable ready again after it answered `block`; see `onAttach`. */
+  wake(): void;
+  /** What `cyclesToStop` answered is no longer true. */
+  changed(): void;
+  /** Tells the policy. */
+  signal(signal: GuestSignal): void;
+}
+
 /** A schedulable activity: a vCPU of any kind, or a thread of the VMM. */
 export interface Runnable {
   /**
-   * Called once, before everything else. `wake()` makes the Runnable ready again after it answered `block`.
+   * Called once, before everything else.
    *
    * `wake` may be called from an engine event, or from within any Runnable's `run` (an inter-processor interrupt); then
    * it takes effect at that pCPU's local time, at the first window edge. It is idempotent, and it is never lost: called
    * while the Runnable runs or is ready it has no effect, except that a `block` answered earlier in the same window
-   * is cancelled. Raise the interrupt first, then call `wake`. No other notice ("kick") exists or is needed: a running
+   * is cancelled. What it announces may have been taken before that block, or be gone: whoever blocked looks at its
+   * next `run` whether there is anything to go on for, and answers `block` again if not, at no cost. Raise the interrupt first, then call `wake`. No other notice ("kick") exists or is needed: a running
    * vCPU looks for pending interrupts at its next `run`, which is never later than the event's time plus one quantum.
    */
-  onAttach(wake: () => void): void;
+  onAttach(host: RunnableHost): void;
 
   /**
    * Its context is loaded on `pcpu`: something else ran there, or it ran elsewhere. Load or flush the TLB here.
@@ -83,6 +107,19 @@ export interface Runnable {
    * The cost of the switch is the dispatcher's: neither notice may spend cycles.
    */
   onDeschedule(pcpu: Pcpu): void;
+
+  /** Bits DOING_*, if it knows. */
+  readonly doing?: number;
+
+  /** Cycles it has spun away, waiting for another vCPU. */
+  readonly spun?: Cycles;
+
+  /**
+   * If it is there, `run` is foreseeable: from now on it does nothing that anybody could notice for that many cycles (0:
+   * at once; Infinity: for ever), unless it calls `changed`. Then it is run when that time has come, not in windows, with
+   * a budget that may be 0, and takes effect at the exact nanosecond.
+   */
+  cyclesToStop?(pcpu: Pcpu): Cycles;
 
   /**
    * Runs on `pcpu` for about `budget` cycles (> 0), passing each of them through `pcpu.spend`. No allocation needed.

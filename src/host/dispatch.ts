@@ -16,7 +16,7 @@
 import type { Engine } from '../core/engine.ts';
 import { assert, Bug } from '../core/errors.ts';
 import type { RandomStream } from '../core/rng.ts';
-import type { Runnable } from '../core/runnable.ts';
+import type { GuestSignal, Runnable } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
@@ -43,7 +43,7 @@ import {
 import { Slot } from './slot.ts';
 import { HOLD_COSTOP, HOLD_PARK, HOLD_PAUSE, HostTask, HostVm } from './task.ts';
 import { Timers } from './timers.ts';
-import { countCpus, cpuMask, intersect, type Topology } from './topology.ts';
+import { CpuSet, type Topology } from './topology.ts';
 
 export interface DispatcherSpec {
   readonly topology: Topology;
@@ -107,6 +107,8 @@ export class Dispatcher {
   windows = 0;
 
   private readonly slots: Slot[];
+  /** Shared by all tasks that may run everywhere. */
+  private readonly allPcpus: CpuSet;
   private readonly quantum: Ns;
   private readonly switchCycles: Cycles;
   private readonly engine: Engine;
@@ -130,6 +132,7 @@ export class Dispatcher {
     assert(Number.isInteger(quantum) && quantum > 0, 'the quantum must be a positive number of nanoseconds');
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
+    this.allPcpus = CpuSet.all(topology.length);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
     this.engine = parts.engine;
@@ -154,26 +157,32 @@ export class Dispatcher {
 
   /** Creates a task. It does nothing before `start`. */
   attach(vm: HostVm, runnable: Runnable, spec: TaskSpec = {}): HostTask {
-    const hard = cpuMask(this.slots.length, spec.hard);
-    assert(countCpus(hard) > 0, `VM ${vm.name}: a task needs at least one pCPU to run on`);
-    const wish = spec.soft === undefined ? hard : intersect(hard, cpuMask(this.slots.length, spec.soft));
-    const wished = countCpus(wish);
-    const soft = wished === 0 || wished === countCpus(hard) ? null : wish;
+    const hard = spec.hard === undefined ? this.allPcpus : new CpuSet(this.slots.length, spec.hard);
+    assert(hard.count > 0, `VM ${vm.name}: a task needs at least one pCPU to run on`);
+    const wish = spec.soft === undefined ? hard : hard.intersect(new CpuSet(this.slots.length, spec.soft));
+    const soft = wish.count === 0 || wish.count === hard.count ? null : wish;
     const owner = `vCPU ${vm.name}.${vm.tasks.length} under ${this.policy.name}`;
     const params = parseParams(owner, this.policy.vcpuParams, spec.params ?? {}) as Params;
     const task = new HostTask({ id: this.tasks.length, vm, createdAt: this.present() }, runnable, hard, soft, params);
     this.tasks.push(task);
     vm.tasks.push(task);
     this.inState[STATE_NEW]++;
-    const byInterrupt = (): void => {
-      this.crossing = true;
-      this.wake(task);
-      this.crossing = false;
+    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
+    const across = (action: () => void): void => {
+      if (this.running === null) action();
+      else {
+        this.engine.at(this.running.pcpu.clock.now, () => {
+          this.crossing = true;
+          action();
+          this.crossing = false;
+        });
+      }
     };
-    runnable.onAttach(() => {
-      // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
-      if (this.running !== null) this.engine.at(this.running.pcpu.clock.now, byInterrupt);
-      else this.wake(task);
+    const wake = (): void => this.wake(task);
+    runnable.onAttach({
+      wake: () => across(wake),
+      changed: () => undefined,
+      signal: (signal) => across(() => this.signal(task, signal)),
     });
     return task;
   }
@@ -408,7 +417,7 @@ export class Dispatcher {
     if (!(slice > 0)) throw new Bug(`${who}: a slice of ${slice} ns`);
     if (next === null || next === again) return;
     if (next.state !== STATE_READY) throw new Bug(`${who}: picked ${next.label}, which is ${STATE_NAMES[next.state]}`);
-    if (next.hard[slot.pcpu.id] !== 1) throw new Bug(`${who}: ${next.label} may not run here`);
+    if (!next.hard.has(slot.pcpu.id)) throw new Bug(`${who}: ${next.label} may not run here`);
   }
 
   private charge(slot: Slot): void {
@@ -433,6 +442,11 @@ export class Dispatcher {
     task.wokenAt = now;
     if (task.holds !== 0) this.enter(task, heldState(task.holds), now);
     else this.becomeRunnable(task, now, 'wake');
+  }
+
+  private signal(task: HostTask, signal: GuestSignal): void {
+    this.scheduler.signal?.(task, this.present(), signal);
+    this.settleRequests();
   }
 
   private becomeRunnable(task: HostTask, now: Ns, reason: WakeReason): void {

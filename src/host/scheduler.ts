@@ -15,9 +15,10 @@
  *    but never `hard`: picking a task for a pCPU outside its hard mask is a bug.
  */
 import type { RandomStream } from '../core/rng.ts';
+import type { GuestSignal } from '../core/runnable.ts';
 import type { Ns } from '../core/units.ts';
 import { NO_PARAMS, type ParamSet, type Params, parseParams, type ValuesOf } from './params.ts';
-import type { CpuMask, Topology } from './topology.ts';
+import type { CpuSet, Topology } from './topology.ts';
 
 /** States of a task; the numbers index ledgers. `ready` is what guests see as steal time. */
 export const STATE_NEW = 0;
@@ -63,9 +64,9 @@ export interface Task {
   /** Number within its VM. */
   readonly index: number;
   /** pCPUs it may run on. */
-  readonly hard: CpuMask;
+  readonly hard: CpuSet;
   /** pCPUs it prefers, a proper subset of `hard`; null when it has no preference. */
-  readonly soft: CpuMask | null;
+  readonly soft: CpuSet | null;
   /** Values for the policy's `vcpuParams`. */
   readonly params: Params;
   readonly state: TaskState;
@@ -73,6 +74,8 @@ export interface Task {
   readonly since: Ns;
   /** Where it runs, or ran last; -1 before its first run. */
   readonly pcpu: number;
+  /** What it was doing when it last ran, as far as it shows: bits DOING_* (core/runnable.ts). */
+  readonly doing: number;
 }
 
 /**
@@ -113,6 +116,8 @@ export interface Scheduler {
   charge?(task: Task, ran: Ns): void;
   /** The running task offers its pCPU to others, freely or because it was caught spinning. `pick` follows. */
   yield?(task: Task, now: Ns, why: 'yield' | 'spin'): void;
+  /** A running task did something that a hypervisor can see, such as sending an inter-processor interrupt. */
+  signal?(task: Task, now: Ns, signal: GuestSignal): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
   /** The VM's weight, cap or parameters have changed. */
@@ -145,10 +150,28 @@ export interface SchedulerHost {
   note(kind: string, task: Task, pcpu: number): void;
 }
 
+/** How much is known about the rules of a policy: see `definePolicy`. */
+export const BASES = ['source', 'documentation', 'paper', 'textbook', 'our reconstruction', 'own'] as const;
+export type Basis = (typeof BASES)[number];
+
+/** What a policy promises; the contract suite holds it to that. Settings are those under which the promise is given. */
+export interface Traits {
+  /** No pCPU idles while a task waits that may run there. */
+  readonly workConserving: boolean;
+  /** Shares of hogs follow the weights of their VMs; null: weights are ignored. */
+  readonly weights: Params | null;
+  /** Shares stay below the caps of the VMs; null: caps are ignored. */
+  readonly caps: Params | null;
+}
+
 /** A policy as the rest of the program handles it. Made by `definePolicy`. */
 export interface SchedulerPolicy {
   readonly name: string;
   readonly summary: string;
+  /** Where its rules come from: `Xen 4.19`, a paper. */
+  readonly origin: string;
+  readonly basis: Basis;
+  readonly traits: Traits;
   /** Parameters of the whole host, with defaults and meanings. */
   readonly params: ParamSet;
   /** Parameters per VM and per vCPU. Weight, cap and affinity exist without being listed here. */
@@ -162,16 +185,25 @@ export interface SchedulerPolicy {
 export function definePolicy<const P extends ParamSet = typeof NO_PARAMS>(description: {
   readonly name: string;
   readonly summary: string;
+  /** The system or paper whose rules it follows; default: nobody's. */
+  readonly origin?: string;
+  /** What is known of those rules: read in the source, documented, published, common knowledge, or put together by us. */
+  readonly basis?: Basis;
+  /** Default: work-conserving, without a notion of weights and caps. */
+  readonly traits?: Partial<Traits>;
   readonly params?: P;
   readonly vmParams?: ParamSet;
   readonly vcpuParams?: ParamSet;
   readonly make: (host: SchedulerHost, params: ValuesOf<P>) => Scheduler;
 }): SchedulerPolicy {
-  const { name, summary, make, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
+  const { name, summary, origin = '', basis = 'own', make, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
   const params = description.params ?? (NO_PARAMS as unknown as P);
   return {
     name,
     summary,
+    origin,
+    basis,
+    traits: { workConserving: true, weights: null, caps: null, ...description.traits },
     params,
     vmParams,
     vcpuParams,

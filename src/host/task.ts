@@ -6,7 +6,7 @@ import { ACCOUNTS, type Pcpu, type Runnable } from '../core/runnable.ts';
 import type { Ns } from '../core/units.ts';
 import type { Params } from './params.ts';
 import { type SchedVm, STATE_NEW, STATES, type Task, type TaskState } from './scheduler.ts';
-import type { CpuMask } from './topology.ts';
+import type { CpuSet } from './topology.ts';
 
 export class HostVm implements SchedVm {
   readonly id: number;
@@ -35,8 +35,8 @@ export class HostTask implements Task {
   readonly vm: HostVm;
   readonly index: number;
   readonly runnable: Runnable;
-  readonly hard: CpuMask;
-  readonly soft: CpuMask | null;
+  readonly hard: CpuSet;
+  readonly soft: CpuSet | null;
   readonly params: Params;
 
   state: TaskState = STATE_NEW;
@@ -70,8 +70,8 @@ export class HostTask implements Task {
   constructor(
     place: { id: number; vm: HostVm; createdAt: Ns },
     runnable: Runnable,
-    hard: CpuMask,
-    soft: CpuMask | null,
+    hard: CpuSet,
+    soft: CpuSet | null,
     params: Params,
   ) {
     this.id = place.id;
@@ -84,6 +84,10 @@ export class HostTask implements Task {
     this.createdAt = place.createdAt;
     this.since = place.createdAt;
     this.accountedUntil = place.createdAt;
+  }
+
+  get doing(): number {
+    return this.runnable.doing ?? 0;
   }
 
   /** For people: `vm.index`. */

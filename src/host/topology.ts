@@ -34,33 +34,130 @@ export function makeTopology(spec: TopologySpec): Topology {
   return places;
 }
 
-/** A set of pCPUs: element i is 1 when pCPU i belongs to it. */
-export type CpuMask = Uint8Array;
+/** pCPUs per word of a set, and words per word of its summary. */
+const WORD_BITS = 32;
 
-/** The set with the given ids, or with all of them. */
-export function cpuMask(size: number, ids?: readonly number[]): CpuMask {
-  const mask = new Uint8Array(size);
-  if (ids === undefined) mask.fill(1);
-  else for (const id of ids) mask[id] = 1;
-  return mask;
-}
+const lowest = (word: number): number => 31 - Math.clz32(word & -word);
 
-export function countCpus(mask: CpuMask): number {
-  let count = 0;
-  for (let i = 0; i < mask.length; i++) count += mask[i];
-  return count;
-}
+/**
+ * A set of pCPUs of a host with `size` of them. Bits in words, with a summary of the words that are not empty, so that
+ * the next member is found in a few steps on hosts with thousands of pCPUs.
+ */
+export class CpuSet {
+  readonly size: number;
+  /** Number of members. */
+  count = 0;
+  private readonly words: Uint32Array;
+  private readonly summary: Uint32Array;
 
-/** The first member after `from` in cyclic order, `from` itself being the last to be tried; -1 when the set is empty. */
-export function nextCpu(mask: CpuMask, from: number): number {
-  for (let step = 1; step <= mask.length; step++) {
-    const id = (from + step) % mask.length;
-    if (mask[id] === 1) return id;
+  /** The set with the given ids, or the empty one. */
+  constructor(size: number, ids: Iterable<number> = []) {
+    this.size = size;
+    this.words = new Uint32Array(Math.ceil(size / WORD_BITS));
+    this.summary = new Uint32Array(Math.ceil(this.words.length / WORD_BITS));
+    for (const id of ids) this.add(id);
   }
-  return -1;
-}
 
-/** The members of both sets. */
-export function intersect(a: CpuMask, b: CpuMask): CpuMask {
-  return a.map((member, i) => member & b[i]);
+  /** All pCPUs of a host. */
+  static all(size: number): CpuSet {
+    const set = new CpuSet(size);
+    for (let id = 0; id < size; id++) set.add(id);
+    return set;
+  }
+
+  has(id: number): boolean {
+    return (this.words[id >>> 5] & (1 << (id & 31))) !== 0;
+  }
+
+  add(id: number): void {
+    assert(id >= 0 && id < this.size, `there is no pCPU ${id}`);
+    if (this.has(id)) return;
+    const word = id >>> 5;
+    this.words[word] |= 1 << (id & 31);
+    this.summary[word >>> 5] |= 1 << (word & 31);
+    this.count++;
+  }
+
+  delete(id: number): void {
+    if (!this.has(id)) return;
+    const word = id >>> 5;
+    this.words[word] &= ~(1 << (id & 31));
+    if (this.words[word] === 0) this.summary[word >>> 5] &= ~(1 << (word & 31));
+    this.count--;
+  }
+
+  /** Adds or deletes. */
+  put(id: number, member: boolean): void {
+    if (member) this.add(id);
+    else this.delete(id);
+  }
+
+  clone(): CpuSet {
+    return new CpuSet(this.size, this);
+  }
+
+  /** The lowest member; -1 when the set is empty. */
+  first(): number {
+    return this.atOrAfter(0, this);
+  }
+
+  /** The first member after `from` in cyclic order, `from` itself being the last to be tried; -1 when the set is empty. */
+  next(from: number): number {
+    return this.nextIn(this, from);
+  }
+
+  /** As `next`, of the members that are in `other` too. */
+  nextIn(other: CpuSet, from: number): number {
+    const after = this.atOrAfter(from + 1, other);
+    return after >= 0 ? after : this.atOrAfter(0, other);
+  }
+
+  /** Is there a member that is in `other` too? */
+  meets(other: CpuSet): boolean {
+    return this.atOrAfter(0, other) >= 0;
+  }
+
+  /** Is every member in `other`? */
+  within(other: CpuSet): boolean {
+    return this.words.every((word, i) => (word & ~other.words[i]) === 0);
+  }
+
+  /** The members of both sets. */
+  intersect(other: CpuSet): CpuSet {
+    const both = new CpuSet(this.size);
+    for (let id = this.atOrAfter(0, other); id >= 0; id = this.atOrAfter(id + 1, other)) both.add(id);
+    return both;
+  }
+
+  /** The members that are not in `other`. */
+  without(other: CpuSet): CpuSet {
+    const left = this.clone();
+    for (const id of this.intersect(other)) left.delete(id);
+    return left;
+  }
+
+  /** In ascending order. Members may be deleted meanwhile. */
+  *[Symbol.iterator](): Iterator<number> {
+    for (let id = this.first(); id >= 0; id = this.atOrAfter(id + 1, this)) yield id;
+  }
+
+  /** The lowest id from `from` on that is in both sets; -1 for none. */
+  private atOrAfter(from: number, other: CpuSet): number {
+    if (from >= this.size) return -1;
+    let at = from >>> 5;
+    const here = this.words[at] & other.words[at] & (-1 << (from & 31));
+    if (here !== 0) return at * WORD_BITS + lowest(here);
+    at++;
+    for (let block = at >>> 5; block < this.summary.length; block++) {
+      let candidates = this.summary[block] & other.summary[block];
+      if (block === at >>> 5) candidates &= -1 << (at & 31);
+      while (candidates !== 0) {
+        const word = block * WORD_BITS + lowest(candidates);
+        const both = this.words[word] & other.words[word];
+        if (both !== 0) return word * WORD_BITS + lowest(both);
+        candidates &= candidates - 1;
+      }
+    }
+    return -1;
+  }
 }

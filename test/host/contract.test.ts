@@ -1,6 +1,6 @@
 /**
- * What every scheduling policy must do, whatever it is for. A new policy is tested here without a line of its own,
- * unless it keeps pCPUs idle on purpose or has a notion of weights: then it is named in the tables below.
+ * What every scheduling policy must do, whatever it is for. A new policy is tested here without a line of its own: its
+ * traits say what it promises about idle pCPUs, weights and caps. More settings to run it with are in variants.ts.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -10,21 +10,7 @@ import { type Params, parseParams } from '../../src/host/params.ts';
 import { schedulers } from '../../src/host/sched/index.ts';
 import { type SchedulerPolicy, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Lab, type LabSpec, type LabVm } from './lab.ts';
-
-/** Policies that leave pCPUs idle by design. */
-const NOT_WORK_CONSERVING: readonly string[] = [];
-/** Policies whose shares follow weights, with the parameters that make them do so. */
-const WEIGHTED: Readonly<Record<string, Params>> = { credit: {}, 'round-robin': { weighted: true } };
-/** More settings worth running the whole suite with. */
-const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
-  credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
-  'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
-};
-/**
- * Settings under which V22 holds. Credit: an idle pCPU that was refused an attempt to steal (1 ms since the last one) has
- * no timer to try again, so by the reference's own rules V22 ("idle no longer than the balance delay") needs no pause.
- */
-const EAGER: Readonly<Record<string, Params>> = { credit: { load_balance_ratelimit_us: 0 } };
+import { EAGER, VARIANTS } from './variants.ts';
 
 const A: LabVm = { demand: hog };
 const MIX: readonly LabVm[] = [
@@ -63,12 +49,13 @@ describe.each(cases)('%s', (_name, policy, params) => {
   test('describes itself', () => {
     expect(policy.name).toMatch(/^[a-z0-9-]+$/);
     expect(policy.summary.length).toBeGreaterThan(10);
+    expect(policy.basis === 'own' || policy.origin !== '').toBe(true);
     for (const param of Object.values(policy.params)) expect(param.meaning).not.toBe('');
     expect(() => parseParams(policy.name, policy.params, {})).not.toThrow();
   });
 
   test('hogs keep every pCPU busy and none of them starves', () => {
-    if (NOT_WORK_CONSERVING.includes(policy.name)) return;
+    if (!policy.traits.workConserving) return;
     for (const pcpus of [1, 2, 3]) {
       const lab = run({ pcpus, vms: Array.from({ length: 2 * pcpus + 1 }, () => A) }, 3000);
       for (const pcpu of lab.host.pcpus) expect(pcpu.idleNs).toBe(0);
@@ -77,7 +64,7 @@ describe.each(cases)('%s', (_name, policy, params) => {
   });
 
   test('V22: no pCPU stays idle next to a ready task', () => {
-    if (NOT_WORK_CONSERVING.includes(policy.name)) return;
+    if (!policy.traits.workConserving) return;
     // Without the yielder: a policy may well refuse to move a task that has just yielded (credit does).
     const vms = [...MIX.filter(({ demand }) => demand !== yielder), { demand: interactive, vcpus: 4 }];
     const lab = new Lab({ policy, params: { ...params, ...EAGER[policy.name] }, pcpus: 3, vms });
@@ -93,8 +80,8 @@ describe.each(cases)('%s', (_name, policy, params) => {
   });
 
   test('shares follow weights', () => {
-    const extra = WEIGHTED[policy.name];
-    if (extra === undefined) return;
+    const extra = policy.traits.weights;
+    if (extra === null) return;
     const lab = new Lab({
       policy,
       params: { ...params, ...extra },
@@ -104,6 +91,21 @@ describe.each(cases)('%s', (_name, policy, params) => {
     for (const [i, expected] of [1 / 6, 2 / 6, 3 / 6].entries()) {
       expect(Math.abs(lab.shares()[i] - expected)).toBeLessThan(0.02 * expected);
     }
+  });
+
+  test('a cap is an upper bound', () => {
+    const extra = policy.traits.caps;
+    if (extra === null) return;
+    const lab = new Lab({
+      policy,
+      params: { ...params, ...extra },
+      vms: [{ ...A, capPercent: 20 }, { ...A, capPercent: 45 }, A],
+    });
+    lab.runMs(20_000);
+    const [low, middle, free] = lab.shares();
+    expect(low).toBeLessThan(0.21);
+    expect(middle).toBeLessThan(0.46);
+    expect(free).toBeGreaterThan(0.33);
   });
 
   test('a vCPU stays on the pCPUs of its hard mask', () => {

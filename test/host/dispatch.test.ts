@@ -8,6 +8,7 @@ import {
   ACCOUNT_SWITCH,
   type Pcpu,
   type Runnable,
+  type RunnableHost,
   type RunStop,
 } from '../../src/core/runnable.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../src/core/units.ts';
@@ -26,8 +27,8 @@ class Scripted implements Runnable {
   constructor(body: (pcpu: Pcpu, budget: number) => RunStop) {
     this.body = body;
   }
-  onAttach(wake: () => void): void {
-    this.wake = wake;
+  onAttach(host: RunnableHost): void {
+    this.wake = () => host.wake();
   }
   onDispatch(pcpu: Pcpu): void {
     this.log.push(`+${pcpu.id}`);

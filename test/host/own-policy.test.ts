@@ -37,7 +37,7 @@ const stride = definePolicy({
       },
       pick(pcpu, _now, current) {
         if (current !== null) ready.push(current);
-        const allowed = ready.filter((task) => task.hard[pcpu] === 1);
+        const allowed = ready.filter((task) => task.hard.has(pcpu));
         if (allowed.length === 0) return { task: null, slice: Infinity };
         const next = allowed.reduce((a, b) => ((pass[b.id] - pass[a.id] || b.id - a.id) < 0 ? b : a));
         ready.splice(ready.indexOf(next), 1);

@@ -1,13 +1,15 @@
 /** The small parts of the host layer: topology and masks, policy timers, parameters, modelled demands, the ledger. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Streams } from '../../src/core/rng.ts';
 import { NS_PER_MS } from '../../src/core/units.ts';
 import { assertBalanced, totalCycles } from '../../src/host/ledger.ts';
 import { demands, hog, interactive, io, periodic } from '../../src/host/modelled/index.ts';
+import { OrderedQueue } from '../../src/host/ordered-queue.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
 import { STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Timers } from '../../src/host/timers.ts';
-import { cpuMask, intersect, makeTopology, nextCpu } from '../../src/host/topology.ts';
+import { CpuSet, makeTopology } from '../../src/host/topology.ts';
 import { Lab } from './lab.ts';
 
 test('threads of a core are neighbours, cores count over sockets', () => {
@@ -24,12 +26,55 @@ test('threads of a core are neighbours, cores count over sockets', () => {
   ]);
 });
 
-test('masks', () => {
-  const mask = cpuMask(5, [1, 3]);
-  expect([0, 1, 2, 3, 4].map((from) => nextCpu(mask, from))).toEqual([1, 3, 3, 1, 1]);
-  expect(nextCpu(cpuMask(5, [2]), 2)).toBe(2);
-  expect(nextCpu(cpuMask(5, []), 2)).toBe(-1);
-  expect([...intersect(mask, cpuMask(5, [3, 4]))]).toEqual([0, 0, 0, 1, 0]);
+test('sets of pCPUs', () => {
+  const set = new CpuSet(5, [1, 3]);
+  expect([0, 1, 2, 3, 4].map((from) => set.next(from))).toEqual([1, 3, 3, 1, 1]);
+  expect(new CpuSet(5, [2]).next(2)).toBe(2);
+  expect(new CpuSet(5).next(2)).toBe(-1);
+  expect([...set.intersect(new CpuSet(5, [3, 4]))]).toEqual([3]);
+  expect(() => set.add(5)).toThrow(/no pCPU 5/);
+});
+
+test('sets of thousands of pCPUs agree with plain arrays', () => {
+  const ids = fc.array(fc.nat({ max: 4095 }), { maxLength: 60 });
+  fc.assert(
+    fc.property(ids, ids, ids, fc.nat({ max: 4095 }), (first, second, gone, from) => {
+      const a = new CpuSet(4096, first);
+      const b = new CpuSet(4096, second);
+      for (const id of gone.concat(first.slice(0, 5))) a.delete(id);
+      const left = [...new Set(first)].filter((id) => !gone.includes(id) && !first.slice(0, 5).includes(id));
+      left.sort((x, y) => x - y);
+      const both = left.filter((id) => second.includes(id));
+      expect([...a]).toEqual(left);
+      expect(a.count).toBe(left.length);
+      expect(a.first()).toBe(left[0] ?? -1);
+      expect(a.next(from)).toBe(left.find((id) => id > from) ?? left[0] ?? -1);
+      expect(a.nextIn(b, from)).toBe(both.find((id) => id > from) ?? both[0] ?? -1);
+      expect(a.meets(b)).toBe(both.length > 0);
+      expect(a.within(b)).toBe(both.length === left.length);
+      expect([...a.intersect(b)]).toEqual(both);
+      expect([...a.without(b)]).toEqual(left.filter((id) => !second.includes(id)));
+      expect([...a.clone()]).toEqual(left);
+    }),
+  );
+});
+
+test('an ordered queue sorts by its keys, first in first out among equals', () => {
+  const keys = fc.array(fc.nat({ max: 9 }), { maxLength: 40 });
+  fc.assert(
+    fc.property(keys, fc.array(fc.nat({ max: 39 }), { maxLength: 10 }), (values, gone) => {
+      const queue = new OrderedQueue<{ key: number; seq: number }>((a, b) => a.key - b.key);
+      const items = values.map((key, seq) => ({ key, seq }));
+      for (const item of items) queue.add(item);
+      const left = items.filter(({ seq }) => !gone.includes(seq));
+      for (const item of items) if (gone.includes(item.seq)) queue.delete(item);
+      const sorted = left.toSorted((a, b) => a.key - b.key || a.seq - b.seq);
+      expect([...queue]).toEqual(sorted);
+      expect(queue.head).toBe(sorted[0] ?? null);
+      expect(queue.find(({ seq }) => seq % 2 === 1)).toBe(sorted.find(({ seq }) => seq % 2 === 1) ?? null);
+      expect(queue.shift()).toBe(sorted[0] ?? null);
+    }),
+  );
 });
 
 test('policy timers: earliest first, lowest id at equal times, one time per id', () => {

@@ -4,18 +4,20 @@
  */
 import { assert } from '../../core/errors.ts';
 import { definePolicy, type SchedulerHost, type Task } from '../scheduler.ts';
-import { countCpus } from '../topology.ts';
 
 export const partition = definePolicy({
   name: 'partition',
   summary: 'one vCPU per physical CPU, for good',
+  origin: 'type-0 hypervisors',
+  basis: 'textbook',
+  traits: { workConserving: false },
   make: (host: SchedulerHost) => {
     const owners: (Task | null)[] = host.topology.map(() => null);
     const ready = new Set<Task>();
-    const homeOf = (task: Task): number => task.hard.indexOf(1);
+    const homeOf = (task: Task): number => task.hard.first();
     return {
       add(task: Task): void {
-        assert(countCpus(task.hard) === 1, 'a partition gives each vCPU one pCPU');
+        assert(task.hard.count === 1, 'a partition gives each vCPU one pCPU');
         assert(owners[homeOf(task)] === null, 'two vCPUs in one partition of a pCPU');
         owners[homeOf(task)] = task;
       },

@@ -5,7 +5,14 @@
  */
 import type { Engine } from '../../core/engine.ts';
 import type { RandomStream } from '../../core/rng.ts';
-import { ACCOUNT_GUEST, type Account, type Pcpu, type Runnable, type RunStop } from '../../core/runnable.ts';
+import {
+  ACCOUNT_GUEST,
+  type Account,
+  type Pcpu,
+  type Runnable,
+  type RunnableHost,
+  type RunStop,
+} from '../../core/runnable.ts';
 import type { Cycles, Ns } from '../../core/units.ts';
 import { type ParamSet, type Params, parseParams, type ValuesOf } from '../params.ts';
 
@@ -66,8 +73,8 @@ export class ModelledVcpu implements Runnable {
     this.account = account;
   }
 
-  onAttach(wake: () => void): void {
-    this.wake = wake;
+  onAttach(host: RunnableHost): void {
+    this.wake = () => host.wake();
   }
 
   onDispatch(): void {}

@@ -16,7 +16,7 @@ import {
   type Task,
   type WakeReason,
 } from '../scheduler.ts';
-import { type CpuMask, countCpus, cpuMask, intersect, nextCpu } from '../topology.ts';
+import { CpuSet, type Topology } from '../topology.ts';
 
 const params = {
   tslice_ms: {
@@ -136,7 +136,10 @@ class Credit implements Scheduler {
   /** Who runs where, as of the last `pick`; null for idle. */
   private readonly running: (Unit | null)[];
   /** pCPUs that are idle and have not been tickled. */
-  private readonly idlers: CpuMask;
+  private readonly idlers: CpuSet;
+  /** pCPUs with units in their queues. */
+  private readonly loaded: CpuSet;
+  private readonly siblings: { readonly core: readonly CpuSet[]; readonly socket: readonly CpuSet[] };
   /** First pCPU to be looked at by the next steal from a socket. */
   private readonly balanceBias: number[];
   private readonly sockets: number;
@@ -159,7 +162,10 @@ class Credit implements Scheduler {
     this.creditsPerTick = Math.floor(this.creditsPerTslice / ticks);
     this.queues = host.topology.map((place) => new RunQueue(place.id));
     this.running = host.topology.map(() => null);
-    this.idlers = cpuMask(host.topology.length);
+    const size = host.topology.length;
+    this.idlers = CpuSet.all(size);
+    this.loaded = new CpuSet(size);
+    this.siblings = { core: groupsBy(host.topology, 'core'), socket: groupsBy(host.topology, 'socket') };
     this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
     this.balanceBias = Array.from({ length: this.sockets }, () => host.topology.length - 1);
     this.accountingTimer = host.topology.length;
@@ -263,7 +269,7 @@ class Credit implements Scheduler {
   private setRunning(pcpu: number, now: Ns, next: Unit | null): void {
     const wasIdle = this.running[pcpu] === null;
     this.running[pcpu] = next;
-    this.idlers[pcpu] = next === null ? 1 : 0;
+    this.idlers.put(pcpu, next === null);
     if (next === null) this.host.disarm(pcpu);
     else if (wasIdle) this.host.arm(pcpu, now + this.tickNs - (now % this.tickNs));
   }
@@ -278,11 +284,13 @@ class Credit implements Scheduler {
     else if (unit.yielding) at++;
     units.splice(at, 0, unit);
     unit.queued = true;
+    this.loaded.add(unit.pcpu);
   }
 
   private dequeue(unit: Unit): void {
     const { units } = this.queues[unit.pcpu];
     units.splice(units.indexOf(unit), 1);
+    if (units.length === 0) this.loaded.delete(unit.pcpu);
     unit.queued = false;
     unit.yielding = false;
   }
@@ -302,23 +310,23 @@ class Credit implements Scheduler {
     const home = unit.pcpu;
     const current = this.running[home];
     const priority = current === null ? IDLE : current.priority;
-    const idle = countCpus(this.idlers);
-    const pinned = countCpus(unit.task.hard) === 1;
-    if ((pinned && this.idlers[home] === 1) || current === null || (idle === 0 && unit.priority > priority)) {
+    const idle = this.idlers.count;
+    const pinned = unit.task.hard.count === 1;
+    if ((pinned && this.idlers.has(home)) || current === null || (idle === 0 && unit.priority > priority)) {
       this.alert(home);
       return;
     }
     if (idle === 0) return;
     const passes = unit.task.soft === null ? [unit.task.hard] : [unit.task.soft, unit.task.hard];
     for (const mask of passes) {
-      const suitable = intersect(this.idlers, mask);
-      if (countCpus(suitable) === 0) continue;
+      const queue = this.queues[home];
+      const suitable = this.idlers.nextIn(mask, queue.lastTickled);
+      if (suitable < 0) continue;
       if (this.params.tickle_one_idle_cpu) {
-        const queue = this.queues[home];
-        queue.lastTickled = nextCpu(suitable, queue.lastTickled);
-        this.alert(queue.lastTickled);
+        queue.lastTickled = suitable;
+        this.alert(suitable);
       } else {
-        for (const [pcpu, member] of suitable.entries()) if (member === 1) this.alert(pcpu);
+        for (const pcpu of this.idlers.intersect(mask)) this.alert(pcpu);
       }
       return;
     }
@@ -328,7 +336,7 @@ class Credit implements Scheduler {
   }
 
   private alert(pcpu: number): void {
-    this.idlers[pcpu] = 0;
+    this.idlers.delete(pcpu);
     this.host.resched(pcpu);
   }
 
@@ -347,39 +355,40 @@ class Credit implements Scheduler {
   private choosePcpu(unit: Unit, commit: boolean): number {
     const { hard, soft } = unit.task;
     let pcpu = unit.pcpu;
+    const alone = this.isAloneOn(unit, unit.pcpu);
     for (const mask of soft === null ? [hard] : [soft, hard]) {
-      if (mask[unit.pcpu] === 1) pcpu = unit.pcpu;
-      else pcpu = nextCpu(mask, unit.pcpu);
-      const idle = intersect(this.idlers, mask);
-      if (this.isAloneOn(unit, unit.pcpu) && mask[unit.pcpu] === 1) idle[unit.pcpu] = 1;
-      if (countCpus(idle) === 0) continue;
-      if (idle[pcpu] !== 1) pcpu = nextCpu(idle, pcpu);
+      pcpu = mask.has(unit.pcpu) ? unit.pcpu : mask.next(unit.pcpu);
+      const own = alone && mask.has(unit.pcpu);
+      if (!own && !this.idlers.meets(mask)) continue;
+      const idle = this.idlers.intersect(mask);
+      if (own) idle.add(unit.pcpu);
+      if (!idle.has(pcpu)) pcpu = idle.next(pcpu);
       return this.improve(pcpu, idle, commit);
     }
     return pcpu;
   }
 
-  private improve(start: number, idle: CpuMask, commit: boolean): number {
+  private improve(start: number, idle: CpuSet, commit: boolean): number {
     const { topology } = this.host;
-    const idleIn = (level: 'core' | 'socket', pcpu: number): CpuMask =>
-      idle.map((member, id) => (topology[id][level] === topology[pcpu][level] ? member : 0));
-    const left = idle.slice();
-    left[start] = 0;
+    const idleIn = (level: 'core' | 'socket', pcpu: number): CpuSet =>
+      idle.intersect(this.siblings[level][topology[pcpu][level]]);
+    const left = idle.clone();
+    left.delete(start);
     let best = start;
-    while (countCpus(left) > 0) {
-      const other = nextCpu(left, best);
+    while (left.count > 0) {
+      const other = left.next(best);
       const near = topology[other].socket === topology[best].socket;
       const level = near ? 'core' : 'socket';
       const group = idleIn(level, other);
-      if (countCpus(idleIn(level, best)) * (near ? 1 : 2) < countCpus(group)) {
+      if (idleIn(level, best).count * (near ? 1 : 2) < group.count) {
         const queue = this.queues[other];
-        best = nextCpu(intersect(group, left), queue.idleBias);
+        best = group.nextIn(left, queue.idleBias);
         if (commit) queue.idleBias = best;
-        for (const [id, member] of idleIn('core', best).entries()) if (member === 1) left[id] = 0;
+        for (const id of idleIn('core', best)) left.delete(id);
       } else {
-        for (const [id, member] of group.entries()) if (member === 1) left[id] = 0;
+        for (const id of group) left.delete(id);
       }
-      left[other] = 0;
+      left.delete(other);
     }
     return best;
   }
@@ -396,11 +405,13 @@ class Credit implements Scheduler {
     for (const bySoft of [true, false]) {
       for (let step = 0; step < this.sockets; step++) {
         const socket = (own + step) % this.sockets;
-        const peers = topology.map((place) => (place.socket === socket && place.id !== pcpu ? 1 : 0));
-        const busy = cpuMask(topology.length, []).map((_, id) => (this.idlers[id] === 1 ? 0 : peers[id]));
+        // Those with an empty queue have nothing to steal, so it does not matter whether they are idle.
+        const peers = this.loaded.intersect(this.siblings.socket[socket]);
+        peers.delete(pcpu);
         let peer = this.balanceBias[socket];
-        for (let left = countCpus(busy); left > 0; left--) {
-          peer = nextCpu(busy, peer);
+        for (let left = peers.count; left > 0; left--) {
+          peer = peers.next(peer);
+          if (this.idlers.has(peer)) continue;
           const unit = this.stealFrom(peer, pcpu, now, priority, bySoft);
           if (unit === null) continue;
           this.balanceBias[socket] = peer;
@@ -419,7 +430,7 @@ class Credit implements Scheduler {
       if (unit.priority <= priority) return null;
       if (unit.yielding) continue;
       const mask = bySoft ? unit.task.soft : unit.task.hard;
-      if (mask === null || mask[pcpu] !== 1) continue;
+      if (mask === null || !mask.has(pcpu)) continue;
       if (now - unit.lastRan < this.params.migration_delay_us * NS_PER_US) continue;
       this.dequeue(unit);
       unit.pcpu = pcpu;
@@ -514,6 +525,16 @@ class Credit implements Scheduler {
   }
 }
 
+/** The pCPUs of each core or socket. */
+function groupsBy(topology: Topology, level: 'core' | 'socket'): CpuSet[] {
+  const groups: CpuSet[] = [];
+  for (const place of topology) {
+    groups[place[level]] ??= new CpuSet(topology.length);
+    groups[place[level]].add(place.id);
+  }
+  return groups;
+}
+
 /** One active domain at an accounting. */
 export interface CreditClaim {
   readonly weight: number;
@@ -569,6 +590,9 @@ export function shareCredits(period: {
 export const credit = definePolicy({
   name: 'credit',
   summary: 'Xen credit: proportional share with caps, boost on wake-up, work stealing',
+  origin: 'Xen 3.0.3 to now',
+  basis: 'source',
+  traits: { weights: {}, caps: {} },
   params,
   make: (host, settings) => new Credit(host, settings),
 });

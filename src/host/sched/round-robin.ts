@@ -51,7 +51,7 @@ class RoundRobin implements Scheduler {
   wake(task: Task): void {
     this.queues[this.homeOf(task)].push(task);
     for (const { id } of this.host.topology) {
-      if (task.hard[id] === 1 && this.host.current(id) === null) this.host.resched(id);
+      if (task.hard.has(id) && this.host.current(id) === null) this.host.resched(id);
     }
   }
 
@@ -62,7 +62,7 @@ class RoundRobin implements Scheduler {
   pick(pcpu: number, _now: Ns, current: Task | null): Decision {
     const queue = this.queues[pcpu];
     if (current !== null) queue.push(current);
-    const allowed = (task: Task): boolean => task.hard[pcpu] === 1;
+    const allowed = (task: Task): boolean => task.hard.has(pcpu);
     const next = take(queue, queue.findIndex(allowed)) ?? this.steal(pcpu, allowed);
     return { task: next, slice: next === null ? Infinity : this.quantumOf(next) };
   }
@@ -83,9 +83,9 @@ class RoundRobin implements Scheduler {
   /** The pCPU a task ran on last; for a new one, the allowed one with the fewest waiting. */
   private homeOf(task: Task): number {
     if (task.pcpu >= 0) return task.pcpu;
-    let home = task.hard.indexOf(1);
+    let home = task.hard.first();
     for (let id = home; id < this.queues.length; id++) {
-      if (task.hard[id] === 1 && this.queues[id].length < this.queues[home].length) home = id;
+      if (task.hard.has(id) && this.queues[id].length < this.queues[home].length) home = id;
     }
     return home;
   }
@@ -106,6 +106,9 @@ function take(queue: Task[], index: number): Task | null {
 export const roundRobin = definePolicy({
   name: 'round-robin',
   summary: 'one quantum each in turn, shared or per-pCPU queues, optionally weighted',
+  origin: 'textbook',
+  basis: 'textbook',
+  traits: { weights: { weighted: true } },
   params,
   make: (host, settings) => new RoundRobin(host, settings),
 });

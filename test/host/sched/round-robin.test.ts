@@ -1,9 +1,9 @@
 /** Round robin: rules of the reference, section 10.1. */
 import { expect, test } from 'vitest';
-import { NS_PER_MS } from '../../src/core/units.ts';
-import { hog, periodic } from '../../src/host/modelled/index.ts';
-import { roundRobin } from '../../src/host/sched/index.ts';
-import { Lab, type LabVm, latenciesMs } from './lab.ts';
+import { NS_PER_MS } from '../../../src/core/units.ts';
+import { hog, periodic } from '../../../src/host/modelled/index.ts';
+import { roundRobin } from '../../../src/host/sched/index.ts';
+import { Lab, type LabVm, latenciesMs } from '../lab.ts';
 
 const A: LabVm = { demand: hog };
 

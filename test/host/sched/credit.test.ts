@@ -3,12 +3,12 @@
  * validation rows V1-V6, V21, V22), none was produced by this program. Tolerances are for the dynamic runs only.
  */
 import { describe, expect, test } from 'vitest';
-import { quantile } from '../../src/core/stats.ts';
-import { NS_PER_MS } from '../../src/core/units.ts';
-import { hog, periodic, tickEvader, yielder } from '../../src/host/modelled/index.ts';
-import { type CreditClaim, credit, shareCredits } from '../../src/host/sched/credit.ts';
-import { STATE_PARKED, STATE_RUNNING } from '../../src/host/scheduler.ts';
-import { Lab, type LabSpec, type LabVm, latenciesMs } from './lab.ts';
+import { quantile } from '../../../src/core/stats.ts';
+import { NS_PER_MS } from '../../../src/core/units.ts';
+import { hog, periodic, tickEvader, yielder } from '../../../src/host/modelled/index.ts';
+import { type CreditClaim, credit, shareCredits } from '../../../src/host/sched/credit.ts';
+import { STATE_PARKED, STATE_RUNNING } from '../../../src/host/scheduler.ts';
+import { Lab, type LabSpec, type LabVm, latenciesMs } from '../lab.ts';
 
 const A: LabVm = { demand: hog };
 const minute = (spec: Omit<LabSpec, 'policy'>): Lab => {

@@ -1,0 +1,16 @@
+/** Settings of the policies that the contract suite runs besides the defaults; one line for each policy that has any. */
+import type { Params } from '../../src/host/params.ts';
+
+/** More settings worth running the whole suite with. */
+export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
+  credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
+};
+
+/**
+ * Settings under which V22 holds. Credit: an idle pCPU that was refused an attempt to steal (1 ms since the last one) has
+ * no timer to try again, so by the reference's own rules V22 ("idle no longer than the balance delay") needs no pause.
+ */
+export const EAGER: Readonly<Record<string, Params>> = {
+  credit: { load_balance_ratelimit_us: 0 },
+};
