@@ -1,8 +1,10 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
+import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
+import { eevdf } from './eevdf.ts';
 import { roundRobin } from './round-robin.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, roundRobin];
+export const schedulers: readonly SchedulerPolicy[] = [credit, roundRobin, cfs, eevdf];
 
-export { credit, roundRobin };
+export { cfs, credit, eevdf, roundRobin };
