@@ -281,7 +281,7 @@ export abstract class CpuCore implements PagingRegisters {
     return this.unwindExit(EXIT_TASK_SWITCH);
   }
 
-  private unwindExit(code: number): never {
+  protected unwindExit(code: number): never {
     this.stopCode = code;
     this.unwindKind = UNWIND_EXIT;
     throw UNWIND;

@@ -26,6 +26,7 @@ import { CpuCore, SPECIAL_STEP, UNWIND, UNWIND_EXIT, UNWIND_FAULT } from './cpu-
 import { decode } from './decode.ts';
 import {
   EXIT_EXCEPTION,
+  EXIT_FERR,
   EXIT_INTERRUPT_WINDOW,
   EXIT_IO,
   EXIT_TRIPLE_FAULT,
@@ -34,6 +35,7 @@ import {
   VECTOR_DB,
   VECTOR_DF,
   VECTOR_GP,
+  VECTOR_MF,
   VECTOR_PF,
   VECTOR_UD,
 } from './exits.ts';
@@ -197,6 +199,16 @@ export class Cpu extends CpuCore {
     if (!this.nmiBlocked) return;
     this.nmiBlocked = false;
     if (this.nmiPending) this.requestStop(EXIT_INTERRUPT_WINDOW);
+  }
+
+  /** Leaves the current instruction to wait before it for an interrupt: what held interrupts back is over. */
+  standStill(): never {
+    this.shadowAt = -1;
+    this.quietAt = -1;
+    this.exitVector = VECTOR_MF;
+    this.exitError = NO_ERROR_CODE;
+    this.exitDuring = -1;
+    return this.unwindExit(EXIT_FERR);
   }
 
   // ------------------------------------------------------------------ run loop

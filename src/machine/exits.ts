@@ -29,6 +29,11 @@ export const EXIT_TASK_SWITCH = 16;
 export const EXIT_MMIO = 17;
 /** VMLAUNCH or VMRESUME loaded another state: the owner puts the controls that now apply in force (Cpu.vmx). */
 export const EXIT_VMX = 18;
+/**
+ * CR0.NE is clear and the x87 instruction at EIP finds an error to report: the CPU asserts FERR and stands still until it is
+ * interrupted, or until its IGNNE input lets it go on (Fpu.ignoreErrors).
+ */
+export const EXIT_FERR = 19;
 
 /** Stands for the error code of a fault or an event that has none. */
 export const NO_ERROR_CODE = -1;

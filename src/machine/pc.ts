@@ -12,6 +12,7 @@ import { PortBus } from './bus.ts';
 import { ApicBus } from './devices/apic-bus.ts';
 import type { BlockStore } from './devices/block-store.ts';
 import { Cmos, EPOCH_2026 } from './devices/cmos.ts';
+import { CoprocessorError } from './devices/coprocessor-error.ts';
 import { Debugcon } from './devices/debugcon.ts';
 import type { DeviceClock, IrqLine } from './devices/device.ts';
 import { ExitPort } from './devices/exit-port.ts';
@@ -33,6 +34,7 @@ const IRQ_KEYBOARD = 1;
 const IRQ_COM1 = 4;
 const IRQ_RTC = 8;
 const IRQ_MOUSE = 12;
+const IRQ_COPROCESSOR = 13;
 const IRQ_IDE = [14, 15] as const;
 /** Disks of one IDE channel. */
 const CHANNEL_DISKS = 2;
@@ -58,6 +60,8 @@ export interface PcOptions {
   readonly onProgress?: (units: number) => void;
   /** The guest asked for a reset through the named device. */
   readonly onReset?: (device: string) => void;
+  /** The guest acknowledged an x87 error: its CPU is to ignore that from now on. */
+  readonly onErrorIgnored?: () => void;
   /**
    * Disks by index: 0 and 1 are master and slave of the primary IDE channel, 2 and 3 of the secondary; null is a gap.
    * A channel without disks is not there.
@@ -80,6 +84,7 @@ export interface Pc {
   readonly vga: VgaText;
   readonly post: PostPort;
   readonly port92: Port92;
+  readonly coprocessorError: CoprocessorError;
   readonly ide: readonly IdeChannel[];
   readonly progress: Progress;
   /** Power-on: every device anew, then what a BIOS sets up. */
@@ -121,6 +126,7 @@ export function createPc(options: PcOptions): Pc {
     return [attach(new IdeChannel(spec, clock, line(IRQ_IDE[channel]!), disks))];
   });
   const progress = attach(new Progress(options.onProgress ?? ignore));
+  const coprocessorError = attach(new CoprocessorError(line(IRQ_COPROCESSOR), options.onErrorIgnored ?? ignore));
 
   const reset = () => {
     bus.reset();
@@ -129,7 +135,22 @@ export function createPc(options: PcOptions): Pc {
     for (const [port, value] of BIOS_WRITES) bus.deviceAt(port)?.writePort(port, 1, value);
   };
   reset();
-  return { bus, memoryBus, apicBus, ioApic, pic, pit, uart, cmos, i8042, vga, post, port92, ide, progress, reset };
+  const consoles = { uart, i8042, vga, post };
+  return {
+    bus,
+    memoryBus,
+    apicBus,
+    ioApic,
+    pic,
+    pit,
+    cmos,
+    port92,
+    ide,
+    progress,
+    coprocessorError,
+    ...consoles,
+    reset,
+  };
 }
 
 /**

@@ -298,6 +298,7 @@ export const DEVICE_PATHS: Readonly<Record<string, VmmOperation>> = {
   debugcon: 'device-debug',
   'exit-port': 'device-debug',
   progress: 'device-debug',
+  'coprocessor-error': 'device-debug',
   post: 'device-debug',
   port61: 'device-debug',
   port92: 'device-debug',

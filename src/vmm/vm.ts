@@ -138,6 +138,8 @@ export interface VmCpu {
   readonly lapic: Lapic;
   /** Makes it run again if it is blocked. */
   wakeUp(): void;
+  /** Goes on in spite of an x87 error that waits, until that is cleared. */
+  ignoreErrors(): void;
   /** Nothing but a message of another CPU can make it execute again. */
   readonly isOut: boolean;
 }
@@ -275,6 +277,8 @@ export class ExecutedVm {
         this.workUnits = units;
       },
       ...(spec.disks === undefined ? {} : { disks: spec.disks }),
+      // Only the boot CPU's FERR and IGNNE are wired (MultiProcessor Specification 1.4, section 3.6).
+      onErrorIgnored: () => this.cpus[0]?.ignoreErrors(),
       onReset: (device) => this.end('reset', `the guest asked for a reset through ${device}`),
     });
     this.seatTypists();

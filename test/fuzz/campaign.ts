@@ -66,6 +66,7 @@ function attack(way: Way, instructionsMin: number): number {
     instructions += result.instructions;
     programs += result.programs;
     outcomes.set(result.outcome, (outcomes.get(result.outcome) ?? 0) + 1);
+    if (result.outcome === 'unimplemented') say(`${wayName(way)}, seed ${seed}: ${result.detail}`);
     if (result.violations.length === 0) continue;
     bad++;
     say(`${wayName(way)}, seed ${seed}:\n  ${result.violations.slice(0, 20).join('\n  ')}`);

@@ -58,6 +58,8 @@ export interface HostileResult {
   readonly instructions: number;
   readonly programs: number;
   readonly outcome: string;
+  /** How the case ended, in words: where, and at which bytes. */
+  readonly detail: string;
   /** In words; empty when all is well. */
   readonly violations: readonly string[];
 }
@@ -328,5 +330,6 @@ export function runHostile(way: Way, seed: number, isEmpty = false): HostileResu
   const why = dispatcher.runUntil(CASE_NS);
   if (why !== 'ended') vm.end(why === 'stuck' ? 'stalled' : 'time-limit', '');
   violations.push(...bystanders.changed());
-  return { instructions: vcpu.instructions, programs: vm.workUnits, outcome: vm.outcome!.kind, violations };
+  const { kind: outcome, detail } = vm.outcome!;
+  return { instructions: vcpu.instructions, programs: vm.workUnits, outcome, detail, violations };
 }

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { CodeCache } from '../../src/machine/code-cache.ts';
 import { Cpu } from '../../src/machine/cpu.ts';
 import { APIC_BASE_ENABLE, LAPIC_BASE } from '../../src/machine/devices/lapic.ts';
-import { EXIT_EXCEPTION, EXIT_HALT, EXIT_UNIMPLEMENTED, VECTOR_GP, VECTOR_UD } from '../../src/machine/exits.ts';
+import { EXIT_EXCEPTION, EXIT_HALT, VECTOR_GP, VECTOR_UD } from '../../src/machine/exits.ts';
 import { SEG_CS, SEG_DS, SEG_SS } from '../../src/machine/insn.ts';
 import { MachineMemory } from '../../src/machine/memory.ts';
 import { Mmu } from '../../src/machine/mmu.ts';
@@ -84,15 +84,6 @@ test.each<[string, number[]]>([
   ['x2APIC mode', [0xb9, ...word(0x1b), 0x0f, 0x32, 0x0d, ...word(0x400), 0x0f, 0x30]],
 ])('%s is #GP', (_name, code) => {
   expect(runInRing0(code)).toMatchObject({ exit: EXIT_EXCEPTION, vector: VECTOR_GP });
-});
-
-test('FERR: an unmasked floating-point error with CR0.NE clear ends the VM by name', () => {
-  // FNINIT; unmask division by zero; FLD1; FLDZ; FDIVP; WAIT
-  const unmask = [0x66, 0xc7, 0x05, ...word(0x2000), 0x7b, 0x03, 0xd9, 0x2d, ...word(0x2000)];
-  const code = [0x0f, 0x20, 0xc0, 0x24, 0xd1, 0x0f, 0x22, 0xc0, 0xdb, 0xe3, ...unmask];
-  const { exit, cpu } = runInRing0([...code, 0xd9, 0xe8, 0xd9, 0xee, 0xde, 0xf9, 0x9b]);
-  expect(exit).toBe(EXIT_UNIMPLEMENTED);
-  expect(cpu.exitText).toContain('FERR');
 });
 
 test('CPUID announces what is there and nothing else', () => {

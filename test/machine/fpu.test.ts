@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { Streams } from '../../src/core/rng.ts';
-import { EXIT_UNIMPLEMENTED } from '../../src/machine/exits.ts';
+import { EXIT_FERR } from '../../src/machine/exits.ts';
 import { Calc } from '../../src/machine/fpu/calc.ts';
 import { environmentOf, loadEnvironment } from '../../src/machine/fpu/environment.ts';
 import { loadDouble, toDouble } from '../../src/machine/fpu/formats.ts';
@@ -141,12 +141,39 @@ describe('an unmasked error', () => {
     expect(new UserCpu().run({ ...caseOf(code), patches })).toMatchObject({ vector: 16, eip: CODE_AT + 14 });
   });
 
-  test('ends the machine by name where it would go through IRQ 13', () => {
+  test('has the CPU stand still before that where CR0.NE is clear, until it is to ignore the error', () => {
     const user = new UserCpu();
     user.cpu.cr0 &= ~CR0_NE;
     user.load({ ...caseOf(code), patches });
-    expect(user.cpu.run(1000)).toBe(EXIT_UNIMPLEMENTED);
-    expect(user.cpu.exitText).toContain('IRQ 13');
-    expect(user.cpu.eip).toBe(CODE_AT + 14);
+    for (let again = 0; again < 2; again++) {
+      expect(user.cpu.run(1000)).toBe(EXIT_FERR);
+      expect(user.cpu.eip).toBe(CODE_AT + 14);
+    }
+    const { instructions } = user.cpu;
+    user.cpu.fpu.ignoreErrors();
+    user.cpu.step();
+    expect(user.cpu.eip).toBe(CODE_AT + 15);
+    expect(user.cpu.instructions).toBe(instructions + 1);
+  });
+
+  test('is ignored until it is cleared, and not before it happens', () => {
+    const fpu = new Fpu();
+    fpu.initialize();
+    fpu.ignoreErrors();
+    expect(fpu.isIgnored).toBe(false);
+    fpu.controlWord = 0x37b;
+    fpu.statusWord = 4;
+    fpu.ignoreErrors();
+    expect([fpu.isPending, fpu.isIgnored]).toEqual([true, true]);
+    const words = new Int32Array(FPU_STATE_WORDS);
+    fpu.saveTo(words);
+    const other = new Fpu();
+    other.restoreFrom(words);
+    expect(other.isIgnored).toBe(true);
+    fpu.clearExceptions();
+    fpu.statusWord = 4;
+    expect([fpu.isPending, fpu.isIgnored]).toEqual([true, false]);
+    other.controlWord = 0x37f;
+    expect([other.isPending, other.isIgnored]).toEqual([false, false]);
   });
 });

@@ -39,13 +39,16 @@ const ends = JSON.parse(read('expected/ends.json')) as End[];
 const modes = Object.keys(MODES) as Mode[];
 
 /** Nothing in them tells a deprivileged kernel that it is one: trap-and-emulate must be equivalent. */
-const CLEAN = ['faults', 'paging', 'code', 'limits'];
+const CLEAN = ['faults', 'paging', 'code', 'limits', 'ferr'];
 /** These are about instructions that tell. */
 const TELLING = ['segments', 'lar', 'rings', 'flags', 'debug'];
 /** These run in modes that trap-and-emulate cannot do. */
 const BEYOND = ['real', 'v86', 'tasks'];
-/** Checked against Bochs, because QEMU has no limit checks and few checks of tasks, and breakpoints that are not exact. */
-const BY_BOCHS = ['limits', 'real', 'tasks', 'v86', 'debug'];
+/**
+ * Checked against Bochs, because QEMU has no limit checks and few checks of tasks, and breakpoints that are not exact, and
+ * QEMU 7.2 stops with an assertion of its own at a floating-point error that becomes interrupt 13.
+ */
+const BY_BOCHS = ['limits', 'real', 'tasks', 'v86', 'debug', 'ferr'];
 const SMALL = ['vga-hello', 'ticks', 'keyboard', 'higher-half', 'paging', 'mbinfo', 'cxx', 'machine', 'flat'];
 
 /** How many CPUs the SMP kernel is run with. */

@@ -17,11 +17,12 @@ const WAYS = [
 ] as const;
 
 const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: string])[] = [
+  ['adapt', 'completed', '0\n'],
   ['badcr3', 'triple-fault', ''],
   ['bigclear', 'completed', 'K\n'],
   ['codetag2', 'completed', 'ABA\n'],
   ['endbr', 'completed', 'K'],
-  ['ferr', 'unimplemented', ''],
+  ['ferr', 'halted', ''],
   ['fpu', 'completed', '314159265EDMN\n'],
   ['fpuloop', 'completed', '104807282\n'],
   ['gdtgone', 'triple-fault', ''],

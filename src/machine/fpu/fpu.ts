@@ -23,7 +23,7 @@ const TAG_SPECIAL = 2;
 const TAG_EMPTY = 3;
 
 /** Where the vector registers lie in what saveTo() writes. */
-const VECTOR_STATE_AT = 33;
+const VECTOR_STATE_AT = 34;
 /** Words that saveTo() writes. */
 export const FPU_STATE_WORDS = VECTOR_STATE_AT + VECTOR_STATE_WORDS;
 
@@ -43,6 +43,8 @@ export class Fpu {
   dataOffset = 0;
   dataSelector = 0;
   opcode = 0;
+  /** Input IGNNE is active: instructions go on in spite of an error that waits. Ends with the error. */
+  isIgnored = false;
   /** The XMM registers, which share nothing with the stack but the way to save them. */
   readonly vector = new VectorUnit();
 
@@ -52,6 +54,7 @@ export class Fpu {
   initialize(): void {
     this.calc.control = 0x37f;
     this.status = 0;
+    this.isIgnored = false;
     this.top = 0;
     this.empty = 0xff;
     this.instructionOffset = this.instructionSelector = this.dataOffset = this.dataSelector = this.opcode = 0;
@@ -98,11 +101,20 @@ export class Fpu {
 
   private summarize(): void {
     if ((this.status & ~this.calc.control & FLAGS) !== 0) this.status |= ES | BUSY;
-    else this.status &= ~(ES | BUSY);
+    else {
+      this.status &= ~(ES | BUSY);
+      this.isIgnored = false;
+    }
   }
 
   clearExceptions(): void {
     this.status &= ~(FLAGS | SF | ES | BUSY);
+    this.isIgnored = false;
+  }
+
+  /** What activates IGNNE on a PC/AT does so only while FERR says that an error waits. */
+  ignoreErrors(): void {
+    this.isIgnored = this.isPending;
   }
 
   /** An unmasked exception waits to be reported. */
@@ -207,6 +219,7 @@ export class Fpu {
     const { instructionOffset, instructionSelector, dataOffset, dataSelector, opcode } = this;
     words.set([this.calc.control, this.status, this.top, this.empty], 24);
     words.set([instructionOffset, instructionSelector, dataOffset, dataSelector, opcode], 28);
+    words[33] = this.isIgnored ? 1 : 0;
     this.vector.saveTo(words, VECTOR_STATE_AT);
   }
 
@@ -223,6 +236,7 @@ export class Fpu {
     this.dataOffset = words[30]!;
     this.dataSelector = words[31]!;
     this.opcode = words[32]!;
+    this.isIgnored = words[33] === 1;
     this.vector.restoreFrom(words, VECTOR_STATE_AT);
   }
 }

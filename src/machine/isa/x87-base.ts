@@ -24,10 +24,13 @@ export function available(c: Cpu): Fpu {
   return c.fpu;
 }
 
-/** Reports an unmasked exception that an earlier instruction left (SDM vol 1, 8.7). */
-export function report(c: Cpu): never {
-  if ((c.cr0 & CR0_NE) === 0) c.unimplemented('floating-point error reported through FERR and IRQ 13 (CR0.NE is 0)');
-  return c.raise(VECTOR_MF);
+/**
+ * Reports an unmasked exception that an earlier instruction left, as exception 16 or as a PC/AT does (SDM vol 1, 8.7);
+ * returns where the PC has the CPU ignore it.
+ */
+export function report(c: Cpu): void {
+  if ((c.cr0 & CR0_NE) !== 0) c.raise(VECTOR_MF);
+  if (!c.fpu.isIgnored) c.standStill();
 }
 
 /** The unit may be used, and nothing is left to report. */

@@ -256,6 +256,11 @@ class TranslationExecutor extends DeprivilegedExecutor {
     fpu.instructionSelector = this.virtual.segSelector[SEG_CS]!;
   }
 
+  protected override endShadow(): void {
+    super.endShadow();
+    this.cache.setWord(AT_BEFORE_STI, FLAG_IF);
+  }
+
   protected override deliverWaiting(wasRunning: boolean): Disposition {
     const { vcpu, virtual, cache } = this;
     if (this.foreign.size > 0) this.followForeign();

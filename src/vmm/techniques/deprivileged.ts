@@ -24,6 +24,7 @@ import { newCpuState, restoreCpu, saveCpu } from '../../machine/cpu-state.ts';
 import {
   EXIT_BUDGET,
   EXIT_EXCEPTION,
+  EXIT_FERR,
   EXIT_HALT,
   EXIT_IO,
   EXIT_UNIMPLEMENTED,
@@ -355,6 +356,9 @@ export abstract class DeprivilegedExecutor implements Executor {
     } else if (exit === EXIT_HALT) {
       vcpu.vmm('hlt');
       result = vcpu.halted(virtual);
+    } else if (exit === EXIT_FERR) {
+      this.endShadow();
+      result = vcpu.stoodStill(virtual);
     } else if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, virtual);
     const retired = virtual.instructions - before;
     this.emulated += retired;
@@ -375,6 +379,11 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     this.finish();
     return result;
+  }
+
+  /** The guest's CPU stands still: no instruction of its retires before the next interrupt. */
+  protected endShadow(): void {
+    this.shadowAt = -1;
   }
 
   /** Linear address that the guest's INVLPG names. */

@@ -13,6 +13,7 @@ import { Cpu } from '../../machine/cpu.ts';
 import {
   EXIT_BUDGET,
   EXIT_EXCEPTION,
+  EXIT_FERR,
   EXIT_HALT,
   EXIT_INTERCEPT,
   EXIT_INTERRUPT_WINDOW,
@@ -360,6 +361,10 @@ class HardwareExecutor implements Executor {
         return 'resume';
       case EXIT_HALT:
         return this.handleHalt();
+      case EXIT_FERR:
+        // CR0.NE is always set in guest mode (SDM vol 3, 23.8): for a guest that has it clear the VMM intercepts #MF.
+        this.leave('exception');
+        return vcpu.stoodStill(cpu);
       case EXIT_TASK_SWITCH: {
         const during = cpu.exitDuring;
         const event = { vector: during, errorCode: cpu.faultError, lin: cpu.cr2, external: false };

@@ -8,6 +8,7 @@ import { UserError } from '../../core/errors.ts';
 import { Cpu } from '../../machine/cpu.ts';
 import {
   EXIT_BUDGET,
+  EXIT_FERR,
   EXIT_HALT,
   EXIT_INTERRUPT_WINDOW,
   EXIT_IO,
@@ -96,6 +97,7 @@ export class NativeExecutor implements Executor {
       return end === EXIT_BUDGET ? 'resume' : this.handle(end);
     }
     if (exit === EXIT_HALT) return vcpu.halted(cpu);
+    if (exit === EXIT_FERR) return vcpu.stoodStill(cpu);
     if (exit === EXIT_INTERRUPT_WINDOW) return 'resume';
     return vcpu.crashed(exit, cpu);
   }

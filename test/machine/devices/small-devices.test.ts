@@ -1,5 +1,6 @@
 /** Devices of a port or two: debug console, exit, progress, POST, port 0x92, port 0x61, keyboard controller, VGA text. */
 import { describe, expect, test } from 'vitest';
+import { CoprocessorError } from '../../../src/machine/devices/coprocessor-error.ts';
 import { Debugcon } from '../../../src/machine/devices/debugcon.ts';
 import { ExitPort } from '../../../src/machine/devices/exit-port.ts';
 import { I8042 } from '../../../src/machine/devices/i8042.ts';
@@ -16,6 +17,20 @@ test('debug console: bytes out, 0xE9 in', () => {
   const debugcon = new Debugcon((byte) => bytes.push(byte));
   debugcon.writePort(0xe9, 1, 0x41);
   expect([debugcon.readPort(0xe9, 1), ...bytes]).toEqual([0xe9, 0x41]);
+});
+
+test('coprocessor error: the line is up until the port is written, whatever is written', () => {
+  const clock = new FakeClock();
+  const line = new FakeIrq(clock);
+  const acknowledged: boolean[] = [];
+  const device = new CoprocessorError(line, () => acknowledged.push(line.level));
+  device.raise();
+  expect([line.level, device.readPort(0xf0, 1), line.level]).toEqual([true, 0xff, true]);
+  device.writePort();
+  expect([line.level, acknowledged]).toEqual([false, [false]]);
+  device.raise();
+  device.reset();
+  expect([line.level, device.state.isRaised, acknowledged.length]).toEqual([false, false, 1]);
 });
 
 test('exit port: each write reports its value, as wide as the access', () => {

@@ -1,4 +1,4 @@
-# A floating-point error with CR0.NE = 0: real PCs report it through FERR and IRQ 13, which this one lacks.
+# A floating-point error with CR0.NE = 0 and interrupts off: the CPU stands still before FWAIT for ever, as FERR is interrupt 13.
 .include "head.inc"
 _start:
   fninit
