@@ -17,6 +17,7 @@ const WAYS = [
 ] as const;
 
 const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: string])[] = [
+  ['adapt', 'completed', '0\n'],
   ['badcr3', 'triple-fault', ''],
   ['bigclear', 'completed', 'K\n'],
   ['codetag2', 'completed', 'ABA\n'],

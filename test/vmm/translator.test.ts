@@ -4,6 +4,7 @@
  * business of equivalence.test.ts, regressions.test.ts and test/system; here native runs are the expectation.
  */
 import { describe, expect, it } from 'vitest';
+import { readGuestImage } from '../../src/guest/image.ts';
 import { findFunction } from '../../src/guest/symbols.ts';
 import { Insn, SEG_CS, SEG_GS } from '../../src/machine/insn.ts';
 import { INTERCEPT_PAUSE } from '../../src/machine/isa/row.ts';
@@ -186,5 +187,51 @@ describe('adaptation', () => {
     // Two stores per change, simulated; natively both pages would fault.
     expect(countOf(long, 'simulate') - countOf(short, 'simulate')).toBeGreaterThanOrEqual(1000);
     expect(countOf(long, 'page-fault') - countOf(short, 'page-fault')).toBeLessThanOrEqual(2100);
+  });
+
+  describe('of one store in a kernel, to a page table (T) or to plain memory (H)', () => {
+    const path = new URL('regressions/bin/adapt.elf', import.meta.url).pathname;
+    const image = readGuestImage(path, 'adapt');
+    const run = (append: string, way: typeof BT | typeof NATIVE = BT): RunEnd => runVm({ image, append, ...way });
+    const none = run('');
+    /** What the stores add: faults, simulated accesses. */
+    const counts = (append: string): readonly number[] => {
+      const end = run(append);
+      expect(end.vm.consoleText()).toBe(`${append.length}\n`);
+      return ['page-fault', 'simulate'].map((reason) => countOf(end, reason) - countOf(none, reason));
+    };
+    const T = 'T'.repeat(10);
+    const H = (n: number): string => 'H'.repeat(n);
+
+    // Worked out by hand for thresholds of 3 faults and 32 harmless accesses in a row.
+    it.each<readonly [string, string, readonly number[]]>([
+      ['copied while it faults seldom', 'TT', [2, 0]],
+      ['the third fault has it translated anew', 'TTT', [3, 0]],
+      ['from then on simulated', T, [3, 7]],
+      ['and to plain memory, too', `${T}${H(20)}`, [3, 27]],
+      ['one that had to be starts the count of harmless ones anew', `${T}${H(20)}T${H(20)}T`, [3, 7 + 20 + 1 + 20 + 1]],
+      ['the last of 32 harmless ones in a row has it copied again', `${T}${H(20)}T${H(32)}`, [3, 7 + 20 + 1 + 32]],
+      ['and then it costs nothing', `${T}${H(20)}T${H(32)}${H(50)}`, [3, 60]],
+      ['until it faults three times more', `${T}${H(20)}T${H(40)}TTTTTT`, [6, 60 + 3]],
+      ['plain memory alone never changes it', H(100), [0, 0]],
+      ['taking turns does not change it at every turn', 'TH'.repeat(40), [3, 80 - 3 - 2]],
+    ])('%s', (_what, append, expected) => {
+      expect(counts(append)).toEqual(expected);
+    });
+
+    it('by one more translation each time, and with the results of the bare machine', () => {
+      const units = ['TTT', 'TTTT', `TTTT${H(32)}`, `TTTT${H(33)}`].map(
+        (append) => run(append).vm.tables.translators[0]!.counts.units,
+      );
+      const [copied, simulated, ended, again] = units;
+      expect([simulated! - copied!, again! - ended!]).toEqual([1, 1]);
+      const append = `${T}${H(20)}T${H(40)}TTTTTT`;
+      const [here, native] = [run(append), run(append, NATIVE)];
+      expect([here.instructions, here.memoryHash, here.state]).toEqual([
+        native.instructions,
+        native.memoryHash,
+        native.state,
+      ]);
+    });
   });
 });
