@@ -10,7 +10,7 @@ import { type Params, parseParams } from '../../src/host/params.ts';
 import { schedulers } from '../../src/host/sched/index.ts';
 import { type SchedulerPolicy, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Lab, type LabSpec, type LabVm } from './lab.ts';
-import { DEDICATED, EAGER, VARIANTS } from './variants.ts';
+import { DEDICATED, EAGER, REPLACED_DEFAULTS, VARIANTS } from './variants.ts';
 
 const A: LabVm = { demand: hog };
 const MIX: readonly LabVm[] = [
