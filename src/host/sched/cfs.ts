@@ -33,7 +33,11 @@ const params = {
     default: 1000,
     meaning: 'advantage in virtual time that a waking vCPU needs to preempt (before scaling)',
   },
-  gentle_sleepers: { kind: 'flag', default: true, meaning: 'a sleeper is credited half a latency at most, not a whole one' },
+  gentle_sleepers: {
+    kind: 'flag',
+    default: true,
+    meaning: 'a sleeper is credited half a latency at most, not a whole one',
+  },
   start_debit: { kind: 'flag', default: true, meaning: 'a new vCPU starts one slice behind' },
   last_buddy: { kind: 'flag', default: true, meaning: 'of many, the one that was preempted last is preferred' },
   next_buddy: { kind: 'flag', default: false, meaning: 'the one that woke up last is preferred, preempting or not' },

@@ -21,7 +21,11 @@ const params = {
   },
   run_to_parity: { kind: 'flag', default: true, meaning: 'who was picked runs until its request is served' },
   preempt_short: { kind: 'flag', default: true, meaning: 'a waking vCPU with shorter requests may break that' },
-  delay_dequeue: { kind: 'flag', default: true, meaning: 'who had too much before it slept makes up for it in the queue' },
+  delay_dequeue: {
+    kind: 'flag',
+    default: true,
+    meaning: 'who had too much before it slept makes up for it in the queue',
+  },
   place_lag: { kind: 'flag', default: true, meaning: 'what a sleeper was owed, or owed, is remembered' },
   ...hostParams,
   ...protection('fair-server'),

@@ -3,8 +3,11 @@ import type { SchedulerPolicy } from '../scheduler.ts';
 import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
 import { eevdf } from './eevdf.ts';
+import { lottery } from './lottery.ts';
+import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
+import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, roundRobin, cfs, eevdf];
+export const schedulers: readonly SchedulerPolicy[] = [credit, roundRobin, cfs, eevdf, lottery, nullScheduler, stride];
 
-export { cfs, credit, eevdf, roundRobin };
+export { cfs, credit, eevdf, lottery, nullScheduler, roundRobin, stride };

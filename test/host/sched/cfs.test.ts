@@ -4,8 +4,8 @@
  */
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS } from '../../../src/core/units.ts';
-import { hog, interactive, periodic } from '../../../src/host/modelled/index.ts';
 import { ModelledVcpu } from '../../../src/host/modelled/demand.ts';
+import { hog, interactive, periodic } from '../../../src/host/modelled/index.ts';
 import type { Params } from '../../../src/host/params.ts';
 import { cfs } from '../../../src/host/sched/index.ts';
 import { STATE_READY } from '../../../src/host/scheduler.ts';
@@ -176,7 +176,10 @@ describe('several pCPUs', () => {
   });
 
   test('a wake-up on a busy pCPU goes to an idle one of its socket', () => {
-    const vms = [{ ...A, task: { hard: [0] } }, { demand: interactive, task: { hard: [0, 1] } }];
+    const vms = [
+      { ...A, task: { hard: [0] } },
+      { demand: interactive, task: { hard: [0, 1] } },
+    ];
     const lab = run({}, 5000, { pcpus: 2, vms });
     expect(lab.host.tasks[1].times[STATE_READY]).toBe(0);
   });

@@ -7,10 +7,10 @@ import { describe, expect, test } from 'vitest';
 import { NS_PER_MS } from '../../../src/core/units.ts';
 import { hog, interactive, periodic } from '../../../src/host/modelled/index.ts';
 import type { Params } from '../../../src/host/params.ts';
+import { eevdf } from '../../../src/host/sched/index.ts';
 import { EevdfQueue } from '../../../src/host/sched/linux/eevdf-queue.ts';
 import { Entity } from '../../../src/host/sched/linux/fair-queue.ts';
 import { niceWeight } from '../../../src/host/sched/linux/weights.ts';
-import { eevdf } from '../../../src/host/sched/index.ts';
 import { STATE_RUNNING } from '../../../src/host/scheduler.ts';
 import { Lab, type LabSpec, type LabVm, latenciesMs } from '../lab.ts';
 
@@ -181,7 +181,9 @@ describe('requests of different length', () => {
   });
 
   test('hogs with requests of different length get the same', () => {
-    const lab = run({ hz: 1000, groups: false }, 20_000, { vms: [nice(0, { slice_us: 1000 }), nice(0, { slice_us: 20_000 })] });
+    const lab = run({ hz: 1000, groups: false }, 20_000, {
+      vms: [nice(0, { slice_us: 1000 }), nice(0, { slice_us: 20_000 })],
+    });
     for (const share of percent(lab)) expect(Math.abs(share - 50)).toBeLessThan(0.2);
   });
 

@@ -253,7 +253,9 @@ function domainsOf({ topology }: SchedulerHost): (readonly Domain[])[] {
     const groups: number[][][] = [];
     for (const ids of below) {
       const place = topology[ids[0]];
-      (groups[level === 'host' ? 0 : place[level]] ??= []).push(ids);
+      const group = level === 'host' ? 0 : place[level];
+      groups[group] ??= [];
+      groups[group].push(ids);
     }
     for (const members of groups) {
       if (members.length < 2) continue;

@@ -47,7 +47,9 @@ export class Deadline {
       );
     }
     if (task.hard.count !== this.rqs.length) {
-      throw new UserError(`${who}: a deadline vCPU must be allowed on all ${this.rqs.length} pCPUs (remove its affinity)`);
+      throw new UserError(
+        `${who}: a deadline vCPU must be allowed on all ${this.rqs.length} pCPUs (remove its affinity)`,
+      );
     }
     const share = runtime / period;
     const most = this.rqs.length * UTILIZATION_MAX;
@@ -121,7 +123,11 @@ export class Deadline {
 
   /** Budgets that come back now. */
   replenish(now: Ns): void {
-    for (let thread = this.exhausted.head; thread !== null && replenishAt(thread) <= now; thread = this.exhausted.head) {
+    for (
+      let thread = this.exhausted.head;
+      thread !== null && replenishAt(thread) <= now;
+      thread = this.exhausted.head
+    ) {
       this.exhausted.shift();
       while (thread.budget <= 0) {
         thread.deadline += thread.period;

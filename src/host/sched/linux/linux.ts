@@ -24,7 +24,7 @@ import { CpuSet } from '../../topology.ts';
 import { Balancer } from './balance.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { Deadline } from './deadline.ts';
-import { EevdfQueue } from './eevdf-queue.ts';
+import type { EevdfQueue } from './eevdf-queue.ts';
 import { Entity, type Entry, type FairQueue, type Leave } from './fair-queue.ts';
 import type { LinuxSettings } from './params.ts';
 import { Placement } from './placement.ts';
@@ -117,7 +117,7 @@ export class Linux implements Scheduler {
     const group = this.groups[vm.id];
     if (group === undefined) return;
     this.limit(group);
-    for (const part of group.queues) if (part !== undefined && part.entity.queued) this.reweigh(part);
+    for (const part of group.queues) if (part?.entity.queued) this.reweigh(part);
     if (this.params.groups) return;
     for (const task of vm.tasks) {
       const thread = this.threads[task.id];
@@ -437,7 +437,7 @@ export class Linux implements Scheduler {
       return;
     }
     (entity.queue as EevdfQueue).revive(entity);
-    if (part !== null && part.entity.delayed) (rq.root as EevdfQueue).revive(part.entity);
+    if (part?.entity.delayed) (rq.root as EevdfQueue).revive(part.entity);
     thread.active = true;
     rq.fair.push(thread);
     this.refresh(rq);

@@ -24,7 +24,8 @@ export const hostParams = {
     min: 0,
     max: 1_000_000,
     default: 500,
-    meaning: 'a vCPU that ran less than this ago is not pulled; idle pCPUs pull if they idle longer than this on average',
+    meaning:
+      'a vCPU that ran less than this ago is not pulled; idle pCPUs pull if they idle longer than this on average',
   },
   bandwidth_slice_us: {
     kind: 'integer',
