@@ -231,7 +231,7 @@ export class EevdfQueue extends FairQueue {
 
   private rememberLag(entity: Entity): void {
     const limit = virtual(Math.max(2 * entity.slice, this.tunables.tick), entity.weight);
-    entity.lag = Math.min(Math.max(this.average - entity.vruntime, -limit), limit);
+    entity.lag = Math.min(Math.max(this.average - entity.vruntime, 0 - limit), limit);
   }
 
   private count_(entity: Entity, sign: 1 | -1): void {
