@@ -4,8 +4,9 @@ import { credit } from './credit.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
+import { rtds } from './rtds.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, lottery, nullScheduler, roundRobin, stride];
+export const schedulers: readonly SchedulerPolicy[] = [credit, lottery, nullScheduler, roundRobin, rtds, stride];
 
-export { credit, lottery, nullScheduler, roundRobin, stride };
+export { credit, lottery, nullScheduler, roundRobin, rtds, stride };
