@@ -6,8 +6,18 @@ import { eevdf } from './eevdf.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
+import { rtds } from './rtds.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, roundRobin, cfs, eevdf, lottery, nullScheduler, stride];
+export const schedulers: readonly SchedulerPolicy[] = [
+  credit,
+  roundRobin,
+  cfs,
+  eevdf,
+  lottery,
+  nullScheduler,
+  stride,
+  rtds,
+];
 
-export { cfs, credit, eevdf, lottery, nullScheduler, roundRobin, stride };
+export { cfs, credit, eevdf, lottery, nullScheduler, roundRobin, rtds, stride };
