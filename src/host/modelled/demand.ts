@@ -81,6 +81,12 @@ export class ModelledVcpu implements Runnable {
 
   onDeschedule(): void {}
 
+  cyclesToStop(pcpu: Pcpu): Cycles {
+    const { step } = this;
+    if (step.kind === 'compute') return this.left;
+    return step.kind === 'compute-until' ? pcpu.clock.cyclesUntil(step.time) : 0;
+  }
+
   run(pcpu: Pcpu, budget: Cycles): RunStop {
     const end = pcpu.clock.cycles + budget;
     for (;;) {
