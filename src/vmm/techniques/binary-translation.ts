@@ -16,13 +16,7 @@
 
 import { assert, UserError } from '../../core/errors.ts';
 import { ACCOUNT_GUEST, ACCOUNT_TRANSLATED, type Account } from '../../core/runnable.ts';
-import {
-  EXIT_BUDGET,
-  EXIT_EXCEPTION,
-  EXIT_SENSITIVE,
-  EXIT_UNIMPLEMENTED,
-  VECTOR_PF,
-} from '../../machine/exits.ts';
+import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_SENSITIVE, EXIT_UNIMPLEMENTED, VECTOR_PF } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_TF, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS, SEG_GS, SEG_SS } from '../../machine/insn.ts';
 import { INTERCEPT_INVLPG } from '../../machine/isa/row.ts';
