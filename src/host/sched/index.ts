@@ -1,10 +1,27 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
+import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
+import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
 import { hypervClassic } from './hyperv-classic.ts';
+import { lottery } from './lottery.ts';
+import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
+import { rtds } from './rtds.ts';
+import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, esx, hypervClassic, roundRobin];
+export const schedulers: readonly SchedulerPolicy[] = [
+  credit,
+  roundRobin,
+  cfs,
+  eevdf,
+  lottery,
+  nullScheduler,
+  stride,
+  rtds,
+  esx,
+  hypervClassic,
+];
 
-export { credit, esx, hypervClassic, roundRobin };
+export { cfs, credit, eevdf, esx, hypervClassic, lottery, nullScheduler, roundRobin, rtds, stride };
