@@ -240,7 +240,7 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
       );
       for (const [i, unit] of share.units.entries()) {
         unit.earned = Math.round(parts[i] * period);
-        unit.credit = Math.max(Math.min(unit.credit + Math.round(unit.earned * scale), saved), -owed);
+        unit.credit = Math.max(Math.min(unit.credit + Math.round(unit.earned * scale), saved), -1 * owed);
         this.credited(unit as U, unit.earned);
         balance += unit.credit;
       }

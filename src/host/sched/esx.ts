@@ -397,7 +397,7 @@ class Esx extends ShareScheduler<EsxUnit> {
 
   private poll(now: Ns): void {
     this.polling = false;
-    for (const gang of [...this.watched]) {
+    for (const gang of this.watched) {
       if (gang.stopped) {
         this.costart(gang, now, -1);
       } else if (!gang.units.some(({ task }) => task.state === STATE_READY || task.state === STATE_COSTOPPED)) {
