@@ -4,6 +4,13 @@ import type { Params } from '../../src/host/params.ts';
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  arinc653: [{ table: 'pcpu' }],
+  gang: [
+    { oversized: 'split', alternate: true },
+    { oversized: 'split', slot_ms: 3, unify_slots: 2 },
+  ],
+  lottery: [{ quantum_ms: 1, compensation: false }],
+  stride: [{ quantum_ms: 1 }],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };
 

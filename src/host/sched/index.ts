@@ -1,10 +1,12 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
+import { arinc653 } from './arinc653.ts';
 import { credit } from './credit.ts';
+import { gang } from './gang.ts';
 import { lottery } from './lottery.ts';
 import { roundRobin } from './round-robin.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, lottery, roundRobin, stride];
+export const schedulers: readonly SchedulerPolicy[] = [arinc653, credit, gang, lottery, roundRobin, stride];
 
-export { credit, lottery, roundRobin, stride };
+export { arinc653, credit, gang, lottery, roundRobin, stride };
