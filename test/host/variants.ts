@@ -26,3 +26,6 @@ export const EAGER: Readonly<Record<string, Params>> = {
 export const REPLACED_DEFAULTS: Readonly<Record<string, Params>> = {
   gang: { oversized: 'split' },
 };
+
+/** Policies that give each vCPU a pCPU of its own: with more vCPUs than pCPUs, some never run. */
+export const DEDICATED: ReadonlySet<string> = new Set(['null']);

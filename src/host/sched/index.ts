@@ -4,9 +4,18 @@ import { arinc653 } from './arinc653.ts';
 import { credit } from './credit.ts';
 import { gang } from './gang.ts';
 import { lottery } from './lottery.ts';
+import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [arinc653, credit, gang, lottery, roundRobin, stride];
+export const schedulers: readonly SchedulerPolicy[] = [
+  arinc653,
+  credit,
+  gang,
+  lottery,
+  nullScheduler,
+  roundRobin,
+  stride,
+];
 
-export { arinc653, credit, gang, lottery, roundRobin, stride };
+export { arinc653, credit, gang, lottery, nullScheduler, roundRobin, stride };
