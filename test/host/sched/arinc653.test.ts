@@ -66,7 +66,8 @@ test('the phase is kept when whole frames are missed: nobody is awake for 25 ms 
   );
   const lab = run(100, { vms: [late, { ...B, demand: periodic, with: { work_us: 1, period_us: 10_000_000 } }] });
   // Frames begin at multiples of 10 ms: its first window after the wake-up at 25.3 ms is at 30 ms.
-  expect(starts(lab, 0)[0]).toBe(30_000);
+  // (It ran at 0 for no time, to say that it sleeps.)
+  expect(starts(lab, 0).slice(0, 3)).toEqual([0, 30_000, 40_000]);
 });
 
 test('several windows per frame: A 1 ms every 5 ms, B 2.5 ms at 2 ms', () => {
