@@ -6,6 +6,7 @@ import { gang } from './gang.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
+import { rtds } from './rtds.ts';
 import { stride } from './stride.ts';
 
 export const schedulers: readonly SchedulerPolicy[] = [
@@ -15,7 +16,8 @@ export const schedulers: readonly SchedulerPolicy[] = [
   lottery,
   nullScheduler,
   roundRobin,
+  rtds,
   stride,
 ];
 
-export { arinc653, credit, gang, lottery, nullScheduler, roundRobin, stride };
+export { arinc653, credit, gang, lottery, nullScheduler, roundRobin, rtds, stride };
