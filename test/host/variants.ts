@@ -4,6 +4,8 @@ import type { Params } from '../../src/host/params.ts';
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  bvt: [{ slices: 'as-coded', context_allow_us: 1000 }],
+  sedf: [{ weights: 'real-time' }, { weights: 'extra' }],
   arinc653: [{ table: 'pcpu' }],
   gang: [
     { oversized: 'split', alternate: true },

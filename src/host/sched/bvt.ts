@@ -10,10 +10,24 @@
  */
 import { divCeil, NS_PER_US, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
-import { type Decision, definePolicy, type Scheduler, type SchedulerHost, type SchedVm, type Task } from '../scheduler.ts';
+import {
+  type Decision,
+  definePolicy,
+  type Scheduler,
+  type SchedulerHost,
+  type SchedVm,
+  type Task,
+  type WakeReason,
+} from '../scheduler.ts';
 
 const params = {
-  mcu_us: { kind: 'integer', min: 1, max: 1_000_000, default: 100, meaning: 'minimum charging unit: CPU time is counted in these' },
+  mcu_us: {
+    kind: 'integer',
+    min: 1,
+    max: 1_000_000,
+    default: 100,
+    meaning: 'minimum charging unit: CPU time is counted in these',
+  },
   context_allow_us: {
     kind: 'integer',
     min: 10,
@@ -151,14 +165,17 @@ class Bvt implements Scheduler {
     domain.refresh();
   }
 
-  wake(task: Task, now: Ns): void {
+  wake(task: Task, now: Ns, reason: WakeReason): void {
     const unit = this.units[task.id];
     const { pcpu } = unit;
     const current = this.running[pcpu];
     if (current !== null) this.host.settle(pcpu);
     unit.base = Math.max(unit.base, this.virtualTime(pcpu));
-    this.queues[pcpu].unshift(unit);
-    if (current === null || this.evt(unit) <= this.evt(current)) this.host.resched(pcpu);
+    // Who wakes up goes first among equals, new ones in the order of their creation.
+    if (reason === 'start') this.queues[pcpu].push(unit);
+    else this.queues[pcpu].unshift(unit);
+    const preempts = current !== null && this.evt(unit) <= this.evt(current) && reason !== 'start';
+    if (current === null || preempts) this.host.resched(pcpu);
     else this.shorten(pcpu, now);
   }
 

@@ -19,7 +19,10 @@ const run = (ms: number, spec: Omit<LabSpec, 'policy'>): Lab => {
 function slices(lab: Lab): string {
   const starts = lab.trace.events.filter(({ kind }) => kind === 'running');
   return starts
-    .map(({ at, vcpu }, i) => `${'ABC'[vcpu]}${Math.round((100 * ((starts[i + 1]?.at ?? lab.host.now) - at)) / NS_PER_MS) / 100}`)
+    .map(
+      ({ at, vcpu }, i) =>
+        `${'ABC'[vcpu]}${Math.round((100 * ((starts[i + 1]?.at ?? lab.host.now) - at)) / NS_PER_MS) / 100}`,
+    )
     .join(' ');
 }
 
@@ -78,7 +81,8 @@ describe('warp', () => {
   });
   test('used well: a periodic VM of 5 % within its share does not wait, without warp it does', () => {
     const io: LabVm = { demand: periodic, with: { work_us: 1_000, period_us: 20_000 } };
-    const worst = (vm: LabVm): number => Math.max(...run(5000, { vms: [vm, A, A] }).host.tasks[0]!.wakeLatencies.slice(3)) / NS_PER_MS;
+    const worst = (vm: LabVm): number =>
+      Math.max(...run(5000, { vms: [vm, A, A] }).host.tasks[0]!.wakeLatencies.slice(3)) / NS_PER_MS;
     expect(worst({ ...io, params: { warp: true, warp_value: 10_000 } })).toBe(0);
     expect(worst(io)).toBeLessThanOrEqual(10);
   });
@@ -86,7 +90,9 @@ describe('warp', () => {
 
 test('who slept for long gets no credit for it: one slice, then half', () => {
   const lab = run(5000, { vms: [A, { ...A, startMs: 1 }] });
-  const sleeper = run(5100, { vms: [A, { demand: periodic, with: { work_us: 1_000_000, period_us: 5_000_000, phase_us: 5_000_000 } }] });
+  const sleeper = run(5100, {
+    vms: [A, { demand: periodic, with: { work_us: 1_000_000, period_us: 5_000_000, phase_us: 5_000_000 } }],
+  });
   expect(Math.abs(lab.shares()[0] - 0.5)).toBeLessThan(0.01);
   const ran = sleeper.host.tasks[1]!.times[STATE_RUNNING] / NS_PER_MS;
   expect(ran).toBeGreaterThanOrEqual(40);
@@ -100,5 +106,9 @@ test('alone: ten allowances at a time, without a switch', () => {
 });
 
 test('no balancing: three hogs on two pCPUs get 50, 100, 50 %', () => {
-  expect(run(10_000, { pcpus: 2, vms: [A, A, A] }).shares().map((share) => Math.round(100 * share))).toEqual([50, 100, 50]);
+  expect(
+    run(10_000, { pcpus: 2, vms: [A, A, A] })
+      .shares()
+      .map((share) => Math.round(100 * share)),
+  ).toEqual([50, 100, 50]);
 });
