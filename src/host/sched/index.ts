@@ -2,7 +2,9 @@
 import type { SchedulerPolicy } from '../scheduler.ts';
 import { arinc653 } from './arinc653.ts';
 import { bvt } from './bvt.ts';
+import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
+import { eevdf } from './eevdf.ts';
 import { gang } from './gang.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
@@ -14,7 +16,9 @@ import { stride } from './stride.ts';
 export const schedulers: readonly SchedulerPolicy[] = [
   arinc653,
   bvt,
+  cfs,
   credit,
+  eevdf,
   gang,
   lottery,
   nullScheduler,
@@ -24,4 +28,4 @@ export const schedulers: readonly SchedulerPolicy[] = [
   stride,
 ];
 
-export { arinc653, bvt, credit, gang, lottery, nullScheduler, roundRobin, rtds, sedf, stride };
+export { arinc653, bvt, cfs, credit, eevdf, gang, lottery, nullScheduler, roundRobin, rtds, sedf, stride };
