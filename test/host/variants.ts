@@ -9,6 +9,15 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
     { coscheduling: 'strict', quantum_ms: 20, idle_detection: false },
   ],
   'hyperv-classic': [{ slice_ms: 3, ratelimit_us: 0 }],
+  bvt: [{ slices: 'as-coded', context_allow_us: 1000 }],
+  sedf: [{ weights: 'real-time' }, { weights: 'extra' }],
+  arinc653: [{ table: 'pcpu' }],
+  gang: [
+    { oversized: 'split', alternate: true },
+    { oversized: 'split', slot_ms: 3, unify_slots: 2 },
+  ],
+  lottery: [{ quantum_ms: 1, compensation: false }],
+  stride: [{ quantum_ms: 1 }],
   cfs: [
     { groups: false, hz: 1000, next_buddy: true },
     { hrtick: true, scaling: 'none', gentle_sleepers: false, migration_cost_us: 0 },
