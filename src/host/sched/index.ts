@@ -4,16 +4,21 @@ import { arinc653 } from './arinc653.ts';
 import { bvt } from './bvt.ts';
 import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
+import { demandCoordinated } from './demand-coordinated.ts';
 import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
 import { gang } from './gang.ts';
 import { hypervClassic } from './hyperv-classic.ts';
+import { hypervRoot } from './hyperv-root.ts';
 import { lottery } from './lottery.ts';
+import { microSliced } from './micro-sliced.ts';
 import { nullScheduler } from './null.ts';
+import { partialBoost } from './partial-boost.ts';
 import { roundRobin } from './round-robin.ts';
 import { rtds } from './rtds.ts';
 import { sedf } from './sedf.ts';
 import { stride } from './stride.ts';
+import { vslicer } from './vslicer.ts';
 
 export const schedulers: readonly SchedulerPolicy[] = [
   arinc653,
@@ -30,6 +35,11 @@ export const schedulers: readonly SchedulerPolicy[] = [
   stride,
   esx,
   hypervClassic,
+  hypervRoot,
+  vslicer,
+  microSliced,
+  partialBoost,
+  demandCoordinated,
 ];
 
 export {
@@ -37,14 +47,19 @@ export {
   bvt,
   cfs,
   credit,
+  demandCoordinated,
   eevdf,
   esx,
   gang,
   hypervClassic,
+  hypervRoot,
   lottery,
+  microSliced,
   nullScheduler,
+  partialBoost,
   roundRobin,
   rtds,
   sedf,
   stride,
+  vslicer,
 };
