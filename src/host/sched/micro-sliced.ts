@@ -120,6 +120,11 @@ class MicroSliced extends ShareScheduler<MicroUnit> {
     if (this.onPcpu[back] === null) this.alert(back);
   }
 
+  /** A pCPU of the pool takes ordinary work from elsewhere only when it would idle. */
+  protected override steal(pcpu: number, now: Ns, best: MicroUnit | null): MicroUnit | null {
+    return best !== null && this.inPool(pcpu) ? null : super.steal(pcpu, now, best);
+  }
+
   private inPool(pcpu: number): boolean {
     return pcpu >= this.onPcpu.length - this.pool;
   }
