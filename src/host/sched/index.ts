@@ -1,12 +1,21 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
 import { credit } from './credit.ts';
+import { credit2 } from './credit2.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
 import { rtds } from './rtds.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, lottery, nullScheduler, roundRobin, rtds, stride];
+export const schedulers: readonly SchedulerPolicy[] = [
+  credit,
+  credit2,
+  lottery,
+  nullScheduler,
+  roundRobin,
+  rtds,
+  stride,
+];
 
-export { credit, lottery, nullScheduler, roundRobin, rtds, stride };
+export { credit, credit2, lottery, nullScheduler, roundRobin, rtds, stride };
