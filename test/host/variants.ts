@@ -7,6 +7,13 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   credit2: [
     { runqueue: 'core', ratelimit_us: 0, max_timer_us: 2000 },
     { runqueue: 'all', max_cpus_runqueue: 2, cap_period_ms: 30, migrate_resist_us: 0, smt_power_savings: true },
+  cfs: [
+    { groups: false, hz: 1000, next_buddy: true },
+    { hrtick: true, scaling: 'none', gentle_sleepers: false, migration_cost_us: 0 },
+  ],
+  eevdf: [
+    { groups: false, hz: 1000, run_to_parity: false },
+    { hrtick: true, delay_dequeue: false, scaling: 'linear', migration_cost_us: 0 },
   ],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };
@@ -16,6 +23,10 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
  * no timer to try again, so by the reference's own rules V22 ("idle no longer than the balance delay") needs no pause.
  */
 export const EAGER: Readonly<Record<string, Params>> = {
+  // The kernel's idle pCPUs pull nothing that is cache hot (a buddy always is), and only if they expect to be idle for
+  // long; a delayed sleeper of EEVDF wakes up where it is queued, whoever else is idle.
+  cfs: { migration_cost_us: 0, next_buddy: false },
+  eevdf: { migration_cost_us: 0, delay_dequeue: false },
   credit: { load_balance_ratelimit_us: 0 },
 };
 

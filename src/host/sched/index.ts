@@ -1,7 +1,9 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
+import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
 import { credit2 } from './credit2.ts';
+import { eevdf } from './eevdf.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
@@ -9,8 +11,10 @@ import { rtds } from './rtds.ts';
 import { stride } from './stride.ts';
 
 export const schedulers: readonly SchedulerPolicy[] = [
+  cfs,
   credit,
   credit2,
+  eevdf,
   lottery,
   nullScheduler,
   roundRobin,
@@ -18,4 +22,4 @@ export const schedulers: readonly SchedulerPolicy[] = [
   stride,
 ];
 
-export { credit, credit2, lottery, nullScheduler, roundRobin, rtds, stride };
+export { cfs, credit, credit2, eevdf, lottery, nullScheduler, roundRobin, rtds, stride };
