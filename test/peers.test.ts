@@ -110,7 +110,9 @@ describe.skipIf(noQemu !== undefined)('on QEMU', () => {
 // also writes to the I/O APIC, which Bochs answers with a panic of its own; Debian's build has one CPU.
 const bochsSample = ['hello', 'nano-faults', 'nano-clean-mix', 'nano-clean-ptemod'];
 const bochsRuns = runs.filter((run) =>
-  process.env['PEERS'] === 'all' ? run.guest !== 'wild-wildwrite' && run.guest !== 'nano-smp' : bochsSample.includes(run.file.replace('.txt', '')),
+  process.env['PEERS'] === 'all'
+    ? run.guest !== 'wild-wildwrite' && run.guest !== 'nano-smp'
+    : bochsSample.includes(run.file.replace('.txt', '')),
 );
 const noBochs = update
   ? 'expectations: they are being written'
