@@ -29,6 +29,7 @@ interface Way {
   readonly preset?: string;
   readonly ring?: 1 | 3;
   readonly outOfSync?: boolean;
+  readonly keepShadows?: boolean;
 }
 
 const NATIVE: Way = { technique: 'native', paging: 'native' };
@@ -40,11 +41,22 @@ const WAYS: readonly Way[] = [
   { technique: 'hardware-assisted', paging: 'shadow' },
   { technique: 'hardware-assisted', paging: 'shadow', outOfSync: true },
   { technique: 'trap-and-emulate', paging: 'shadow', ring: 3, outOfSync: true },
+  { technique: 'binary-translation', paging: 'shadow', keepShadows: false },
+  { technique: 'hardware-assisted', paging: 'shadow', keepShadows: false },
   { technique: 'hardware-assisted', paging: 'nested', taggedTlb: true },
   { technique: 'hardware-assisted', paging: 'shadow', preset: 'pentium4-672' },
 ];
 const label = (way: Way): string =>
-  [way.technique, way.paging, way.preset ?? '', way.ring ?? '', way.outOfSync ? 'out of sync' : ''].join(' ').trim();
+  [
+    way.technique,
+    way.paging,
+    way.preset ?? '',
+    way.ring ?? '',
+    way.outOfSync ? 'out of sync' : '',
+    way.keepShadows === false ? 'shadows dropped' : '',
+  ]
+    .join(' ')
+    .trim();
 
 function run(expected: ExpectedRun, way: Way, append = expected.append): RunEnd {
   return runVm({ image: guest(expected.guest), append, memoryBytes: expected.memory_mib * 2 ** 20, ...way });

@@ -1,11 +1,50 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
+import { arinc653 } from './arinc653.ts';
+import { bvt } from './bvt.ts';
+import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
+import { eevdf } from './eevdf.ts';
+import { esx } from './esx.ts';
+import { gang } from './gang.ts';
+import { hypervClassic } from './hyperv-classic.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
+import { rtds } from './rtds.ts';
+import { sedf } from './sedf.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [credit, lottery, nullScheduler, roundRobin, stride];
+export const schedulers: readonly SchedulerPolicy[] = [
+  arinc653,
+  bvt,
+  cfs,
+  credit,
+  eevdf,
+  gang,
+  lottery,
+  nullScheduler,
+  roundRobin,
+  rtds,
+  sedf,
+  stride,
+  esx,
+  hypervClassic,
+];
 
-export { credit, lottery, nullScheduler, roundRobin, stride };
+export {
+  arinc653,
+  bvt,
+  cfs,
+  credit,
+  eevdf,
+  esx,
+  gang,
+  hypervClassic,
+  lottery,
+  nullScheduler,
+  roundRobin,
+  rtds,
+  sedf,
+  stride,
+};
