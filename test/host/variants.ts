@@ -4,6 +4,10 @@ import type { Params } from '../../src/host/params.ts';
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  credit2: [
+    { runqueue: 'core', ratelimit_us: 0, max_timer_us: 2000 },
+    { runqueue: 'all', max_cpus_runqueue: 2, cap_period_ms: 30, migrate_resist_us: 0, smt_power_savings: true },
+  ],
   esx: [
     { coscheduling: 'relaxed-3', quantum_ms: 10 },
     { coscheduling: 'strict', quantum_ms: 20, idle_detection: false },

@@ -4,6 +4,7 @@ import { arinc653 } from './arinc653.ts';
 import { bvt } from './bvt.ts';
 import { cfs } from './cfs.ts';
 import { credit } from './credit.ts';
+import { credit2 } from './credit2.ts';
 import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
 import { gang } from './gang.ts';
@@ -20,16 +21,17 @@ export const schedulers: readonly SchedulerPolicy[] = [
   bvt,
   cfs,
   credit,
+  credit2,
   eevdf,
+  esx,
   gang,
+  hypervClassic,
   lottery,
   nullScheduler,
   roundRobin,
   rtds,
   sedf,
   stride,
-  esx,
-  hypervClassic,
 ];
 
 export {
@@ -37,6 +39,7 @@ export {
   bvt,
   cfs,
   credit,
+  credit2,
   eevdf,
   esx,
   gang,
