@@ -6,8 +6,11 @@ import { bvt } from './bvt.ts';
 import { cfs } from './cfs.ts';
 import { coreSchedulingOver } from './core-scheduling.ts';
 import { credit } from './credit.ts';
+import { credit2 } from './credit2.ts';
 import { eevdf } from './eevdf.ts';
+import { esx } from './esx.ts';
 import { gang } from './gang.ts';
+import { hypervClassic } from './hyperv-classic.ts';
 import { lottery } from './lottery.ts';
 import { nullScheduler } from './null.ts';
 import { roundRobin } from './round-robin.ts';
@@ -21,8 +24,11 @@ const plain: readonly SchedulerPolicy[] = [
   bvt,
   cfs,
   credit,
+  credit2,
   eevdf,
+  esx,
   gang,
+  hypervClassic,
   lottery,
   nullScheduler,
   roundRobin,
@@ -44,8 +50,11 @@ export {
   cfs,
   coreScheduling,
   credit,
+  credit2,
   eevdf,
+  esx,
   gang,
+  hypervClassic,
   lottery,
   nullScheduler,
   roundRobin,
