@@ -120,6 +120,8 @@ export interface Scheduler {
   signal?(task: Task, now: Ns, signal: GuestSignal): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
+  /** Does a task wait for this pCPU, besides the one that runs there? Asked by those that might keep it for nothing. */
+  waits?(pcpu: number): boolean;
   /** The VM's weight, cap or parameters have changed. */
   change?(vm: SchedVm, now: Ns): void;
 }

@@ -203,6 +203,10 @@ export class Linux implements Scheduler {
     }
   }
 
+  waits(pcpu: number): boolean {
+    return threadsOf(this.rqs[pcpu]) > 1;
+  }
+
   timer(id: number, now: Ns): void {
     this.now = now;
     if (id < this.rqs.length) this.atTick(this.rqs[id]);
