@@ -62,13 +62,13 @@ export class Linux implements Scheduler {
 
   constructor(host: SchedulerHost, params: LinuxSettings, makeQueue: () => FairQueue) {
     const size = host.topology.length;
-    const told: SchedulerHost = {
-      ...host,
-      resched: (id) => {
+    // The same host, but pCPUs remember that they were told to look.
+    const told = Object.assign(Object.create(host) as SchedulerHost, {
+      resched: (id: number): void => {
         this.rqs[id].wanted = true;
         host.resched(id);
       },
-    };
+    });
     this.host = told;
     this.params = params;
     this.makeQueue = makeQueue;
