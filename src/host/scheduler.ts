@@ -122,6 +122,13 @@ export interface Scheduler {
   event?(task: Task, now: Ns): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
+  /** Does a task wait for this pCPU, besides the one that runs there? Asked by those that might keep it for nothing. */
+  waits?(pcpu: number): boolean;
+  /**
+   * The `hard` mask of a task has changed that is in no queue and does not run. Only a policy over this one does that
+   * (over.ts); without this method it calls `remove` and `add` instead.
+   */
+  affinity?(task: Task, now: Ns): void;
   /** The VM's weight, cap or parameters have changed. */
   change?(vm: SchedVm, now: Ns): void;
 }

@@ -1,9 +1,12 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
 import { arinc653 } from './arinc653.ts';
+import { balanceOver } from './balance.ts';
 import { bvt } from './bvt.ts';
 import { cfs } from './cfs.ts';
+import { coreSchedulingOver } from './core-scheduling.ts';
 import { credit } from './credit.ts';
+import { credit2 } from './credit2.ts';
 import { demandCoordinated } from './demand-coordinated.ts';
 import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
@@ -20,21 +23,33 @@ import { sedf } from './sedf.ts';
 import { stride } from './stride.ts';
 import { vslicer } from './vslicer.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [
+/** Policies that stand for themselves. */
+const plain: readonly SchedulerPolicy[] = [
   arinc653,
   bvt,
   cfs,
   credit,
+  credit2,
   eevdf,
+  esx,
   gang,
+  hypervClassic,
   lottery,
   nullScheduler,
   roundRobin,
   rtds,
   sedf,
   stride,
-  esx,
-  hypervClassic,
+];
+
+/** Policies over one of those. */
+const balance = balanceOver(plain);
+const coreScheduling = coreSchedulingOver(plain);
+
+export const schedulers: readonly SchedulerPolicy[] = [
+  ...plain,
+  balance,
+  coreScheduling,
   hypervRoot,
   vslicer,
   microSliced,
@@ -44,9 +59,12 @@ export const schedulers: readonly SchedulerPolicy[] = [
 
 export {
   arinc653,
+  balance,
   bvt,
   cfs,
+  coreScheduling,
   credit,
+  credit2,
   demandCoordinated,
   eevdf,
   esx,
