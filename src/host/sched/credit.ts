@@ -139,6 +139,13 @@ class Credit implements Scheduler {
   private readonly idlers: CpuSet;
   /** pCPUs with units in their queues. */
   private readonly loaded: CpuSet;
+  /** Those of them whose first unit is within its share, and may be stolen by a pCPU that has only others. */
+  private readonly better: CpuSet;
+  /** For `choosePcpu`, which is asked at every tick: the idle pCPUs that suit, and those of them not looked at yet. */
+  private readonly suitable: CpuSet;
+  private readonly unseen: CpuSet;
+  /** Tasks that have a soft affinity; without any nobody looks for them. */
+  private softTasks = 0;
   private readonly siblings: { readonly core: readonly CpuSet[]; readonly socket: readonly CpuSet[] };
   /** First pCPU to be looked at by the next steal from a socket. */
   private readonly balanceBias: number[];
@@ -165,6 +172,9 @@ class Credit implements Scheduler {
     const size = host.topology.length;
     this.idlers = CpuSet.all(size);
     this.loaded = new CpuSet(size);
+    this.better = new CpuSet(size);
+    this.suitable = new CpuSet(size);
+    this.unseen = new CpuSet(size);
     this.siblings = { core: groupsBy(host.topology, 'core'), socket: groupsBy(host.topology, 'socket') };
     this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
     this.balanceBias = Array.from({ length: this.sockets }, () => host.topology.length - 1);
@@ -177,11 +187,13 @@ class Credit implements Scheduler {
     this.domains[task.vm.id] ??= new Domain(task.vm);
     const unit = new Unit(task, this.domains[task.vm.id], task.id % this.queues.length);
     this.units[task.id] = unit;
+    if (task.soft !== null) this.softTasks++;
     unit.pcpu = this.choosePcpu(unit, true);
   }
 
   remove(task: Task): void {
     const unit = this.units[task.id];
+    if (task.soft !== null) this.softTasks--;
     if (unit.active) this.deactivate(unit);
   }
 
@@ -284,15 +296,22 @@ class Credit implements Scheduler {
     else if (unit.yielding) at++;
     units.splice(at, 0, unit);
     unit.queued = true;
-    this.loaded.add(unit.pcpu);
+    this.noteHead(unit.pcpu);
   }
 
   private dequeue(unit: Unit): void {
     const { units } = this.queues[unit.pcpu];
     units.splice(units.indexOf(unit), 1);
-    if (units.length === 0) this.loaded.delete(unit.pcpu);
+    this.noteHead(unit.pcpu);
     unit.queued = false;
     unit.yielding = false;
+  }
+
+  /** The first unit of a queue, or its priority, may be another. */
+  private noteHead(pcpu: number): void {
+    const { units } = this.queues[pcpu];
+    this.loaded.put(pcpu, units.length > 0);
+    this.better.put(pcpu, units.length > 0 && units[0].priority > OVER);
   }
 
   /** Priorities changed in the queue: units within their share go before those over it, otherwise keeping their order. */
@@ -302,6 +321,7 @@ class Credit implements Scheduler {
     const under = queue.units.filter((unit) => unit.priority >= UNDER);
     const over = queue.units.filter((unit) => unit.priority < UNDER);
     queue.units.splice(0, queue.units.length, ...under, ...over);
+    if (queue.units.length > 0) this.noteHead(queue.units[0].pcpu);
   }
 
   // ---- which pCPU looks at a unit that woke up
@@ -360,7 +380,8 @@ class Credit implements Scheduler {
       pcpu = mask.has(unit.pcpu) ? unit.pcpu : mask.next(unit.pcpu);
       const own = alone && mask.has(unit.pcpu);
       if (!own && !this.idlers.meets(mask)) continue;
-      const idle = this.idlers.intersect(mask);
+      const idle = this.suitable;
+      idle.assign(this.idlers, mask);
       if (own) idle.add(unit.pcpu);
       if (!idle.has(pcpu)) pcpu = idle.next(pcpu);
       return this.improve(pcpu, idle, commit);
@@ -370,23 +391,23 @@ class Credit implements Scheduler {
 
   private improve(start: number, idle: CpuSet, commit: boolean): number {
     const { topology } = this.host;
-    const idleIn = (level: 'core' | 'socket', pcpu: number): CpuSet =>
-      idle.intersect(this.siblings[level][topology[pcpu][level]]);
-    const left = idle.clone();
+    const groupOf = (level: 'core' | 'socket', pcpu: number): CpuSet => this.siblings[level][topology[pcpu][level]];
+    const left = this.unseen;
+    left.assign(idle, idle);
     left.delete(start);
     let best = start;
     while (left.count > 0) {
       const other = left.next(best);
       const near = topology[other].socket === topology[best].socket;
       const level = near ? 'core' : 'socket';
-      const group = idleIn(level, other);
-      if (idleIn(level, best).count * (near ? 1 : 2) < group.count) {
+      const group = groupOf(level, other);
+      if (idle.countIn(groupOf(level, best)) * (near ? 1 : 2) < idle.countIn(group)) {
         const queue = this.queues[other];
-        best = group.nextIn(left, queue.idleBias);
+        best = left.nextIn(group, queue.idleBias);
         if (commit) queue.idleBias = best;
-        for (const id of idleIn('core', best)) left.delete(id);
+        left.deleteAll(groupOf('core', best));
       } else {
-        for (const id of group) left.delete(id);
+        left.deleteAll(group);
       }
       left.delete(other);
     }
@@ -402,20 +423,23 @@ class Credit implements Scheduler {
   private steal(pcpu: number, now: Ns, priority: number): Unit | null {
     const { topology } = this.host;
     const own = topology[pcpu].socket;
-    for (const bySoft of [true, false]) {
+    // In the other queues not even the first unit has a higher priority. It does not matter which of them are idle.
+    const victims = priority < OVER ? this.loaded : this.better;
+    if (victims.count === 0) return null;
+    for (const bySoft of this.softTasks > 0 ? [true, false] : [false]) {
       for (let step = 0; step < this.sockets; step++) {
         const socket = (own + step) % this.sockets;
-        // Those with an empty queue have nothing to steal, so it does not matter whether they are idle.
-        const peers = this.loaded.intersect(this.siblings.socket[socket]);
-        peers.delete(pcpu);
-        let peer = this.balanceBias[socket];
-        for (let left = peers.count; left > 0; left--) {
-          peer = peers.next(peer);
-          if (this.idlers.has(peer)) continue;
-          const unit = this.stealFrom(peer, pcpu, now, priority, bySoft);
-          if (unit === null) continue;
-          this.balanceBias[socket] = peer;
-          return unit;
+        const peers = this.siblings.socket[socket];
+        const first = victims.nextIn(peers, this.balanceBias[socket]);
+        for (let peer = first; peer >= 0; ) {
+          const idle = peer === pcpu || this.idlers.has(peer);
+          const unit = idle ? null : this.stealFrom(peer, pcpu, now, priority, bySoft);
+          if (unit !== null) {
+            this.balanceBias[socket] = peer;
+            return unit;
+          }
+          peer = victims.nextIn(peers, peer);
+          if (peer === first) break;
         }
       }
     }
@@ -521,6 +545,7 @@ class Credit implements Scheduler {
         unit.credit = Math.floor(unit.credit / 2);
       }
     }
+    if (unit.queued) this.noteHead(unit.pcpu);
     this.balance += unit.credit;
   }
 }
