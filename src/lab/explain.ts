@@ -72,9 +72,11 @@ function explainUnion(
 ): Finding[] {
   const value = valueAt(data, local);
   const forms = unionForms(schemaAt(schema, data, local));
-  const meant = issue.errors.findIndex((errors) =>
-    errors.every((inner) => inner.path.length > 0 || !wrongKind(inner, value)),
-  );
+  const chosen = chosenForm(forms, value);
+  const meant =
+    chosen >= 0
+      ? chosen
+      : issue.errors.findIndex((errors) => errors.every((inner) => inner.path.length > 0 || !wrongKind(inner, value)));
   const errors = issue.errors[meant];
   if (value !== undefined && errors !== undefined && isPlainObject(value)) {
     return errors.flatMap((inner) => explain(inner, schema, data, at, local));
@@ -248,6 +250,8 @@ function formOf(schema: Schema | undefined, value: unknown, keepUnion = false): 
   const plain = unwrap(schema);
   const def = plain._zod.def as SchemaDef;
   if (def.options === undefined || (keepUnion && !isPlainObject(value))) return plain;
+  const chosen = chosenForm(def.options, value);
+  if (chosen >= 0) return formOf(def.options[chosen], value);
   const fitting = def.options.map(unwrap).find((option) => {
     const shape = (option._zod.def as SchemaDef).shape;
     if (shape === undefined) return (option._zod.def as SchemaDef).options !== undefined;
@@ -256,6 +260,15 @@ function formOf(schema: Schema | undefined, value: unknown, keepUnion = false): 
     return isPlainObject(value) && literal?.values?.includes(value[def.discriminator]) === true;
   });
   return fitting === undefined ? plain : formOf(fitting, value);
+}
+
+/** The form of a union that is chosen by a key which only it has, and which `value` has; -1 for none. */
+function chosenForm(forms: readonly Schema[], value: unknown): number {
+  if (!isPlainObject(value)) return -1;
+  return forms.findIndex((form) => {
+    const key = z.globalRegistry.get(form)?.['chosenBy'];
+    return typeof key === 'string' && Object.hasOwn(value, key);
+  });
 }
 
 function keysOf(schema: Schema | undefined): string[] {

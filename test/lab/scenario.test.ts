@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { ScenarioError } from '../../src/lab/problems.ts';
 import { defineScenario, parseScenario, scenarioText } from '../../src/lab/scenario.ts';
 import { scenarioJsonSchema } from '../../src/lab/schema.ts';
+import type { ExecutedVmInput } from '../../src/lab/schema-vms.ts';
 import { CHART_NAMES } from '../../src/report/charts/index.ts';
 
 const GOOD = `name: good
@@ -423,18 +424,18 @@ sweep:
   test('give every combination its own', () => {
     const bad = text.replace('label: 4', 'label: "4"');
     const { points } = parseScenario(bad, 'words.yaml');
-    expect(points.map(({ world }) => world.vms[0]!.workload)).toEqual([
+    expect(points.map(({ world }) => (world.vms[0] as ExecutedVmInput).workload)).toEqual([
       'sieve n=100 rounds=3',
       'sieve n=100 rounds=4',
       'sieve n=200 rounds=3',
       'sieve n=200 rounds=4',
     ]);
-    expect(points.map(({ world }) => world.vms[0]!.memory)).toEqual(['32 MiB', '64 MiB', '32 MiB', '64 MiB']);
+    expect(points.map(({ world }) => (world.vms[0] as ExecutedVmInput).memory)).toEqual(['32 MiB', '64 MiB', '32 MiB', '64 MiB']);
   });
 
   test('stay as they were written in the resolved scenario, which means the same', () => {
     const scenario = parseScenario(text.replace('label: 4', 'label: "4"'), 'words.yaml');
-    expect(scenario.doc.vms[0]!.workload).toBe('sieve n={n} rounds={times}');
+    expect((scenario.doc.vms[0] as ExecutedVmInput).workload).toBe('sieve n={n} rounds={times}');
     expect(parseScenario(scenarioText(scenario.doc), 'again.yaml').points).toEqual(scenario.points);
   });
 
