@@ -268,7 +268,7 @@ export class Dispatcher {
       return this.tasks.length > 0 && this.inState[STATE_ENDED] === this.tasks.length ? 'ended' : 'stuck';
     }
     if (this.tasks.length > 0 && this.inState[STATE_ENDED] === this.tasks.length) return 'ended';
-    if (next === Infinity) return 'stuck';
+    if (next === Infinity && this.busy === 0) return 'stuck';
     if (next >= limit) return 'limit';
     this.watch(next);
     if (eventTime === next) {

@@ -14,3 +14,11 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
 export const EAGER: Readonly<Record<string, Params>> = {
   credit: { load_balance_ratelimit_us: 0 },
 };
+
+/** Settings instead of the defaults, where these refuse what the suite does, for example VMs larger than the host. */
+export const REPLACED_DEFAULTS: Readonly<Record<string, Params>> = {
+  gang: { oversized: 'split' },
+};
+
+/** Policies that give each vCPU a pCPU of its own: with more vCPUs than pCPUs, some never run. */
+export const DEDICATED: ReadonlySet<string> = new Set(['null']);
