@@ -104,7 +104,9 @@ function checkTimes({ duration }: World, vm: VmInput, index: number): Finding[] 
   if (vm.changes !== undefined && (Array.isArray(vm.affinity) || Array.isArray(vm.vcpu_scheduling))) {
     const key = Array.isArray(vm.affinity) ? 'affinity' : 'vcpu_scheduling';
     if (vm.changes.some((change) => change.vcpus !== undefined)) {
-      findings.push(finding(['vms', index, key], 'found a list, but the number of vCPUs changes; expected one mapping'));
+      findings.push(
+        finding(['vms', index, key], 'found a list, but the number of vCPUs changes; expected one mapping'),
+      );
     }
   }
   return findings;

@@ -11,9 +11,9 @@ import { PV_MEMORY_MAX_BYTES } from '../vmm/paravirtual/abi.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
+import { checkScheduling } from './checks-scheduling.ts';
 import { guestMismatch } from './guests.ts';
 import { type Finding, finding, found } from './problems.ts';
-import { checkScheduling } from './checks-scheduling.ts';
 import type { World } from './schema.ts';
 import { type ExecutedVmInput, isModelled, type VmInput } from './schema-vms.ts';
 import { didYouMean } from './suggest.ts';
@@ -243,7 +243,10 @@ function checkHypervisor(world: World): Finding[] {
     vmNames(vm).map((name) => ({
       name,
       index,
-      need: { pcpus: vm.vcpus, ...(isModelled(vm) ? NOTHING : { memoryBytes: bytesOf(vm) + tableBytes(vm), ioUnits: 1 }) },
+      need: {
+        pcpus: vm.vcpus,
+        ...(isModelled(vm) ? NOTHING : { memoryBytes: bytesOf(vm) + tableBytes(vm), ioUnits: 1 }),
+      },
     })),
   );
   const { pcpus, io_units: ioUnits = pcpus } = host;

@@ -72,7 +72,7 @@ function explainUnion(
 ): Finding[] {
   const value = valueAt(data, local);
   const forms = unionForms(schemaAt(schema, data, local));
-  const chosen = chosenForm(forms, value);
+  const chosen = chosenForm(unionForms(schemaAt(schema, data, local, true)), value);
   const meant =
     chosen >= 0
       ? chosen
@@ -224,8 +224,8 @@ function unionForms(schema: Schema | undefined): readonly Schema[] {
   return (def?.options ?? []).map(unwrap);
 }
 
-/** The schema of the value at `path`; in a union, the form that the value there has. */
-function schemaAt(schema: Schema, data: unknown, path: Path): Schema | undefined {
+/** The schema of the value at `path`; in a union, the form that the value there has, or the union itself. */
+function schemaAt(schema: Schema, data: unknown, path: Path, asUnion = false): Schema | undefined {
   let here: Schema | undefined = schema;
   for (const [depth, part] of path.entries()) {
     const parent: Schema | undefined = formOf(here, valueAt(data, path.slice(0, depth)));
@@ -234,7 +234,7 @@ function schemaAt(schema: Schema, data: unknown, path: Path): Schema | undefined
     else here = def?.element ?? def?.valueType;
     if (here === undefined) return undefined;
   }
-  return formOf(here, valueAt(data, path), true);
+  return asUnion ? here : formOf(here, valueAt(data, path), true);
 }
 
 interface SchemaDef {

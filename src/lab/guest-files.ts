@@ -34,7 +34,10 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
   const renamed = (guest: string): string => names.get(guest) ?? guest;
   const points = scenario.points.map((point) => ({
     ...point,
-    world: { ...point.world, vms: point.world.vms.map((vm) => (isModelled(vm) ? vm : { ...vm, guest: renamed(vm.guest) })) },
+    world: {
+      ...point.world,
+      vms: point.world.vms.map((vm) => (isModelled(vm) ? vm : { ...vm, guest: renamed(vm.guest) })),
+    },
   }));
   return { scenario: { ...scenario, points, doc: renameIn(scenario.doc, names) }, files };
 }

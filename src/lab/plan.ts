@@ -9,8 +9,8 @@ import { findKind } from '../host/kinds/index.ts';
 import type { Params } from '../host/params.ts';
 import type { TopologySpec } from '../host/topology.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
-import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { parsePcpus } from './affinity.ts';
+import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { isGuestPath, vmNames } from './checks.ts';
 import { paramsFor, policyOf } from './policies.ts';
 import type { Point, Scenario } from './scenario.ts';
@@ -353,8 +353,14 @@ function nativeGuest(guest: string): string {
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
   const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
-  const { hypervisor: _kind, ioUnits: _units, processes: _processes, threads: _threads, topology: _topology, ...host } =
-    run.host;
+  const {
+    hypervisor: _kind,
+    ioUnits: _units,
+    processes: _processes,
+    threads: _threads,
+    topology: _topology,
+    ...host
+  } = run.host;
   return {
     ...run,
     runId,

@@ -2,7 +2,7 @@
  * The policies that a scenario names, and the values it gives for their parameters.
  * Invariant: values are checked as the schema checks everything else, so a mistake has its place and the allowed names.
  */
-import type { Params, ParamSet } from '../host/params.ts';
+import type { ParamSet, Params } from '../host/params.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import { SCHEDULERS } from './catalog.ts';
 import { check } from './explain.ts';

@@ -14,9 +14,9 @@ import { type Finding, finding, found, type Place, type Problem, placed, Scenari
 import {
   type Head,
   headSchema,
+  PCPUS_MAX,
   type ScenarioDoc,
   type ScenarioInput,
-  PCPUS_MAX,
   schedulerObject,
   type World,
   worldSchema,

@@ -40,7 +40,15 @@ const paramValue = z.union([z.string(), z.number(), z.boolean()]);
 const policyParams = z.record(z.string(), z.union([paramValue, z.record(z.string(), paramValue)]));
 
 const pcpuList = z
-  .array(z.union([z.int().min(0).max(4095), z.string().regex(/^\d{1,4}-\d{1,4}$/).meta({ expected: '"first-last"' })]))
+  .array(
+    z.union([
+      z.int().min(0).max(4095),
+      z
+        .string()
+        .regex(/^\d{1,4}-\d{1,4}$/)
+        .meta({ expected: '"first-last"' }),
+    ]),
+  )
   .min(1)
   .max(4096);
 const affinity = z.strictObject({
@@ -64,7 +72,11 @@ const share = {
     .describe('Where its vCPUs may run: one mapping for all, or a list with one for each'),
 };
 
-const cap = z.int().min(0).max(100 * MODELLED_VCPUS_MAX).default(0);
+const cap = z
+  .int()
+  .min(0)
+  .max(100 * MODELLED_VCPUS_MAX)
+  .default(0);
 const CAP_MEANING = 'Upper bound in percent of one physical CPU; 0: none';
 
 const vmx = z
@@ -155,7 +167,12 @@ const change = z
     at: quantity('duration').describe('When'),
     vcpus: z.int().min(1).max(MODELLED_VCPUS_MAX).optional().describe('New number of vCPUs'),
     weight: weight.optional().describe('New share'),
-    cap: z.int().min(0).max(100 * MODELLED_VCPUS_MAX).optional().describe(CAP_MEANING),
+    cap: z
+      .int()
+      .min(0)
+      .max(100 * MODELLED_VCPUS_MAX)
+      .optional()
+      .describe(CAP_MEANING),
   })
   .describe('What changes while the VM runs');
 
@@ -165,7 +182,9 @@ const modelledVm = z
     count: z.int().min(1).max(MODELLED_COUNT_MAX).default(1).describe('How many VMs of this kind'),
     demand: z
       .union([...demand.options, z.array(demand).min(1).max(MODELLED_VCPUS_MAX)])
-      .describe('What its vCPUs want of the CPUs; a list: for vCPU 0, 1, ..., and again from the start for further ones'),
+      .describe(
+        'What its vCPUs want of the CPUs; a list: for vCPU 0, 1, ..., and again from the start for further ones',
+      ),
     vcpus: z.int().min(1).max(MODELLED_VCPUS_MAX).default(1).describe('Number of virtual CPUs'),
     start: quantity('duration').default('0 s').describe('When the VM comes'),
     stop: quantity('duration').optional().describe('When it goes; default: at the end of the run'),

@@ -25,7 +25,12 @@ const topology = z
   .strictObject({
     sockets: z.int().min(1).max(64).default(1).describe('Processors'),
     cores_per_socket: z.int().min(1).max(1024).default(1).describe('Cores of each'),
-    threads_per_core: z.int().min(1).max(8).default(1).describe('Hardware threads of each core; each is a physical CPU'),
+    threads_per_core: z
+      .int()
+      .min(1)
+      .max(8)
+      .default(1)
+      .describe('Hardware threads of each core; each is a physical CPU'),
   })
   .describe('Where the physical CPUs sit; their number follows. Default: one socket of cores with one thread each');
 

@@ -432,7 +432,12 @@ sweep:
       'sieve n=200 rounds=3',
       'sieve n=200 rounds=4',
     ]);
-    expect(points.map(({ world }) => (world.vms[0] as ExecutedVmInput).memory)).toEqual(['32 MiB', '64 MiB', '32 MiB', '64 MiB']);
+    expect(points.map(({ world }) => (world.vms[0] as ExecutedVmInput).memory)).toEqual([
+      '32 MiB',
+      '64 MiB',
+      '32 MiB',
+      '64 MiB',
+    ]);
   });
 
   test('stay as they were written in the resolved scenario, which means the same', () => {

@@ -65,6 +65,10 @@ export class ModelledVcpu implements Runnable {
   private alarmAt: Ns = -1;
   /** Steps of computing that were completed. */
   completed = 0;
+  /** It will not run again: it has done what it wanted, or was taken away. */
+  hasEnded = false;
+  /** Called when it has done all it wanted. */
+  onEnd: (() => void) | null = null;
 
   /** @param account where its cycles go: that of guests, or that of threads for a process of the host */
   constructor(engine: Engine, demand: Demand, account: Account = ACCOUNT_GUEST) {
@@ -114,6 +118,8 @@ export class ModelledVcpu implements Runnable {
           this.advance(pcpu);
           return 'yield';
         case 'end':
+          this.hasEnded = true;
+          this.onEnd?.();
           return 'end';
       }
       this.advance(pcpu);

@@ -66,4 +66,3 @@ export const OUTCOME_AT_END: Readonly<Record<RunOutcome, readonly ['stalled' | '
   limit: ['time-limit', ''],
   ended: ['time-limit', ''],
 };
-
