@@ -76,8 +76,13 @@ export type GuestSignal =
 export interface RunnableHost {
   /** Makes the Runnable ready again after it answered `block`; see `onAttach`. */
   wake(): void;
-  /** What `cyclesToStop` answered is no longer true. */
-  changed(): void;
+  /** Is it on a pCPU at this moment? */
+  isRunning(): boolean;
+  /**
+   * What `cyclesToStop` answered is no longer true. Does `apply`, if there is something to do, when the Runnable has been
+   * brought up to the present, so that what happens now has no effect on what it did before.
+   */
+  changed(apply?: () => void): void;
   /** Tells the policy. */
   signal(signal: GuestSignal): void;
 }

@@ -186,16 +186,21 @@ export class Dispatcher {
       }
     };
     const wake = (): void => this.wake(task);
-    const changed = (): void => {
-      if (task.state !== STATE_RUNNING) return;
+    const changed = (apply?: () => void): void => {
+      if (task.state !== STATE_RUNNING) {
+        apply?.();
+        return;
+      }
       const slot = this.slots[task.pcpu];
       this.catchUp(slot, this.present());
+      apply?.();
       slot.foresee();
       this.touch(slot);
     };
     runnable.onAttach({
       wake: () => across(wake),
-      changed: () => across(changed),
+      isRunning: () => task.state === STATE_RUNNING,
+      changed: (apply) => across(() => changed(apply)),
       signal: (signal) => across(() => this.signal(task, signal)),
     });
     return task;

@@ -12,7 +12,7 @@ import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
 import { checkScheduling } from './checks-scheduling.ts';
-import { guestMismatch } from './guests.ts';
+import { guestMismatch, isGuestPath } from './guests.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { World } from './schema.ts';
 import { type ExecutedVmInput, isModelled, type VmInput } from './schema-vms.ts';
@@ -30,11 +30,6 @@ const QUANTUM_MAX = 10_000_000;
 /** Physical CPUs of a host that executes guests. */
 const EXECUTING_PCPUS_MAX = 64;
 const DURATION_MAX = 3_600_000_000_000;
-
-/** Is it the name of one of our guests, or the path of a file? */
-export function isGuestPath(guest: string): boolean {
-  return guest.includes('/') || guest.includes('\\') || guest.endsWith('.elf');
-}
 
 /** Opens the file of a guest, given as it is written, and answers why it cannot be booted, if it cannot. */
 export type GuestProblem = (guest: string, memoryBytes: number, technique: string) => string | undefined;

@@ -3,7 +3,7 @@
  * Invariant: in the scenario that is written, such a guest is `guests/<file name>`, wherever the file was.
  */
 import { basename } from 'node:path';
-import { isGuestPath } from './checks.ts';
+import { isGuestPath } from './guests.ts';
 import { isPlainObject } from './paths.ts';
 import type { Scenario } from './scenario.ts';
 import type { ScenarioDoc } from './schema.ts';

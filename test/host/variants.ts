@@ -4,6 +4,14 @@ import type { Params } from '../../src/host/params.ts';
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  cfs: [
+    { groups: false, hz: 1000, next_buddy: true },
+    { hrtick: true, scaling: 'none', gentle_sleepers: false, migration_cost_us: 0 },
+  ],
+  eevdf: [
+    { groups: false, hz: 1000, run_to_parity: false },
+    { hrtick: true, delay_dequeue: false, scaling: 'linear', migration_cost_us: 0 },
+  ],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };
 
@@ -12,6 +20,10 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
  * no timer to try again, so by the reference's own rules V22 ("idle no longer than the balance delay") needs no pause.
  */
 export const EAGER: Readonly<Record<string, Params>> = {
+  // The kernel's idle pCPUs pull nothing that is cache hot (a buddy always is), and only if they expect to be idle for
+  // long; a delayed sleeper of EEVDF wakes up where it is queued, whoever else is idle.
+  cfs: { migration_cost_us: 0, next_buddy: false },
+  eevdf: { migration_cost_us: 0, delay_dequeue: false },
   credit: { load_balance_ratelimit_us: 0 },
 };
 

@@ -8,7 +8,7 @@ import { Streams } from '../../core/rng.ts';
 import { ACCOUNT_GUEST } from '../../core/runnable.ts';
 import type { Ns } from '../../core/units.ts';
 import type { RunOutcome } from '../../host/dispatch.ts';
-import { type Demand, ModelledVcpu } from '../../host/modelled/demand.ts';
+import { type Demand, DemandVm, ModelledVcpu } from '../../host/modelled/demand.ts';
 import { demands } from '../../host/modelled/index.ts';
 import { STATE_ENDED } from '../../host/scheduler.ts';
 import type { HostTask, HostVm } from '../../host/task.ts';
@@ -23,10 +23,10 @@ interface Member {
 }
 
 /** The demand of that name. `owner` names both its random stream and who asks, in messages. */
-export function makeDemand({ model, params }: ResolvedDemand, streams: Streams, owner: string): Demand {
+export function makeDemand({ model, params }: ResolvedDemand, streams: Streams, owner: string, vm?: DemandVm): Demand {
   const found = demands.find(({ name }) => name === model);
   if (found === undefined) throw new UserError(`${owner}: unknown demand ${model}`);
-  return found.make(params, streams.stream(owner));
+  return found.make(params, streams.stream(owner), vm);
 }
 
 export class ModelledWorldVm implements BuiltVm {
@@ -35,6 +35,8 @@ export class ModelledWorldVm implements BuiltVm {
   private readonly load: ResolvedLoad;
   private readonly streams: Streams;
   private readonly hostVm: HostVm;
+  /** What its vCPUs have in common, such as locks. */
+  private readonly shared: DemandVm;
   /** All it ever had; those that were taken away have ended. */
   private readonly members: Member[] = [];
   private outcome: readonly [VmOutcome, string] | null = null;
@@ -46,6 +48,7 @@ export class ModelledWorldVm implements BuiltVm {
     this.load = load;
     this.streams = new Streams(site.run.seed);
     this.hostVm = addHostVm(site, plan);
+    this.shared = new DemandVm(plan.vcpus);
     for (let number = 0; number < plan.vcpus; number++) this.addVcpu();
   }
 
@@ -100,7 +103,7 @@ export class ModelledWorldVm implements BuiltVm {
     const { engine, dispatcher, firstPcpu } = this.site;
     const number = this.members.length;
     const wanted = this.load.demands[number % this.load.demands.length]!;
-    const demand = makeDemand(wanted, this.streams, `VM ${this.plan.name}, vCPU ${number}`);
+    const demand = makeDemand(wanted, this.streams, `VM ${this.plan.name}, vCPU ${number}`, this.shared);
     const vcpu = new ModelledVcpu(engine, demand);
     vcpu.onEnd = () => this.vcpuEnded();
     const own = firstPcpu < 0 ? -1 : firstPcpu + number;
