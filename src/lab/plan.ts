@@ -103,6 +103,7 @@ export interface ResolvedVm {
   readonly taggedTlb: boolean;
   readonly ring?: 1 | 3;
   readonly outOfSync?: boolean;
+  readonly keepShadows?: boolean;
   readonly memoryBytes: Bytes;
   readonly vcpus: number;
   readonly weight: number;
@@ -277,6 +278,7 @@ function resolveExecuted(
       vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.vmx.taggedTlb : vm.tagged_tlb),
     ...(vm.ring === undefined ? {} : { ring: vm.ring }),
     ...(vm.out_of_sync === undefined ? {} : { outOfSync: vm.out_of_sync }),
+    ...(vm.keep_shadows === undefined ? {} : { keepShadows: vm.keep_shadows }),
     memoryBytes: quantity('size', vm.memory),
     vcpus: vm.vcpus,
     weight: vm.weight,
@@ -343,8 +345,9 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
 }
 
 /** Without what only a VMM can be asked. */
-function withoutVmm({ ring: _ring, outOfSync: _outOfSync, scheduling: _asks, ...vm }: ResolvedVm): ResolvedVm {
-  return vm;
+function withoutVmm(vm: ResolvedVm): ResolvedVm {
+  const { ring: _ring, outOfSync: _outOfSync, keepShadows: _keepShadows, scheduling: _asks, ...rest } = vm;
+  return rest;
 }
 
 /** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */

@@ -59,6 +59,7 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       onEnd: site.endOfVm,
       ...(plan.ring === undefined ? {} : { ring: plan.ring }),
       ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
+      ...(plan.keepShadows === undefined ? {} : { keepShadows: plan.keepShadows }),
       ...extras,
     });
     const hostVm = addHostVm(site, plan);
