@@ -120,6 +120,11 @@ export interface Scheduler {
   signal?(task: Task, now: Ns, signal: GuestSignal): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
+  /**
+   * The `hard` mask of a task has changed that is in no queue and does not run. Only a policy over this one does that
+   * (over.ts); without this method it calls `remove` and `add` instead.
+   */
+  affinity?(task: Task, now: Ns): void;
   /** The VM's weight, cap or parameters have changed. */
   change?(vm: SchedVm, now: Ns): void;
 }

@@ -39,10 +39,14 @@ export function enumOf(names: readonly string[]) {
 /** The schema of one parameter of a policy or demand. */
 export function paramSchema(param: Param): z.ZodType {
   switch (param.kind) {
-    case 'flag':
-      return z.boolean().default(param.default).describe(param.meaning);
-    case 'choice':
-      return enumOf(param.of).default(param.default).describe(param.meaning);
+    case 'flag': {
+      const value = param.default === undefined ? z.boolean().optional() : z.boolean().default(param.default);
+      return value.describe(param.meaning);
+    }
+    case 'choice': {
+      const value = enumOf(param.of);
+      return (param.default === undefined ? value.optional() : value.default(param.default)).describe(param.meaning);
+    }
     case 'integer': {
       const least = z.int().min(param.min);
       const range = param.max === undefined ? least : least.max(param.max);

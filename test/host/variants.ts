@@ -30,6 +30,17 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
     { groups: false, hz: 1000, run_to_parity: false },
     { hrtick: true, delay_dequeue: false, scaling: 'linear', migration_cost_us: 0 },
   ],
+  balance: [
+    { base: 'stride' },
+    { base: 'round-robin', queue: 'per-pcpu' },
+    { base: 'cfs', balance_ms: 7 },
+    { base: 'sedf' },
+  ],
+  'core-scheduling': [
+    { granularity: 'socket' },
+    { granularity: 'cpu', base: 'stride', quantum_ms: 3 },
+    { granularity: 'socket', base: 'round-robin' },
+  ],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };
 

@@ -191,6 +191,11 @@ class Credit implements Scheduler {
     for (const domain of this.activeDomains) this.weight += domain.vm.weight * domain.active.length;
   }
 
+  affinity(task: Task): void {
+    const unit = this.units[task.id];
+    if (!task.hard.has(unit.pcpu)) unit.pcpu = this.choosePcpu(unit, true);
+  }
+
   wake(task: Task, _now: Ns, reason: WakeReason): void {
     const unit = this.units[task.id];
     // Only an event boosts: neither the start, nor a migration, nor the end of being parked.

@@ -1,8 +1,10 @@
 /** The scheduling policies, one line each. To add one: copy round-robin.ts, and name yours here. */
 import type { SchedulerPolicy } from '../scheduler.ts';
 import { arinc653 } from './arinc653.ts';
+import { balanceOver } from './balance.ts';
 import { bvt } from './bvt.ts';
 import { cfs } from './cfs.ts';
+import { coreSchedulingOver } from './core-scheduling.ts';
 import { credit } from './credit.ts';
 import { credit2 } from './credit2.ts';
 import { eevdf } from './eevdf.ts';
@@ -16,7 +18,8 @@ import { rtds } from './rtds.ts';
 import { sedf } from './sedf.ts';
 import { stride } from './stride.ts';
 
-export const schedulers: readonly SchedulerPolicy[] = [
+/** Policies that stand for themselves. */
+const plain: readonly SchedulerPolicy[] = [
   arinc653,
   bvt,
   cfs,
@@ -34,10 +37,18 @@ export const schedulers: readonly SchedulerPolicy[] = [
   stride,
 ];
 
+/** Policies over one of those. */
+const balance = balanceOver(plain);
+const coreScheduling = coreSchedulingOver(plain);
+
+export const schedulers: readonly SchedulerPolicy[] = [...plain, balance, coreScheduling];
+
 export {
   arinc653,
+  balance,
   bvt,
   cfs,
+  coreScheduling,
   credit,
   credit2,
   eevdf,
