@@ -120,6 +120,8 @@ export interface Scheduler {
   signal?(task: Task, now: Ns, signal: GuestSignal): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
+  /** Does a task wait for this pCPU, besides the one that runs there? Asked by those that might keep it for nothing. */
+  waits?(pcpu: number): boolean;
   /**
    * The `hard` mask of a task has changed that is in no queue and does not run. Only a policy over this one does that
    * (over.ts); without this method it calls `remove` and `add` instead.

@@ -3,7 +3,11 @@ import type { Params } from '../../src/host/params.ts';
 
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
-  credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  credit: [
+    { boost: false, ratelimit_us: 0, tslice_ms: 9 },
+    { accounting: 'tick', boost_on_migration: true, boost_on_unpark: true },
+    { tickle_one_idle_cpu: false, queue_order: 'credit', tickle_on_event: false },
+  ],
   credit2: [
     { runqueue: 'core', ratelimit_us: 0, max_timer_us: 2000 },
     { runqueue: 'all', max_cpus_runqueue: 2, cap_period_ms: 30, migrate_resist_us: 0, smt_power_savings: true },
