@@ -170,7 +170,7 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, cap, guest_vmx, vmcs_shadowing, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, scheduling, vcpu_scheduling, affinity, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [
@@ -220,7 +220,7 @@ describe('a mistake is reported with its place', () => {
     [
       'too many CPUs',
       `name: x\nhost: { pcpus: 1000 }\nvms:${VM}`,
-      ['bad.yaml:2:16: host.pcpus: found 1000, expected at most 64'],
+      ['bad.yaml:2:16: host.pcpus: found 1000, expected at most 64 where guests are executed'],
     ],
     [
       'a text for a number',
