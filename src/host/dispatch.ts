@@ -475,6 +475,10 @@ export class Dispatcher {
       this.touch(slot);
       return;
     }
+    if (task.state === STATE_READY) {
+      this.scheduler.event?.(task, now);
+      this.settleRequests();
+    }
     if (task.state !== STATE_BLOCKED) return;
     task.wakes++;
     task.wokenAt = now;

@@ -118,6 +118,8 @@ export interface Scheduler {
   yield?(task: Task, now: Ns, why: 'yield' | 'spin'): void;
   /** A running task did something that a hypervisor can see, such as sending an inter-processor interrupt. */
   signal?(task: Task, now: Ns, signal: GuestSignal): void;
+  /** An interrupt came for a task that is ready: it waits for a pCPU although it is not asleep. */
+  event?(task: Task, now: Ns): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
   /** Does a task wait for this pCPU, besides the one that runs there? Asked by those that might keep it for nothing. */

@@ -7,16 +7,21 @@ import { cfs } from './cfs.ts';
 import { coreSchedulingOver } from './core-scheduling.ts';
 import { credit } from './credit.ts';
 import { credit2 } from './credit2.ts';
+import { demandCoordinated } from './demand-coordinated.ts';
 import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
 import { gang } from './gang.ts';
 import { hypervClassic } from './hyperv-classic.ts';
+import { hypervRoot } from './hyperv-root.ts';
 import { lottery } from './lottery.ts';
+import { microSliced } from './micro-sliced.ts';
 import { nullScheduler } from './null.ts';
+import { partialBoost } from './partial-boost.ts';
 import { roundRobin } from './round-robin.ts';
 import { rtds } from './rtds.ts';
 import { sedf } from './sedf.ts';
 import { stride } from './stride.ts';
+import { vslicer } from './vslicer.ts';
 
 /** Policies that stand for themselves. */
 const plain: readonly SchedulerPolicy[] = [
@@ -41,7 +46,16 @@ const plain: readonly SchedulerPolicy[] = [
 const balance = balanceOver(plain);
 const coreScheduling = coreSchedulingOver(plain);
 
-export const schedulers: readonly SchedulerPolicy[] = [...plain, balance, coreScheduling];
+export const schedulers: readonly SchedulerPolicy[] = [
+  ...plain,
+  balance,
+  coreScheduling,
+  hypervRoot,
+  vslicer,
+  microSliced,
+  partialBoost,
+  demandCoordinated,
+];
 
 export {
   arinc653,
@@ -51,14 +65,19 @@ export {
   coreScheduling,
   credit,
   credit2,
+  demandCoordinated,
   eevdf,
   esx,
   gang,
   hypervClassic,
+  hypervRoot,
   lottery,
+  microSliced,
   nullScheduler,
+  partialBoost,
   roundRobin,
   rtds,
   sedf,
   stride,
+  vslicer,
 };
