@@ -33,7 +33,9 @@ export class CpuClock {
   private baseNs: Ns = 0;
   private fraction = 0;
   private spanFraction = 0;
+  // Up to here a product is exact in one piece.
   private readonly pendingMax: Cycles;
+  private readonly spanMax: Ns;
 
   constructor(hz: Hz) {
     assert(Number.isInteger(hz) && hz > 0 && hz <= HZ_MAX, `a CPU frequency must be an integer from 1 to ${HZ_MAX} Hz`);
@@ -42,6 +44,7 @@ export class CpuClock {
     this.nsPart = NS_PER_SECOND / divisor;
     this.cyclePart = hz / divisor;
     this.pendingMax = Math.floor((Number.MAX_SAFE_INTEGER - this.cyclePart) / this.nsPart);
+    this.spanMax = Math.floor(Number.MAX_SAFE_INTEGER / this.cyclePart);
   }
 
   /** Local time, rounded down to a nanosecond. */
@@ -100,6 +103,12 @@ export class CpuClock {
 
   /** floor((cycles x nsPart + fraction) / cyclePart), with the product split in three; the remainder is in `spanFraction`. */
   private spanNs(cycles: Cycles): Ns {
+    if (cycles <= this.pendingMax) {
+      const product = cycles * this.nsPart + this.fraction;
+      const ns = Math.floor(product / this.cyclePart);
+      this.spanFraction = product - ns * this.cyclePart;
+      return ns;
+    }
     const whole = Math.floor(cycles / this.cyclePart);
     const rest = cycles % this.cyclePart;
     const high = Math.floor(rest / SPLIT) * this.nsPart;
@@ -110,6 +119,7 @@ export class CpuClock {
 
   /** ceil((duration x cyclePart - fraction) / nsPart), with the product split in three. */
   private spanCycles(duration: Ns, fraction: number): Cycles {
+    if (duration <= this.spanMax) return Math.ceil((duration * this.cyclePart - fraction) / this.nsPart);
     const whole = Math.floor(duration / this.nsPart);
     const rest = duration % this.nsPart;
     const high = Math.floor(rest / SPLIT) * this.cyclePart;

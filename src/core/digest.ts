@@ -15,7 +15,7 @@ const rotl = (x: number, bits: number): number => (x << bits) | (x >>> (32 - bit
 const round = (lane: number, word: number): number =>
   Math.imul(rotl((lane + Math.imul(word, PRIME_2)) | 0, 13), PRIME_1);
 
-/** XXH32 over a stream of 32-bit little-endian words; only the last piece may have a length that is no multiple of 4. */
+/** XXH32 over a stream of 32-bit little-endian words, which come in whole stripes of four and a rest at the end. */
 class Xxh32 {
   private readonly seed: number;
   // Four lanes; word k of the input goes to lane k mod 4.
@@ -23,10 +23,6 @@ class Xxh32 {
   private b: number;
   private c: number;
   private d: number;
-  // Words of the unfinished stripe of four.
-  private w0 = 0;
-  private w1 = 0;
-  private w2 = 0;
   private words = 0;
 
   constructor(seed: number) {
@@ -37,34 +33,29 @@ class Xxh32 {
     this.d = (seed - PRIME_1) | 0;
   }
 
-  word(word: number): void {
-    switch (this.words++ & 3) {
-      case 0:
-        this.w0 = word;
-        return;
-      case 1:
-        this.w1 = word;
-        return;
-      case 2:
-        this.w2 = word;
-        return;
-      default:
-        this.a = round(this.a, this.w0);
-        this.b = round(this.b, this.w1);
-        this.c = round(this.c, this.w2);
-        this.d = round(this.d, word);
+  /** @param count a multiple of 4 */
+  stripes(words: Int32Array, count: number): void {
+    let { a, b, c, d } = this;
+    for (let i = 0; i < count; i += 4) {
+      a = round(a, words[i]);
+      b = round(b, words[i + 1]);
+      c = round(c, words[i + 2]);
+      d = round(d, words[i + 3]);
     }
+    this.a = a;
+    this.b = b;
+    this.c = c;
+    this.d = d;
+    this.words += count;
   }
 
-  /** The hash of everything so far followed by up to three bytes. Does not change the state. */
-  finish(tail: Uint8Array): number {
+  /** The hash of everything so far, of up to three words more, and of up to three bytes. Does not change the state. */
+  finish(words: Int32Array, from: number, rest: number, tail: Uint8Array): number {
     const lanes = (rotl(this.a, 1) + rotl(this.b, 7) + rotl(this.c, 12) + rotl(this.d, 18)) | 0;
     let hash = this.words >= 4 ? lanes : (this.seed + PRIME_5) | 0;
-    hash = (hash + this.words * 4 + tail.length) | 0;
-    const rest = this.words & 3;
-    for (let i = 0; i < rest; i++) {
-      const word = i === 0 ? this.w0 : i === 1 ? this.w1 : this.w2;
-      hash = Math.imul(rotl((hash + Math.imul(word, PRIME_3)) | 0, 17), PRIME_4);
+    hash = (hash + (this.words + rest) * 4 + tail.length) | 0;
+    for (let i = from; i < from + rest; i++) {
+      hash = Math.imul(rotl((hash + Math.imul(words[i], PRIME_3)) | 0, 17), PRIME_4);
     }
     for (const byte of tail) hash = Math.imul(rotl((hash + Math.imul(byte, PRIME_5)) | 0, 11), PRIME_1);
     hash = Math.imul(hash ^ (hash >>> 15), PRIME_2);
@@ -79,17 +70,27 @@ const encoder = new TextEncoder();
 /** XXH32 of some bytes. */
 export function xxh32(bytes: Uint8Array, seed: number): number {
   const hash = new Xxh32(seed);
-  const whole = bytes.length & ~3;
-  for (let i = 0; i < whole; i += 4) {
-    hash.word(bytes[i] | (bytes[i + 1] << 8) | (bytes[i + 2] << 16) | (bytes[i + 3] << 24));
+  const count = bytes.length >> 2;
+  const words = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const at = 4 * i;
+    words[i] = bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
   }
-  return hash.finish(bytes.subarray(whole));
+  const whole = count & ~3;
+  hash.stripes(words, whole);
+  return hash.finish(words, whole, count - whole, bytes.subarray(4 * count));
 }
+
+/** Words that are collected before they are hashed: a multiple of 4. */
+const BUFFER_WORDS = 1024;
 
 /** Accumulates integers and strings; the order matters, and so does the border between two strings. */
 export class Digest {
   private readonly left = new Xxh32(0);
   private readonly right = new Xxh32(PRIME_1);
+  /** What has come since the last whole buffer. */
+  private readonly buffer = new Int32Array(BUFFER_WORDS);
+  private filled = 0;
 
   /** Any integer of at most 53 bits and sign. */
   integer(value: number): void {
@@ -97,11 +98,17 @@ export class Digest {
       Math.floor(value) === value && Math.abs(value) <= Number.MAX_SAFE_INTEGER,
       'a digest takes integers below 2^53',
     );
-    const high = Math.floor(value / 2 ** 32);
-    this.left.word(value | 0);
-    this.left.word(high);
-    this.right.word(value | 0);
-    this.right.word(high);
+    if (this.filled === BUFFER_WORDS) this.flush();
+    this.buffer[this.filled++] = value | 0;
+    this.buffer[this.filled++] = Math.floor(value / 2 ** 32);
+  }
+
+  private flush(): void {
+    const whole = this.filled & ~3;
+    this.left.stripes(this.buffer, whole);
+    this.right.stripes(this.buffer, whole);
+    this.buffer.copyWithin(0, whole, this.filled);
+    this.filled -= whole;
   }
 
   /** A string enters by its own hash, of fixed size. */
@@ -112,7 +119,9 @@ export class Digest {
   /** 16 hexadecimal digits for everything so far. */
   hex(): string {
     const digits = (n: number): string => n.toString(16).padStart(8, '0');
-    return digits(this.left.finish(NO_BYTES)) + digits(this.right.finish(NO_BYTES));
+    this.flush();
+    const { left, right, buffer, filled } = this;
+    return digits(left.finish(buffer, 0, filled, NO_BYTES)) + digits(right.finish(buffer, 0, filled, NO_BYTES));
   }
 }
 

@@ -296,6 +296,9 @@ export class Dispatcher {
         this.decide(slot);
       } else if (slot.foreseeable) {
         this.catchUp(slot, next);
+        // Unless that has an effect elsewhere at this very moment, it is still the first to be looked at.
+        const first = engine.peekTime() > next && timers.nextTime > next;
+        if (first && slot.mustDecide && slot.time === next) this.decide(slot);
       } else {
         this.runWindow(slot, this.busy === 1, Math.min(eventTime, timerTime, limit));
       }
@@ -445,15 +448,15 @@ export class Dispatcher {
     slot.switchFor(this.switchCycles);
     const { cycles } = pcpu.clock;
     task.runnable.onDispatch(pcpu);
-    assert(pcpu.clock.cycles === cycles, `${task.label} spent cycles in onDispatch`);
+    if (pcpu.clock.cycles !== cycles) throw new Bug(`${task.label} spent cycles in onDispatch`);
   }
 
   private checkDecision(slot: Slot, slice: Ns, next: HostTask | null, again: HostTask | null): void {
-    const who = `scheduler ${this.policy.name}, pCPU ${slot.pcpu.id}`;
-    if (!(slice > 0)) throw new Bug(`${who}: a slice of ${slice} ns`);
+    const problem = (text: string): Bug => new Bug(`scheduler ${this.policy.name}, pCPU ${slot.pcpu.id}: ${text}`);
+    if (!(slice > 0)) throw problem(`a slice of ${slice} ns`);
     if (next === null || next === again) return;
-    if (next.state !== STATE_READY) throw new Bug(`${who}: picked ${next.label}, which is ${STATE_NAMES[next.state]}`);
-    if (!next.hard.has(slot.pcpu.id)) throw new Bug(`${who}: ${next.label} may not run here`);
+    if (next.state !== STATE_READY) throw problem(`picked ${next.label}, which is ${STATE_NAMES[next.state]}`);
+    if (!next.hard.has(slot.pcpu.id)) throw problem(`${next.label} may not run here`);
   }
 
   private charge(slot: Slot): void {

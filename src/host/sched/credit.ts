@@ -95,6 +95,10 @@ const IDLE = -64;
 
 const CREDITS_PER_MS = 10;
 const TICKS_PER_SLICE = 3;
+/** Passes over the queues of others: for tasks that prefer this pCPU, and for all. */
+const BOTH = [true, false] as const;
+const HARD_ONLY = [false] as const;
+
 const MIN_TIMER_NS = 100 * NS_PER_US;
 
 /** What the scheduler knows of a task. */
@@ -113,6 +117,8 @@ class Unit {
   /** Moves to another pCPU at its next wake or pick. A wake with this flag set is not boosted. */
   migrating = true;
   queued = false;
+  /** Counted in `softTasks`. */
+  hasSoft = false;
   /** When it last left a pCPU. */
   lastRan: Ns = -Infinity;
 
@@ -165,6 +171,11 @@ class Credit implements Scheduler {
   /** pCPUs with units in their queues, and those of them whose head is not over its share. */
   private readonly loaded: CpuSet;
   private readonly urgent: CpuSet;
+  /** For `choosePcpu`, which is asked at every tick: the idle pCPUs that suit, and those of them not looked at yet. */
+  private readonly suitable: CpuSet;
+  private readonly unseen: CpuSet;
+  /** Tasks that have a soft affinity; without any nobody looks for them. */
+  private softTasks = 0;
   private readonly siblings: { readonly core: readonly CpuSet[]; readonly socket: readonly CpuSet[] };
   /** First pCPU to be looked at by the next steal from a socket. */
   private readonly balanceBias: number[];
@@ -192,6 +203,8 @@ class Credit implements Scheduler {
     this.idlers = CpuSet.all(size);
     this.loaded = new CpuSet(size);
     this.urgent = new CpuSet(size);
+    this.suitable = new CpuSet(size);
+    this.unseen = new CpuSet(size);
     this.siblings = { core: groupsBy(host.topology, 'core'), socket: groupsBy(host.topology, 'socket') };
     this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
     this.balanceBias = Array.from({ length: this.sockets }, () => host.topology.length - 1);
@@ -204,11 +217,13 @@ class Credit implements Scheduler {
     this.domains[task.vm.id] ??= new Domain(task.vm);
     const unit = new Unit(task, this.domains[task.vm.id], task.id % this.queues.length);
     this.units[task.id] = unit;
+    this.countSoft(unit, task.soft !== null);
     unit.pcpu = this.choosePcpu(unit, true);
   }
 
   remove(task: Task): void {
     const unit = this.units[task.id];
+    this.countSoft(unit, false);
     if (!unit.active) return;
     this.deactivate(unit);
     this.forgetInactive();
@@ -222,6 +237,7 @@ class Credit implements Scheduler {
 
   affinity(task: Task): void {
     const unit = this.units[task.id];
+    this.countSoft(unit, task.soft !== null);
     if (!task.hard.has(unit.pcpu)) unit.pcpu = this.choosePcpu(unit, true);
   }
 
@@ -420,7 +436,8 @@ class Credit implements Scheduler {
         if (own) return unit.pcpu;
         continue;
       }
-      const idle = this.idlers.intersect(mask);
+      const idle = this.suitable;
+      idle.assign(this.idlers, mask);
       if (own) idle.add(unit.pcpu);
       if (!idle.has(pcpu)) pcpu = idle.next(pcpu);
       return this.improve(pcpu, idle, commit);
@@ -430,23 +447,23 @@ class Credit implements Scheduler {
 
   private improve(start: number, idle: CpuSet, commit: boolean): number {
     const { topology } = this.host;
-    const idleIn = (level: 'core' | 'socket', pcpu: number): CpuSet =>
-      idle.intersect(this.siblings[level][topology[pcpu][level]]);
-    const left = idle.clone();
+    const groupOf = (level: 'core' | 'socket', pcpu: number): CpuSet => this.siblings[level][topology[pcpu][level]];
+    const left = this.unseen;
+    left.assign(idle, idle);
     left.delete(start);
     let best = start;
     while (left.count > 0) {
       const other = left.next(best);
       const near = topology[other].socket === topology[best].socket;
       const level = near ? 'core' : 'socket';
-      const group = idleIn(level, other);
-      if (idleIn(level, best).count * (near ? 1 : 2) < group.count) {
+      const group = groupOf(level, other);
+      if (idle.countIn(groupOf(level, best)) * (near ? 1 : 2) < idle.countIn(group)) {
         const queue = this.queues[other];
-        best = group.nextIn(left, queue.idleBias);
+        best = left.nextIn(group, queue.idleBias);
         if (commit) queue.idleBias = best;
-        for (const id of idleIn('core', best)) left.delete(id);
+        left.deleteAll(groupOf('core', best));
       } else {
-        for (const id of group) left.delete(id);
+        left.deleteAll(group);
       }
       left.delete(other);
     }
@@ -458,13 +475,18 @@ class Credit implements Scheduler {
     return this.running[pcpu] === unit && this.queues[pcpu].units.length === 0;
   }
 
+  private countSoft(unit: Unit, hasSoft: boolean): void {
+    if (unit.hasSoft !== hasSoft) this.softTasks += hasSoft ? 1 : -1;
+    unit.hasSoft = hasSoft;
+  }
+
   /** Takes a unit of higher priority than `priority` from the queue of another busy pCPU. */
   private steal(pcpu: number, now: Ns, priority: number): Unit | null {
     // Those with an empty queue have nothing to steal; one that has work over its share wants better work only.
     const victims = priority === OVER ? this.urgent : this.loaded;
     if (victims.count === 0) return null;
     const own = this.host.topology[pcpu].socket;
-    for (const bySoft of [true, false]) {
+    for (const bySoft of this.softTasks > 0 ? BOTH : HARD_ONLY) {
       for (let step = 0; step < this.sockets; step++) {
         const socket = (own + step) % this.sockets;
         const peers = this.siblings.socket[socket];
