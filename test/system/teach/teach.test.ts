@@ -46,6 +46,7 @@ interface Options {
   readonly engine?: EngineName;
   readonly append?: string;
   readonly pcpus?: number;
+  readonly hypervisor?: string;
   readonly keys?: boolean;
   readonly seconds?: number;
 }
@@ -68,6 +69,7 @@ function onHvsim(session: Session, mode: Mode, vcpus: number, options: Options =
       memoryBytes: (MEMORY_MIB + 64) * MIB,
       quantumNs: 20_000,
       scheduler: { policy: 'round-robin', params: { quantum_ms: 1 } },
+      ...(options.hypervisor === undefined ? {} : { hypervisor: options.hypervisor }),
     },
     vms: [
       {
@@ -192,6 +194,17 @@ it('the interpreter takes the same steps as compiled code', () => {
 it('CPUs that sleep when there is no work, on one physical CPU', () => {
   check(onHvsim('session', 'nested', 2, { append: 'halt', pcpus: 1 }), 'session', 2);
 });
+
+it.each([
+  ['type-0', 'shadow'],
+  ['type-2', 'translated'],
+] as const)(
+  '2 CPUs under a %s hypervisor, %s',
+  (hypervisor, mode) => {
+    check(onHvsim('session', mode, 2, { hypervisor }), 'session', 2);
+  },
+  600_000,
+);
 
 const update = process.env['UPDATE'] === '1';
 const campaign = update || process.env['PEERS'] === 'all';
