@@ -32,6 +32,7 @@ export class CpuClock {
   private baseCycles: Cycles = 0;
   private baseNs: Ns = 0;
   private fraction = 0;
+  private spanFraction = 0;
   private readonly pendingMax: Cycles;
 
   constructor(hz: Hz) {
@@ -68,6 +69,13 @@ export class CpuClock {
     return distance <= 0 ? 0 : this.spanCycles(distance, this.fraction);
   }
 
+  /** `now` after that many cycles more; Infinity for an infinite number. */
+  timeAfter(cycles: Cycles): Ns {
+    if (cycles === Infinity) return Infinity;
+    this.rebase();
+    return this.baseNs + this.spanNs(cycles);
+  }
+
   /** Cycles that a span of `duration` takes, rounded up. */
   cyclesIn(duration: Ns): Cycles {
     assert(duration >= 0 && Number.isSafeInteger(duration), 'a duration must be a non-negative integer');
@@ -85,13 +93,19 @@ export class CpuClock {
   private rebase(): void {
     const pending = this.cycles - this.baseCycles;
     if (pending === 0) return;
-    const whole = Math.floor(pending / this.cyclePart);
-    const rest = pending % this.cyclePart;
+    this.baseNs += this.spanNs(pending);
+    this.fraction = this.spanFraction;
+    this.baseCycles = this.cycles;
+  }
+
+  /** floor((cycles x nsPart + fraction) / cyclePart), with the product split in three; the remainder is in `spanFraction`. */
+  private spanNs(cycles: Cycles): Ns {
+    const whole = Math.floor(cycles / this.cyclePart);
+    const rest = cycles % this.cyclePart;
     const high = Math.floor(rest / SPLIT) * this.nsPart;
     const low = (high % this.cyclePart) * SPLIT + (rest % SPLIT) * this.nsPart + this.fraction;
-    this.baseNs += whole * this.nsPart + Math.floor(high / this.cyclePart) * SPLIT + Math.floor(low / this.cyclePart);
-    this.fraction = low % this.cyclePart;
-    this.baseCycles = this.cycles;
+    this.spanFraction = low % this.cyclePart;
+    return whole * this.nsPart + Math.floor(high / this.cyclePart) * SPLIT + Math.floor(low / this.cyclePart);
   }
 
   /** ceil((duration x cyclePart - fraction) / nsPart), with the product split in three. */

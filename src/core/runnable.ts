@@ -76,8 +76,13 @@ export type GuestSignal =
 export interface RunnableHost {
   /** Makes the Runnable ready again after it answered `block`; see `onAttach`. */
   wake(): void;
-  /** What `cyclesToStop` answered is no longer true. */
-  changed(): void;
+  /** Is it on a pCPU at this moment? */
+  isRunning(): boolean;
+  /**
+   * What `cyclesToStop` answered is no longer true. Does `apply`, if there is something to do, when the Runnable has been
+   * brought up to the present, so that what happens now has no effect on what it did before.
+   */
+  changed(apply?: () => void): void;
   /** Tells the policy. */
   signal(signal: GuestSignal): void;
 }
@@ -90,7 +95,8 @@ export interface Runnable {
    * `wake` may be called from an engine event, or from within any Runnable's `run` (an inter-processor interrupt); then
    * it takes effect at that pCPU's local time, at the first window edge. It is idempotent, and it is never lost: called
    * while the Runnable runs or is ready it has no effect, except that a `block` answered earlier in the same window
-   * is cancelled. Raise the interrupt first, then call `wake`. No other notice ("kick") exists or is needed: a running
+   * is cancelled. What it announces may have been taken before that block, or be gone: whoever blocked looks at its
+   * next `run` whether there is anything to go on for, and answers `block` again if not, at no cost. Raise the interrupt first, then call `wake`. No other notice ("kick") exists or is needed: a running
    * vCPU looks for pending interrupts at its next `run`, which is never later than the event's time plus one quantum.
    */
   onAttach(host: RunnableHost): void;

@@ -8,7 +8,8 @@
  * nobody to wait for and the window is not cut at the quantum. Decisions (slice over, blocked, resched) are taken when
  * their pCPU is the earliest, so the policy sees time in order. Whatever one pCPU does to another that is running
  * - preempting it, waking something by an inter-processor interrupt - takes effect at a multiple of the quantum.
- * An idle pCPU costs nothing: it is moved forward when it is needed.
+ * An idle pCPU costs nothing: it is moved forward when it is needed. Neither does one with a foreseeable task
+ * (`cyclesToStop`): it is moved forward when something happens to it, at that exact time, without windows.
  *
  * Invariants: no event or timer due before the earliest busy pCPU is left waiting; every nanosecond of every pCPU and
  * of every task is in one account (ledger.ts, asserted at the end of every `runUntil`).
@@ -41,6 +42,7 @@ import {
   type WakeReason,
 } from './scheduler.ts';
 import { Slot } from './slot.ts';
+import { SlotOrder } from './slot-order.ts';
 import { HOLD_COSTOP, HOLD_PARK, HOLD_PAUSE, HostTask, HostVm } from './task.ts';
 import { Timers } from './timers.ts';
 import { CpuSet, type Topology } from './topology.ts';
@@ -125,6 +127,9 @@ export class Dispatcher {
   /** True while acting for a pCPU: running others see the effect at a multiple of the quantum only. */
   private crossing = false;
   private readonly inState = Array.from<number>({ length: STATES }).fill(0);
+  private readonly order: SlotOrder;
+  /** pCPUs that have something to run or to decide. */
+  private busy = 0;
   private stepsAtOneTime = 0;
 
   constructor(spec: DispatcherSpec, parts: DispatcherParts) {
@@ -133,6 +138,8 @@ export class Dispatcher {
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
     this.allPcpus = CpuSet.all(topology.length);
+    this.order = new SlotOrder(this.slots.length);
+    for (const slot of this.slots) this.touch(slot);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
     this.engine = parts.engine;
@@ -179,9 +186,21 @@ export class Dispatcher {
       }
     };
     const wake = (): void => this.wake(task);
+    const changed = (apply?: () => void): void => {
+      if (task.state !== STATE_RUNNING) {
+        apply?.();
+        return;
+      }
+      const slot = this.slots[task.pcpu];
+      this.catchUp(slot, this.present());
+      apply?.();
+      slot.foresee();
+      this.touch(slot);
+    };
     runnable.onAttach({
       wake: () => across(wake),
-      changed: () => undefined,
+      isRunning: () => task.state === STATE_RUNNING,
+      changed: (apply) => across(() => changed(apply)),
       signal: (signal) => across(() => this.signal(task, signal)),
     });
     return task;
@@ -213,7 +232,9 @@ export class Dispatcher {
     if (task.state === STATE_ENDED) return;
     if (task.state === STATE_RUNNING) {
       const slot = this.slots[task.pcpu];
+      this.catchUp(slot, now);
       slot.stop = 'end';
+      this.touch(slot);
       return;
     }
     const { state } = task;
@@ -243,18 +264,8 @@ export class Dispatcher {
   /** Does the earliest thing there is to do; answers null when there may be more. */
   private step(limit: Ns): RunOutcome | null {
     const { engine, timers } = this;
-    let slot: Slot | null = null;
-    let key: Ns = Infinity;
-    let busy = 0;
-    for (const candidate of this.slots) {
-      const { key: own } = candidate;
-      if (candidate.current !== null || candidate.resched) busy++;
-      // At equal times decisions come before windows, so that a window knows who else is busy.
-      if (own < key || (own === key && slot !== null && this.mustDecide(candidate) && !this.mustDecide(slot))) {
-        key = own;
-        slot = candidate;
-      }
-    }
+    const slot = this.slots[this.order.id];
+    const key = this.order.key === Infinity ? Infinity : Math.floor(this.order.key / 2);
     const eventTime = engine.peekTime();
     const timerTime = timers.nextTime;
     const next = Math.min(key, eventTime, timerTime);
@@ -262,7 +273,7 @@ export class Dispatcher {
       return this.tasks.length > 0 && this.inState[STATE_ENDED] === this.tasks.length ? 'ended' : 'stuck';
     }
     if (this.tasks.length > 0 && this.inState[STATE_ENDED] === this.tasks.length) return 'ended';
-    if (next === Infinity) return 'stuck';
+    if (next === Infinity && this.busy === 0) return 'stuck';
     if (next >= limit) return 'limit';
     this.watch(next);
     if (eventTime === next) {
@@ -272,13 +283,40 @@ export class Dispatcher {
       timers.disarm(id);
       this.scheduler.timer?.(id, this.now);
       this.settleRequests();
-    } else if (this.mustDecide(slot!)) {
-      slot!.idleUntil(next);
-      this.decide(slot!);
     } else {
-      this.runWindow(slot!, busy === 1, Math.min(eventTime, timerTime, limit));
+      if (slot.mustDecide) {
+        slot.idleUntil(next);
+        this.decide(slot);
+      } else if (slot.foreseeable) {
+        this.catchUp(slot, next);
+      } else {
+        this.runWindow(slot, this.busy === 1, Math.min(eventTime, timerTime, limit));
+      }
+      this.touch(slot);
     }
     return null;
+  }
+
+  /** Puts a pCPU in its place after anything about it changed. */
+  private touch(slot: Slot): void {
+    const busy = slot.current !== null || slot.resched;
+    if (busy !== slot.counted) {
+      slot.counted = busy;
+      this.busy += busy ? 1 : -1;
+    }
+    const { key } = slot;
+    // At equal times decisions come before windows, so that a window knows who else is busy.
+    const late = slot.foreseeable || slot.mustDecide ? 0 : 1;
+    this.order.set(slot.pcpu.id, 2 * key + late);
+  }
+
+  /** Brings a foreseeable task up to `time`; what it does on the way happens at its pCPU's local time. */
+  private catchUp(slot: Slot, time: Ns): void {
+    const { running } = this;
+    this.running = slot;
+    slot.catchUp(time);
+    this.running = running;
+    if (running !== slot) this.touch(slot);
   }
 
   /** Moves the time forward, and catches policies and guests that keep it from moving. */
@@ -293,16 +331,6 @@ export class Dispatcher {
   private nobodyWantsToRun(): boolean {
     const idle = this.inState[STATE_BLOCKED] + this.inState[STATE_ENDED] + this.inState[STATE_NEW];
     return idle === this.tasks.length;
-  }
-
-  private mustDecide(slot: Slot): boolean {
-    return (
-      slot.current === null ||
-      slot.resched ||
-      slot.stop !== 'budget' ||
-      slot.time >= slot.sliceEnd ||
-      slot.time >= slot.preemptAt
-    );
   }
 
   /** Runs the task on `slot` until something else may have to happen. */
@@ -343,6 +371,7 @@ export class Dispatcher {
     this.checkDecision(slot, decision.slice, next, again);
     if (next !== again || next === null) this.changeTask(slot, again, next, stop);
     slot.sliceEnd = slot.time + decision.slice;
+    slot.foresee();
     this.asking = false;
     this.settleRequests();
     this.deciding = null;
@@ -435,6 +464,7 @@ export class Dispatcher {
       // It answered 'block' in a window that went past this moment: no lost wake-up.
       const slot = this.slots[task.pcpu];
       if (slot.stop === 'block') slot.stop = 'budget';
+      this.touch(slot);
       return;
     }
     if (task.state !== STATE_BLOCKED) return;
@@ -497,14 +527,18 @@ export class Dispatcher {
 
   private requestResched(id: number): void {
     const slot = this.slots[id];
-    if (slot.current === null) {
-      if (slot !== this.deciding) slot.idleUntil(this.now);
+    if (slot === this.deciding) {
       slot.resched = true;
-    } else if (this.crossing && slot !== this.deciding) {
+    } else if (slot.current === null) {
+      slot.idleUntil(this.now);
+      slot.resched = true;
+    } else if (this.crossing && !slot.foreseeable) {
       slot.preemptAt = Math.min(slot.preemptAt, Math.ceil(this.now / this.quantum) * this.quantum);
     } else {
+      this.catchUp(slot, this.present());
       slot.resched = true;
     }
+    this.touch(slot);
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
@@ -529,7 +563,11 @@ export class Dispatcher {
   private close(end: Ns): void {
     this.now = end;
     this.engine.advanceTo(Math.max(end, this.engine.now));
-    for (const slot of this.slots) if (slot.current === null) slot.idleUntil(end);
+    for (const slot of this.slots) {
+      if (slot.current === null) slot.idleUntil(end);
+      else this.catchUp(slot, end);
+      this.touch(slot);
+    }
     for (const task of this.tasks) {
       const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
@@ -552,7 +590,10 @@ export class Dispatcher {
       arm: (timer, at) => this.timers.arm(timer, Math.max(at, this.now)),
       disarm: (timer) => this.timers.disarm(timer),
       settle: (pcpu) => {
-        if (this.slots[pcpu].current !== null) this.charge(this.slots[pcpu]);
+        const slot = this.slots[pcpu];
+        if (slot.current === null) return;
+        if (slot !== this.deciding) this.catchUp(slot, this.present());
+        this.charge(slot);
       },
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);

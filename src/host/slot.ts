@@ -21,6 +21,13 @@ export class Slot implements PcpuLedger {
   resched = true;
   sliceEnd: Ns = Infinity;
   preemptAt: Ns = Infinity;
+  /** The current task says when it will do something next (`cyclesToStop`): at that time, those cycles after the look. */
+  foreseeable = false;
+  dueAt: Ns = Infinity;
+  private dueAfter: Cycles = 0;
+  private foreseenAt: Cycles = 0;
+  /** Counted among the busy ones by the dispatcher. */
+  counted = false;
 
   busyNs: Ns = 0;
   switchNs: Ns = 0;
@@ -35,7 +42,45 @@ export class Slot implements PcpuLedger {
 
   /** When this slot needs attention next; Infinity for a pCPU that sleeps. */
   get key(): Ns {
-    return this.current !== null || this.resched ? this.time : this.sliceEnd;
+    if (this.current === null) return this.resched ? this.time : this.sliceEnd;
+    if (!this.foreseeable || this.mustDecide) return this.time;
+    return Math.min(this.dueAt, this.sliceEnd, this.preemptAt);
+  }
+
+  /** Is the policy to be asked before anything else happens here? */
+  get mustDecide(): boolean {
+    return (
+      this.current === null ||
+      this.resched ||
+      this.stop !== 'budget' ||
+      this.time >= this.sliceEnd ||
+      this.time >= this.preemptAt
+    );
+  }
+
+  /** Asks the current task anew how long nothing will happen. */
+  foresee(): void {
+    const { current, pcpu } = this;
+    this.dueAfter = current?.runnable.cyclesToStop?.(pcpu) ?? 0;
+    this.foreseeable = current?.runnable.cyclesToStop !== undefined;
+    this.dueAt = this.foreseeable ? pcpu.clock.timeAfter(this.dueAfter) : Infinity;
+    this.foreseenAt = pcpu.clock.cycles;
+  }
+
+  /** Lets a foreseeable task run up to `time`, if it is behind. */
+  catchUp(time: Ns): void {
+    const { current, pcpu } = this;
+    if (!this.foreseeable || current === null || this.stop !== 'budget') return;
+    if (this.time >= time && this.dueAt > time) return;
+    const start = this.time;
+    const { clock } = pcpu;
+    const left = this.dueAfter - (clock.cycles - this.foreseenAt);
+    pcpu.payer = current.spent;
+    pcpu.sliceEnd = this.sliceEnd;
+    this.stop = current.runnable.run(pcpu, time >= this.dueAt ? left : clock.cyclesUntil(time));
+    this.time = clock.now;
+    this.busyNs += this.time - start;
+    this.foresee();
   }
 
   /** Sleeps until `time`. */

@@ -167,6 +167,7 @@ function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, option
     onEnd: site.endOfVm,
     ...(plan.ring === undefined ? {} : { ring: plan.ring }),
     ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
+    ...(plan.keepShadows === undefined ? {} : { keepShadows: plan.keepShadows }),
     ...(index === 0 ? options.guest : {}),
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
   });

@@ -190,6 +190,14 @@ function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
       finding(at('out_of_sync'), 'found true, but only shadow paging has page tables that can be out of sync'),
     );
   }
+  if (
+    vm.keep_shadows === false &&
+    vm.technique !== 'trap-and-emulate' &&
+    vm.technique !== 'binary-translation' &&
+    vm.paging !== 'shadow'
+  ) {
+    findings.push(finding(at('keep_shadows'), 'found false, but only shadow paging has shadows that can be dropped'));
+  }
   if (vm.out_of_sync === true && vm.vcpus > 1) {
     findings.push(finding(at('out_of_sync'), `found true, but the VM has ${vm.vcpus} vCPUs; expected one`));
   }

@@ -48,6 +48,7 @@ export interface ResolvedVm {
   readonly taggedTlb: boolean;
   readonly ring?: 1 | 3;
   readonly outOfSync?: boolean;
+  readonly keepShadows?: boolean;
   readonly memoryBytes: Bytes;
   readonly vcpus: number;
   readonly weight: number;
@@ -156,6 +157,7 @@ function resolveVm(
       vm.technique === 'hardware-assisted' && (vm.tagged_tlb === 'auto' ? preset.vmx.taggedTlb : vm.tagged_tlb),
     ...(vm.ring === undefined ? {} : { ring: vm.ring }),
     ...(vm.out_of_sync === undefined ? {} : { outOfSync: vm.out_of_sync }),
+    ...(vm.keep_shadows === undefined ? {} : { keepShadows: vm.keep_shadows }),
     memoryBytes: quantity('size', vm.memory),
     vcpus: vm.vcpus,
     weight: vm.weight,
@@ -221,7 +223,7 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
 }
 
 /** Without what only a VMM can be asked. */
-function withoutVmm({ ring: _ring, outOfSync: _outOfSync, ...vm }: ResolvedVm): ResolvedVm {
+function withoutVmm({ ring: _ring, outOfSync: _outOfSync, keepShadows: _keepShadows, ...vm }: ResolvedVm): ResolvedVm {
   return vm;
 }
 

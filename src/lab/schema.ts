@@ -183,6 +183,10 @@ const vm = z
       .boolean()
       .optional()
       .describe('shadow paging: page tables are not traced while in use, but followed when the guest flushes'),
+    keep_shadows: z
+      .boolean()
+      .optional()
+      .describe('shadow paging: keep the shadows of address spaces that are not in use; true unless told'),
     memory: quantity('size').default('32 MiB').describe('Guest-physical memory'),
     vcpus: z.int().min(1).max(8).default(1).describe('Number of virtual CPUs'),
     weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to other VMs'),

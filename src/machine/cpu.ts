@@ -33,6 +33,7 @@ import {
   escalates,
   NO_ERROR_CODE,
   VECTOR_DB,
+  VECTOR_DE,
   VECTOR_DF,
   VECTOR_GP,
   VECTOR_MF,
@@ -303,7 +304,11 @@ export class Cpu extends CpuCore {
     if (this.inNewTask) this.inNewTask = false;
     else {
       this.eip = eip;
-      if (insn !== FETCHING) this.unretire(insn);
+      if (insn !== FETCHING) {
+        this.unretire(insn);
+        // The divider has run before it is known that the quotient does not fit.
+        if (this.unwindKind === UNWIND_FAULT && this.faultVector === VECTOR_DE) this.charge(insn.cycles);
+      }
     }
     this.exitInsn = insn;
     this.unwound();

@@ -139,6 +139,13 @@ export class GuestWalker implements PageWalker {
     return this.physmap.deviceFrames.has(frame);
   }
 
+  /** How many entries a walk to an address that is mapped reads. Leaves no trace. */
+  levelsAt(registers: PagingRegisters, lin: Lin): number {
+    if ((registers.cr0 & CR0_PG) === 0) return 0;
+    const pde = this.physmap.read32((registers.cr3 & ~0xfff) | ((lin >>> 20) & 0xffc));
+    return (pde & PDE_LARGE) !== 0 && (registers.cr4 & CR4_PSE) !== 0 ? 1 : 2;
+  }
+
   walk(registers: PagingRegisters, lin: Lin, access: number): number {
     this.references = 0;
     if ((registers.cr0 & CR0_PG) === 0) {

@@ -18,6 +18,7 @@ export const VMM_OPERATIONS = [
   'descriptor-table',
   'descriptor-sync',
   'segment-load',
+  'fast-call',
   'flags',
   'iret',
   'cpuid',
@@ -126,6 +127,10 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   'segment-load': {
     instructions: 120,
     why: 'fetch the guest descriptor, check type and privilege, load the hidden part',
+  },
+  'fast-call': {
+    instructions: 80,
+    why: "SYSENTER or SYSEXIT: set the virtual CS, SS, ESP, EIP and flags from the guest's MSRs or registers (no table is read, nothing is decoded), find the code that goes on",
   },
   flags: { instructions: 40, why: 'merge virtual IF and IOPL with the real flags, test for a pending interrupt' },
   iret: {
@@ -268,7 +273,7 @@ export const VMM_PATHS: Readonly<Record<VmmOperation, VmmPath>> = {
   chain: { instructions: 60, why: 'find the target unit in a hash, write the displacement of the jump' },
   simulate: {
     instructions: 120,
-    why: 'memory access carried out from the translation cache without leaving its ring: save 3 registers and flags (16), effective address from the decoded form (24), find the frame and its rights (40), store through the window of the VMM and compare with what the shadow was made from (40); walks and changed entries are charged apart',
+    why: 'memory access carried out from the translation cache without leaving its ring: save 3 registers and flags (16), effective address from the decoded form (24), find the frame and its rights in the shadow table (40), store through the window of the VMM and compare with what the shadow was made from (40); changed entries are charged apart',
   },
   'cache-flush': {
     instructions: 12000,

@@ -64,6 +64,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** Exit reason that VMM cycles go to. */
   private reason = 'entry';
   private rest: Rest;
+  /** The CPU that executed the last HLT. */
+  private haltedCpu: Cpu | null = null;
   private wake: () => void = () => {};
   /** Called after each run(), for whoever audits the machine. */
   afterRun: (() => void) | null = null;
@@ -208,11 +210,15 @@ export class ExecutedVcpu implements Runnable, VmCpu {
       }
     }
     if (this.rest === 'none') return true;
-    // What woke it from HLT may have gone meanwhile (a timer's pulse through the 8259): it goes on all the same.
-    const wakes = this.rest === 'halted' || (this.rest === 'out' && this.nmiWaiting);
-    if (!wakes) return false;
+    // What woke it may have gone meanwhile (a timer's pulse through the 8259): then it waits for the next signal.
+    if (this.rest === 'startup' || !this.endsHalt(this.rest === 'halted')) return false;
     this.rest = 'none';
     return true;
+  }
+
+  /** Something waits that ends HLT; `isOpen`: with interrupts on. An NMI that waits for the IRET of the one before does not. */
+  private endsHalt(isOpen: boolean): boolean {
+    return (isOpen && this.interruptWaiting) || (this.nmiWaiting && !this.haltedCpu!.nmiBlocked);
   }
 
   private initialize(): void {
@@ -347,8 +353,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** After HLT: goes on if an interrupt waits, blocks until one comes, or ends the VM if no CPU can take any. */
   halted(cpu: Cpu, why = 'HLT with interrupts off before'): Disposition {
     const isOpen = cpu.interruptsEnabled();
-    // An NMI that waits for the IRET of the one before it wakes nobody.
-    if ((this.nmiWaiting && !cpu.nmiBlocked) || (isOpen && this.interruptWaiting)) return 'resume';
+    this.haltedCpu = cpu;
+    if (this.endsHalt(isOpen)) return 'resume';
     this.rest = isOpen ? 'halted' : 'out';
     if (isOpen) return 'block';
     this.vm.endIfAllOut(`${why} ${hex32(cpu.eip)}`);

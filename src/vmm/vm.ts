@@ -112,6 +112,8 @@ export interface VmSpec {
   readonly ring?: 1 | 3;
   /** Shadow paging lets page tables of the lowest level go out of sync until the guest flushes. Default false. */
   readonly outOfSync?: boolean;
+  /** Shadow paging keeps the shadows of address spaces that are not in use. Default true. */
+  readonly keepShadows?: boolean;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
   /** Disks by index: PcOptions.disks. */

@@ -51,6 +51,21 @@ test('cyclesUntil is the smallest budget that reaches the time', () => {
   );
 });
 
+test('timeAfter is the time that the clock shows after those cycles', () => {
+  fc.assert(
+    fc.property(frequencies, fc.nat({ max: 10 ** 12 }), fc.nat({ max: 10 ** 11 }), (hz, start, cycles) => {
+      if (nsOf(start + cycles, hz) > 2 ** 51) return;
+      const clock = new CpuClock(hz);
+      clock.advance(start);
+      expect(clock.timeAfter(cycles)).toBe(nsOf(start + cycles, hz));
+      clock.advance(cycles);
+      expect(clock.now).toBe(nsOf(start + cycles, hz));
+      expect(clock.timeAfter(Infinity)).toBe(Infinity);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
 test('cyclesIn is the quotient rounded up, wherever the clock stands', () => {
   fc.assert(
     fc.property(frequencies, fc.nat({ max: 10 ** 12 }), fc.nat({ max: 10 ** 10 }), (hz, duration, start) => {

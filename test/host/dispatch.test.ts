@@ -12,7 +12,8 @@ import {
   type RunStop,
 } from '../../src/core/runnable.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../src/core/units.ts';
-import { hog, periodic } from '../../src/host/modelled/index.ts';
+import { ModelledVcpu } from '../../src/host/modelled/demand.ts';
+import { hog, interactive, periodic } from '../../src/host/modelled/index.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
 import { definePolicy, STATE_BLOCKED, STATE_PAUSED, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Lab, type LabVm } from './lab.ts';
@@ -38,6 +39,26 @@ class Scripted implements Runnable {
   }
   run(pcpu: Pcpu, budget: number): RunStop {
     return this.body(pcpu, budget);
+  }
+}
+
+/** Hides that a Runnable is foreseeable. */
+class InWindows implements Runnable {
+  private readonly inner: Runnable;
+  constructor(inner: Runnable) {
+    this.inner = inner;
+  }
+  onAttach(host: RunnableHost): void {
+    this.inner.onAttach(host);
+  }
+  onDispatch(pcpu: Pcpu): void {
+    this.inner.onDispatch(pcpu);
+  }
+  onDeschedule(pcpu: Pcpu): void {
+    this.inner.onDeschedule(pcpu);
+  }
+  run(pcpu: Pcpu, budget: number): RunStop {
+    return this.inner.run(pcpu, budget);
   }
 }
 
@@ -87,7 +108,8 @@ describe('time', () => {
   });
 
   test('a lone busy pCPU runs to the end of its slice in one window; two are kept within a quantum', () => {
-    const alone = new Lab({ policy: roundRobin, pcpus: 2, vms: [A] });
+    const alone = new Lab({ policy: roundRobin, pcpus: 2, vms: [] });
+    alone.add(alone.host.addVm({ name: 'vm' }), new Scripted(spin));
     alone.runMs(100);
     expect(alone.host.windows).toBe(10);
     const spread: number[] = [];
@@ -215,8 +237,10 @@ describe('wake-ups', () => {
   });
 
   /** As above, but both pCPUs are busy: the interrupted vCPU has to preempt a hog, under credit with its boost. */
-  const preemption = (quantumNs: Ns): Ns => {
-    const lab = new Lab({ policy: credit, pcpus: 2, quantumNs, vms: [{ ...A, task: { hard: [0] } }] });
+  const preemption = (quantumNs: Ns, foreseeable = false): Ns => {
+    const hogs = foreseeable ? [{ ...A, task: { hard: [0] } }] : [];
+    const lab = new Lab({ policy: credit, pcpus: 2, quantumNs, vms: hogs });
+    if (!foreseeable) lab.add(lab.host.addVm({ name: 'hog' }), new Scripted(spin), { hard: [0] });
     const vm = lab.host.addVm({ name: 'vm' });
     const sleeper = new Scripted(() => 'block');
     const moments = [61_003_000, 64_511_000, 72_777_000];
@@ -239,6 +263,28 @@ describe('wake-ups', () => {
   test('across busy pCPUs the error is at most one quantum, and halves with it', () => {
     expect(preemption(20_000)).toBeGreaterThan(0);
     for (const quantum of [40_000, 20_000, 10_000, 5_000]) expect(preemption(quantum)).toBeLessThanOrEqual(quantum);
+  });
+
+  test('a foreseeable hog is preempted at the exact moment, with any quantum', () => {
+    for (const quantum of [40_000, 20_000, 5_000]) expect(preemption(quantum, true)).toBe(0);
+  });
+
+  test('foreseeable tasks run the same history as the same tasks in short windows', () => {
+    const vms: LabVm[] = [A, { demand: interactive, vcpus: 3 }, { demand: periodic, vcpus: 2 }];
+    const history = (hidden: boolean): unknown => {
+      const lab = new Lab({ policy: credit, pcpus: 2, quantumNs: hidden ? 1_000 : 20_000, vms: [] });
+      for (const [i, { demand, vcpus = 1 }] of vms.entries()) {
+        const vm = lab.host.addVm({ name: `vm${i}` });
+        for (let k = 0; k < vcpus; k++) {
+          const vcpu = new ModelledVcpu(lab.engine, demand.make({}, lab.streams.stream(`vm${i}.${k}`)));
+          lab.add(vm, hidden ? new InWindows(vcpu) : vcpu);
+        }
+      }
+      lab.runMs(200);
+      return lab.host.tasks.map((task) => [...task.times]);
+    };
+    // Windows of 1 us delay what one pCPU does to another by up to that long; nothing here does anything to another.
+    expect(history(false)).toEqual(history(true));
   });
 
   test('a wake-up is never lost: it cancels a block answered in a window that went past it', () => {

@@ -5,7 +5,7 @@ import type { Runnable } from '../../src/core/runnable.ts';
 import { Trace, type TraceEvent } from '../../src/core/trace.ts';
 import { NS_PER_MS, type Ns } from '../../src/core/units.ts';
 import { Dispatcher, type RunOutcome, type TaskSpec, type VmSpec } from '../../src/host/dispatch.ts';
-import { type DemandModel, ModelledVcpu } from '../../src/host/modelled/demand.ts';
+import { type DemandModel, DemandVm, ModelledVcpu } from '../../src/host/modelled/demand.ts';
 import type { Params } from '../../src/host/params.ts';
 import { type SchedulerPolicy, STATE_NEW, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import type { HostTask } from '../../src/host/task.ts';
@@ -39,6 +39,8 @@ export class Lab {
   readonly streams: Streams;
   readonly host: Dispatcher;
   readonly events: TraceEvent[] = [];
+  /** The modelled vCPUs of `spec.vms`, by task id. */
+  readonly vcpus: ModelledVcpu[] = [];
 
   constructor(spec: LabSpec) {
     this.trace = new Trace({ keepMax: spec.keepMax ?? 0 });
@@ -61,9 +63,12 @@ export class Lab {
     );
     for (const [i, { demand, with: params = {}, vcpus = 1, task = {}, startMs = 0, ...vm }] of spec.vms.entries()) {
       const owner = this.host.addVm({ name: `vm${i}`, ...vm });
+      const place = new DemandVm(vcpus);
       for (let k = 0; k < vcpus; k++) {
         const random = this.streams.stream(`vm${i}.${k}`);
-        this.add(owner, new ModelledVcpu(this.engine, demand.make(params, random)), task, startMs);
+        const vcpu = new ModelledVcpu(this.engine, demand.make(params, random, place));
+        this.vcpus.push(vcpu);
+        this.add(owner, vcpu, task, startMs);
       }
     }
   }

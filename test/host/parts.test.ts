@@ -8,6 +8,7 @@ import { demands, hog, interactive, io, periodic } from '../../src/host/modelled
 import { OrderedQueue } from '../../src/host/ordered-queue.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
 import { STATE_RUNNING } from '../../src/host/scheduler.ts';
+import { SlotOrder } from '../../src/host/slot-order.ts';
 import { Timers } from '../../src/host/timers.ts';
 import { CpuSet, makeTopology } from '../../src/host/topology.ts';
 import { Lab } from './lab.ts';
@@ -73,6 +74,43 @@ test('an ordered queue sorts by its keys, first in first out among equals', () =
       expect(queue.head).toBe(sorted[0] ?? null);
       expect(queue.find(({ seq }) => seq % 2 === 1)).toBe(sorted.find(({ seq }) => seq % 2 === 1) ?? null);
       expect(queue.shift()).toBe(sorted[0] ?? null);
+    }),
+  );
+});
+
+test('the order of pCPUs: smallest key, lowest id among equals', () => {
+  const changes = fc.array(fc.tuple(fc.nat({ max: 9 }), fc.oneof(fc.nat({ max: 5 }), fc.constant(Infinity))));
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 10 }), changes, (size, script) => {
+      const order = new SlotOrder(size);
+      const keys = Array.from<number>({ length: size }).fill(Infinity);
+      for (const [id, key] of script) {
+        keys[id % size] = key;
+        order.set(id % size, key);
+        expect(order.key).toBe(Math.min(...keys));
+        expect(order.id).toBe(keys.indexOf(Math.min(...keys)));
+      }
+    }),
+  );
+});
+
+test('any sequence of arming and disarming leaves the earliest timer in front', () => {
+  const steps = fc.array(fc.tuple(fc.nat({ max: 12 }), fc.option(fc.nat({ max: 9 }))), { maxLength: 80 });
+  fc.assert(
+    fc.property(steps, (script) => {
+      const timers = new Timers();
+      const armed = new Map<number, number>();
+      for (const [id, at] of script) {
+        if (at === null) {
+          timers.disarm(id);
+          armed.delete(id);
+        } else {
+          timers.arm(id, at);
+          armed.set(id, at);
+        }
+        const [first] = [...armed].toSorted((a, b) => a[1] - b[1] || a[0] - b[0]);
+        expect([timers.nextId, timers.nextTime]).toEqual(first ?? [-1, Infinity]);
+      }
     }),
   );
 });

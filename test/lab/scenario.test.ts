@@ -2,10 +2,14 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { schedulers } from '../../src/host/sched/index.ts';
 import { ScenarioError } from '../../src/lab/problems.ts';
 import { defineScenario, parseScenario, scenarioText } from '../../src/lab/scenario.ts';
 import { scenarioJsonSchema } from '../../src/lab/schema.ts';
 import { CHART_NAMES } from '../../src/report/charts/index.ts';
+
+/** Any name of a policy is allowed; the list grows. */
+const POLICIES = schedulers.map(({ name }) => name).join(', ');
 
 const GOOD = `name: good
 vms:
@@ -165,7 +169,7 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, memory, vcpus, weight, cap, guest_vmx, vmcs_shadowing, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [
@@ -195,14 +199,12 @@ describe('a mistake is reported with its place', () => {
     [
       'an unknown scheduler',
       `name: x\nhost: { scheduler: credti }\nvms:${VM}`,
-      [
-        'bad.yaml:2:20: host.scheduler: found "credti", expected credit, round-robin or a mapping. Did you mean "credit"?',
-      ],
+      [`bad.yaml:2:20: host.scheduler: found "credti", expected ${POLICIES} or a mapping. Did you mean "credit"?`],
     ],
     [
       'an unknown policy',
       `name: x\nhost: { scheduler: { policy: fair } }\nvms:${VM}`,
-      ['bad.yaml:2:30: host.scheduler.policy: found "fair", expected one of credit, round-robin'],
+      [`bad.yaml:2:30: host.scheduler.policy: found "fair", expected one of ${POLICIES}`],
     ],
     [
       'a parameter of another policy',

@@ -127,7 +127,7 @@ describe('measured results', () => {
   });
 
   it('must be of one run', () => {
-    expect(() => measured.value({ operation: 'pgfault' }, 'exits')).toThrow(/12 runs with operation=pgfault/);
+    expect(() => measured.value({ operation: 'pgfault' }, 'exits')).toThrow(/20 runs with operation=pgfault/);
     expect(() => measured.value({ operation: 'none' }, 'exits')).toThrow(/0 runs/);
     expect(() => measured.value({ ...labels, n: '200' }, 'nothing')).toThrow(/has no nothing/);
   });

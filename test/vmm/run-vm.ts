@@ -28,6 +28,7 @@ export interface RunOptions {
   readonly guestVmx?: 'plain' | 'shadowing';
   readonly ring?: 1 | 3;
   readonly outOfSync?: boolean;
+  readonly keepShadows?: boolean;
   readonly preset?: string;
   readonly vmx?: Partial<VmxOptions>;
   readonly seconds?: number;
@@ -74,6 +75,7 @@ export function runVm(options: RunOptions): RunEnd {
     ...(options.vmx === undefined ? {} : { vmx: { ...DEFAULT_VMX, ...options.vmx } }),
     ...(options.ring === undefined ? {} : { ring: options.ring }),
     ...(options.outOfSync === undefined ? {} : { outOfSync: options.outOfSync }),
+    ...(options.keepShadows === undefined ? {} : { keepShadows: options.keepShadows }),
   });
   const { translationPages } = options;
   const technique =

@@ -30,7 +30,8 @@ export const periodic = defineDemand({
           if (late === 'skip' && due < now) due += divCeil(now - due, period) * period;
         }
         serving = due <= now;
-        return serving ? { kind: 'compute', time: work_us * NS_PER_US } : { kind: 'sleep-until', time: due };
+        if (!serving) return { kind: 'sleep-until', time: due };
+        return { kind: 'compute', time: work_us * NS_PER_US, job: { release: due, deadline: due + period } };
       },
     };
   },

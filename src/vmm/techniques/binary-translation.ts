@@ -16,18 +16,11 @@
 
 import { assert, UserError } from '../../core/errors.ts';
 import { ACCOUNT_GUEST, ACCOUNT_TRANSLATED, type Account } from '../../core/runnable.ts';
-import {
-  EXIT_BUDGET,
-  EXIT_EXCEPTION,
-  EXIT_SENSITIVE,
-  EXIT_UNIMPLEMENTED,
-  VECTOR_NM,
-  VECTOR_PF,
-} from '../../machine/exits.ts';
+import { EXIT_BUDGET, EXIT_EXCEPTION, EXIT_SENSITIVE, EXIT_UNIMPLEMENTED, VECTOR_PF } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_TF, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS, SEG_GS, SEG_SS } from '../../machine/insn.ts';
 import { INTERCEPT_INVLPG } from '../../machine/isa/row.ts';
-import { CR0_EM, CR0_PE, CR0_TS } from '../../machine/paging.ts';
+import { CR0_PE } from '../../machine/paging.ts';
 import { ATTR_BIG, setSegment } from '../../machine/segments.ts';
 import { devicePath } from '../paths.ts';
 import { TRANSLATION_CACHE_PAGES } from '../table-frames.ts';
@@ -55,7 +48,7 @@ import { listUnits } from '../translator/listing.ts';
 import { SAVED_EAX, SAVED_ECX, type Site, type Unit } from '../translator/site.ts';
 import { UNIT_BYTES_MAX, writeUnit } from '../translator/unit.ts';
 import type { ExecutedVcpu } from '../vcpu.ts';
-import { DeprivilegedExecutor, LINEAR_LIMIT } from './deprivileged.ts';
+import { DeprivilegedExecutor, FAULT_NAMES, LINEAR_LIMIT } from './deprivileged.ts';
 
 /** Bits of DR7 that make a breakpoint active. */
 const DR7_ENABLES = 0xff;
@@ -307,11 +300,8 @@ class TranslationExecutor extends DeprivilegedExecutor {
   }
 
   private handleException(insn: Insn): Disposition {
-    const { virtual, cpu } = this;
     this.unload();
-    this.trap(this.reasonOf(insn));
-    if (cpu.exitVector === VECTOR_NM && (virtual.cr0 & (CR0_EM | CR0_TS)) === 0) return this.grantFpu();
-    return this.emulate(insn);
+    return this.handleTrap(insn);
   }
 
   /** A page fault of translated code: as of any guest code, but the instruction may be adapted. */
@@ -319,8 +309,8 @@ class TranslationExecutor extends DeprivilegedExecutor {
     const { cpu, vcpu, shadow } = this;
     const lin = cpu.exitLin;
     const insn = site.insn!;
-    this.trap('page-fault', 'shadow-fault');
     const fault = shadow.handleFault(lin, cpu.exitError);
+    this.trap(fault.unsynced ? 'out-of-sync' : FAULT_NAMES[fault.kind], 'shadow-fault');
     this.chargeWork();
     switch (fault.kind) {
       case 'filled':

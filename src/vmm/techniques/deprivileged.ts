@@ -9,6 +9,10 @@
  *
  * A technique extends DeprivilegedExecutor, sets its CPU up in configure(), answers its own exits before handle() of
  * this class gets the rest, and calls begin() at the end of its constructor.
+ * The VMM lives in the guest's address space: what it reads of the guest while it emulates it reads at the guest's own linear
+ * address, through the shadow tables in use, so nothing but a page fault makes it walk the guest's tables.
+ * SYSENTER enters the VMM as the MSRs say, which are its own; on the emulated CPU, where entering the VMM is leaving run(), they
+ * are empty and it leaves as #GP. They are the guest's business once that has set its own; before, #GP is what it is.
  * Invariants: the guest's GDT and page tables are write-traced, so the shadows never lag behind; a user code
  * descriptor is present in the shadow GDT only while the guest is in user mode, so that IRET to user mode traps
  * (#NP) and the VMM sees the virtual IF come back; the guest never reaches the VMM's 4 MiB at the top.
@@ -29,14 +33,20 @@ import {
   EXIT_IO,
   EXIT_UNIMPLEMENTED,
   NO_ERROR_CODE,
+  VECTOR_AC,
+  VECTOR_BR,
   VECTOR_DB,
+  VECTOR_DE,
+  VECTOR_GP,
   VECTOR_NM,
   VECTOR_NMI,
   VECTOR_PF,
+  VECTOR_XM,
 } from '../../machine/exits.ts';
 import { FLAG_IF, FLAG_IOPL, FLAG_VM } from '../../machine/flags.ts';
 import { type Insn, SEG_CS } from '../../machine/insn.ts';
 import { INTERCEPT_INVLPG } from '../../machine/isa/row.ts';
+import { MSR_SYSENTER_CS } from '../../machine/isa/sysenter.ts';
 import type { Mmu } from '../../machine/mmu.ts';
 import {
   CR0_EM,
@@ -118,13 +128,22 @@ const EXCEPTION_NAMES: Readonly<Record<number, string>> = {
 };
 
 /** What a page fault turned out to be, as exits.csv has it. */
-const FAULT_NAMES: Readonly<Record<ShadowFaultKind, string>> = {
+export const FAULT_NAMES: Readonly<Record<ShadowFaultKind, string>> = {
   filled: 'hidden-fault',
   guest: 'true-fault',
   'traced-write': 'trace',
   absent: 'mmio',
   reserved: 'vmm-region',
 };
+
+/**
+ * Exceptions that mean the same at any ring, so they are the guest's own and the VMM has nothing to decode. The others may
+ * come of the ring, of the VMM's tables, or of CR0 (#NM, #MF).
+ */
+const REPORTED = new Set([VECTOR_DE, VECTOR_BR, VECTOR_AC, VECTOR_XM]);
+
+const isSysenter = (insn: Insn): boolean => insn.row.mnemonic === 'SYSENTER';
+const isFastCall = (insn: Insn): boolean => isSysenter(insn) || insn.row.mnemonic === 'SYSEXIT';
 
 const isSoftwareInterrupt = (insn: Insn | null): boolean => insn?.row.mnemonic.startsWith('INT') === true;
 
@@ -180,6 +199,7 @@ export abstract class DeprivilegedExecutor implements Executor {
       group: vm.tables.shadows,
       maxFrames: shadowFrames(vm.physmap.ramFrames),
       outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
+      caching: vm.spec.keepShadows ?? true,
       reserved: { pdeIndex: VMM_BASE >>> 22, pde: this.region.pde },
     });
     this.shadow.kernelView = this.kernelRing === 3;
@@ -235,7 +255,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     const result = this.deliverWaiting(wasRunning);
     if (result !== 'resume' || !this.isInterpreted) return result;
     this.cpu.exitIsSoftware = false;
-    this.vcpu.exit('real-mode', 0);
+    this.vcpu.exit(this.interpretedReason(), 0);
     const after = this.emulate(null);
     return after === 'resume' ? 'emulated' : after;
   }
@@ -280,11 +300,29 @@ export abstract class DeprivilegedExecutor implements Executor {
     if (cpu.exitVector === VECTOR_PF && !cpu.exitIsSoftware) return this.handlePageFault();
     this.unload();
     if (cpu.exitVector === VECTOR_DB && !cpu.exitIsSoftware) return this.reflectStep();
-    this.trap(this.reasonOf(cpu.exitInsn));
-    if (cpu.exitVector === VECTOR_NM && !cpu.exitIsSoftware && (this.virtual.cr0 & (CR0_EM | CR0_TS)) === 0) {
-      return this.grantFpu();
+    return this.handleTrap(cpu.exitInsn);
+  }
+
+  /** An exception other than a page fault, or a software interrupt, of an instruction of the guest's; unloaded. */
+  protected handleTrap(insn: Insn): Disposition {
+    const { cpu, virtual } = this;
+    const { exitVector: vector, exitIsSoftware } = cpu;
+    if (vector === VECTOR_GP && isSysenter(insn) && this.ownsSysenter()) {
+      const { timing, deprivileged } = this.vcpu.vm.machine.preset;
+      this.vcpu.exit('sysenter', timing.instructions[insn.row.cost] + deprivileged.returnCycles);
+      this.vcpu.vmm('trap-dispatch');
+      return this.emulate(insn, 'decoded');
     }
-    return this.emulate(cpu.exitInsn);
+    this.trap(this.reasonOf(insn));
+    if (exitIsSoftware) return this.emulate(insn);
+    if (vector === VECTOR_NM && (virtual.cr0 & (CR0_EM | CR0_TS)) === 0) return this.grantFpu();
+    if (REPORTED.has(vector)) return this.reflect(vector, cpu.exitError, 0);
+    return this.emulate(insn);
+  }
+
+  /** The guest has set its MSRs, so the VMM has set the real ones to its own entry. */
+  private ownsSysenter(): boolean {
+    return ((this.virtual.msrs.get(MSR_SYSENTER_CS)?.[0] ?? 0) & 0xfffc) !== 0;
   }
 
   guestView(): Cpu {
@@ -342,7 +380,9 @@ export abstract class DeprivilegedExecutor implements Executor {
   /** The VMM carries out the instruction at EIP on the virtual CPU; a fault of the guest's own is delivered there too. */
   protected emulate(insn: Insn | null, how: 'trapped' | 'decoded' | 'simulated' = 'trapped'): Disposition {
     const { virtual, vcpu } = this;
-    if (how === 'trapped') vcpu.vmm('decode');
+    // Of INT n the processor has told the number, and where it ends.
+    const isSoftware = this.cpu.exitIsSoftware && how === 'trapped' && !this.isInterpreted;
+    if (how === 'trapped' && !isSoftware) vcpu.vmm('decode');
     const before = virtual.instructions;
     const invalidated = insn?.row.intercept === INTERCEPT_INVLPG ? this.pageOf(insn) : null;
     const exit = this.stepVirtual();
@@ -365,6 +405,7 @@ export abstract class DeprivilegedExecutor implements Executor {
     if (retired === 0 || this.cpu.exitIsSoftware || (how === 'decoded' && isSoftwareInterrupt(insn))) {
       vcpu.vmm('reflect');
     } else if (how === 'simulated') vcpu.vmm('simulate');
+    else if (insn !== null && isFastCall(insn)) vcpu.vmm('fast-call');
     else {
       vcpu.vmm('emulate');
       const operation = OPERATIONS[insn?.row.cost ?? ''];
@@ -437,19 +478,16 @@ export abstract class DeprivilegedExecutor implements Executor {
     return 'resume';
   }
 
-  /** One instruction on the virtual CPU. Its own TLB starts empty: the VMM walks the guest's tables each time. */
+  /** One instruction on the virtual CPU, whose TLB starts empty: its walks stand for the shadow's, which are there already. */
   protected stepVirtual(): number {
-    const { virtual, vcpu } = this;
+    const { virtual } = this;
     this.openMmu.flushAll();
     virtual.dropCode();
     this.flushesBefore = this.openMmu.dtlb.flushes;
-    const references = virtual.walkReferences;
     virtual.tscOffset = this.cpu.tscOffset + this.cpu.cycles - virtual.cycles;
     virtual.tscWritten = this.cpu.tscWritten;
     const exit = this.isInterpreted ? virtual.run(1) : virtual.step();
     this.cpu.tscWritten = virtual.tscWritten;
-    const walked = virtual.walkReferences - references;
-    vcpu.vmmCycles(walked * vcpu.vm.machine.preset.vmm['guest-walk-reference']);
     return exit;
   }
 
@@ -462,6 +500,14 @@ export abstract class DeprivilegedExecutor implements Executor {
     }
     this.follow();
     this.load();
+  }
+
+  /** Why the VMM carries out the guest's next instruction by itself, as exits.csv has it. */
+  protected interpretedReason(): string {
+    const { virtual } = this;
+    if ((virtual.cr0 & CR0_PE) === 0) return 'real-mode';
+    if ((virtual.systemFlags & FLAG_VM) !== 0) return 'virtual-8086-mode';
+    return virtual.cpl === 3 ? 'interpreted-user' : 'interpreted-kernel';
   }
 
   /** The real CPU cannot run what the guest's view shows: here, start-up code before its first code segment. */

@@ -28,7 +28,7 @@ import {
   VECTOR_PF,
   VECTOR_UD,
 } from '../../machine/exits.ts';
-import type { Insn } from '../../machine/insn.ts';
+import { type Insn, SEG_CS } from '../../machine/insn.ts';
 import {
   INTERCEPT_CPUID,
   INTERCEPT_CR_READ,
@@ -128,14 +128,10 @@ const READ_BY_REASON: Readonly<Partial<Record<VmxExitReason, readonly Field[]>>>
   'nested-violation': [VMCS.GUEST_PHYSICAL_ADDRESS, VMCS.GUEST_LINEAR_ADDRESS],
   'external-interrupt': [VMCS.VM_EXIT_INTERRUPTION_INFORMATION],
 };
-/** What decoding an instruction needs besides: mode, where the code is, and the segment of its operand. */
-const READ_TO_DECODE: readonly Field[] = [
-  VMCS.GUEST_CR0,
-  VMCS.GUEST_CR3,
-  VMCS.GUEST_CS_BASE,
-  VMCS.GUEST_CS_ACCESS_RIGHTS,
-  VMCS.GUEST_DS_BASE,
-];
+/** What decoding an instruction needs besides: where the code is, and the segment of its operand. */
+const READ_TO_DECODE: readonly Field[] = [VMCS.GUEST_CS_BASE, VMCS.GUEST_CS_ACCESS_RIGHTS, VMCS.GUEST_DS_BASE];
+/** And the mode and the tables; a VMM with shadow page tables has the guest's own, for it intercepts their changes. */
+const READ_PAGING_TO_DECODE: readonly Field[] = [VMCS.GUEST_CR0, VMCS.GUEST_CR3];
 
 /** Pages that one delivery can touch: gate, descriptors, TSS, stack, each with its tables; generously rounded up. */
 const DELIVERY_ATTEMPTS_MAX = 64;
@@ -190,6 +186,7 @@ class HardwareExecutor implements Executor {
         group: vm.tables.shadows,
         maxFrames: shadowFrames(vm.physmap.ramFrames),
         outOfSyncMax: vm.spec.outOfSync === true ? OUT_OF_SYNC_MAX : 0,
+        caching: vm.spec.keepShadows ?? true,
       });
       this.shadow.invalidate = (first, pages) => this.invalidate(first, pages);
       this.nested = null;
@@ -558,9 +555,14 @@ class HardwareExecutor implements Executor {
     return this.emulateOverridden();
   }
 
+  /** Fetches and decodes the instruction at EIP: the VMM has an address space of its own, so it walks the guest's tables for it. */
   private decode(): void {
-    this.vcpu.vmm('decode');
+    const { cpu, vcpu } = this;
+    vcpu.vmm('decode');
+    const references = this.guestTables.levelsAt(cpu, (cpu.eip + cpu.segBase[SEG_CS]!) | 0);
+    vcpu.vmmCycles(references * vcpu.vm.machine.preset.vmm['guest-walk-reference']);
     for (const field of READ_TO_DECODE) this.block.read(field);
+    if (this.shadow === null) for (const field of READ_PAGING_TO_DECODE) this.block.read(field);
     this.pay();
   }
 
@@ -614,6 +616,7 @@ class HardwareExecutor implements Executor {
   }
 
   private emulateOverridden(): Disposition {
+    this.vcpu.vmm('emulate');
     const result = this.emulate();
     this.dropOverrides();
     return result;
@@ -655,6 +658,9 @@ class HardwareExecutor implements Executor {
     block.write(VMCS.VM_ENTRY_INTERRUPTION_INFORMATION, interruptionInformation(vector, type, errorCode));
     if (errorCode !== NO_ERROR_CODE) block.write(VMCS.VM_ENTRY_EXCEPTION_ERROR_CODE, errorCode);
     this.pay();
+    // CR2 is not in the control block.
+    const { preset } = this.vcpu.vm.machine;
+    if (vector === VECTOR_PF && !external) this.vcpu.vmmCycles(preset.timing.instructions.control);
     block.checkInjection();
     block.injected();
   }

@@ -101,7 +101,7 @@ function inCache(insn: Insn): Plan {
   if (cost === 'control' && first === 'Rd' && second === 'Cd') return 'control-read';
   if (mnemonic === 'PUSH' && OWN_SEGMENTS.has(first!)) return 'ident';
   if (mnemonic === 'POP' && OWN_SEGMENTS.has(first!) && isWide(insn)) return 'pop-segment';
-  if (first === 'Sw' && !insn.isMemory && isOwn(insn.a)) return 'load-segment';
+  if (first === 'Sw' && isOwn(insn.a)) return 'load-segment';
   if (second === 'Sw' && isOwn(insn.b)) return 'ident';
   if (mnemonic === 'IN' && first === 'AL' && second === 'Ib' && (insn.imm & 0xff) === POST_PORT) return 'post-read';
   return 'emulate';

@@ -203,7 +203,8 @@ class UnitWriter {
         this.count(this.asm.load(insn.a, AT_CONTROL + 4 * insn.b));
         return;
       case 'load-segment':
-        this.loadSegment(one);
+        if (insn.isMemory) this.loadSegmentFrom(one, next);
+        else this.loadSegment(one);
         return;
       case 'pop-segment':
         this.popSegment(insn, next);
@@ -484,6 +485,25 @@ class UnitWriter {
     this.count(asm.emit(...bytes));
   }
 
+  /** MOV Sreg, m: what was read is checked and loaded, whatever other CPUs write meanwhile. */
+  private loadSegmentFrom({ insn, bytes }: Fetched, next: number): void {
+    this.saveBoth();
+    this.asm.emit(...zeroExtendedLoad(bytes)); // both registers still have the guest's values
+    this.loadChecked(insn.a);
+    this.complete(next, { saved: SAVED_EAX | SAVED_ECX });
+    this.restoreBoth();
+  }
+
+  /** MOV Sreg, AX, if the tables allow it. */
+  private loadChecked(seg: number): void {
+    const { asm } = this;
+    asm.emit(0x0f, 0xb6, 0xcc); // MOVZX ECX, AH
+    this.bailIf(AT_SELECTOR_HIGH, SAVED_EAX | SAVED_ECX);
+    asm.emit(0x0f, 0xb6, 0xc8); // MOVZX ECX, AL
+    this.bailIf(AT_SELECTOR_LOW, SAVED_EAX | SAVED_ECX);
+    this.count(asm.emit(0x8e, 0xc0 | (seg << 3)));
+  }
+
   /** Leaves the instruction to the VMM if a table says so for the byte in ECX. */
   private bailIf(table: number, saved: number): void {
     const { asm } = this;
@@ -498,11 +518,7 @@ class UnitWriter {
     const { asm } = this;
     this.saveBoth();
     asm.emit(0x8b, 0x04, 0x24); // MOV EAX, [ESP]
-    asm.emit(0x0f, 0xb6, 0xcc); // MOVZX ECX, AH
-    this.bailIf(AT_SELECTOR_HIGH, SAVED_EAX | SAVED_ECX);
-    asm.emit(0x0f, 0xb6, 0xc8); // MOVZX ECX, AL
-    this.bailIf(AT_SELECTOR_LOW, SAVED_EAX | SAVED_ECX);
-    this.count(asm.emit(0x8e, 0xc0 | (poppedSegment(insn) << 3))); // MOV Sreg, AX
+    this.loadChecked(poppedSegment(insn));
     this.complete(next, { saved: SAVED_EAX | SAVED_ECX, esp: 4 });
     asm.addEsp(4);
     this.change({ esp: 0 });
@@ -526,4 +542,12 @@ function loadOf(bytes: readonly number[]): number[] {
   while (PREFIXES.has(bytes[at]!)) at++;
   const modrm = (bytes[at + 1]! & ~0x38) | (ECX << 3);
   return [...bytes.slice(0, at), MOV_LOAD, modrm, ...bytes.slice(at + 2)];
+}
+
+/** MOVZX EAX, m16 from a MOV Sreg, m. */
+function zeroExtendedLoad(bytes: readonly number[]): number[] {
+  let at = 0;
+  while (PREFIXES.has(bytes[at]!)) at++;
+  const modrm = (bytes[at + 1]! & ~0x38) | (EAX << 3);
+  return [...bytes.slice(0, at), 0x0f, 0xb7, modrm, ...bytes.slice(at + 2)];
 }

@@ -1,0 +1,160 @@
+/**
+ * Stride scheduling: the deterministic counterpart of the lottery. Each task advances by its stride (2^20 / tickets) per
+ * quantum; who is furthest behind runs.
+ * Invariants: the ready queue is ordered by pass, then by task number; the global pass advances as a task that held all
+ * tickets of the active ones would, so that who leaves takes along how far it was ahead or behind, and no more.
+ * Passes are single divisions of exact integers: equal ones are equal to the bit, however long a run is.
+ * Source: Waldspurger and Weihl, "Stride scheduling: deterministic proportional-share resource management", MIT 1995.
+ * One queue for all pCPUs is our choice; so is the quantum of 10 ms.
+ */
+import { NS_PER_MS, type Ns } from '../../core/units.ts';
+import { callIdle } from '../idle.ts';
+import { OrderedQueue } from '../ordered-queue.ts';
+import type { ParamSet } from '../params.ts';
+import {
+  type Decision,
+  definePolicy,
+  type Scheduler,
+  type SchedulerHost,
+  type SchedVm,
+  type Task,
+} from '../scheduler.ts';
+
+const params = {
+  quantum_ms: {
+    kind: 'integer',
+    min: 1,
+    max: 10_000,
+    default: 10,
+    meaning: 'running time before the passes are compared',
+  },
+} as const satisfies ParamSet;
+
+const STRIDE1 = 2 ** 20;
+/** Time served is folded into the base beyond this, so that the product with 2^20 stays exact in any case. */
+const SERVED_MAX: Ns = 2 ** 50;
+
+class Client {
+  readonly task: Task;
+  tickets: number;
+  /** Pass when it joined, and running time since; a first quantum on account, so that a new one starts a stride ahead. */
+  base = 0;
+  served: Ns;
+  /** How far its pass was from the global one when it left. */
+  remain = 0;
+  active = false;
+  /** Time used of the quantum that runs. */
+  used: Ns = 0;
+  yielded = false;
+
+  constructor(task: Task, quantum: Ns) {
+    this.task = task;
+    this.tickets = task.vm.weight;
+    this.served = quantum;
+  }
+}
+
+class Stride implements Scheduler {
+  private readonly host: SchedulerHost;
+  private readonly quantum: Ns;
+  private readonly clients: Client[] = [];
+  private ready: OrderedQueue<Client>;
+  private globalPass = 0;
+  private activeTickets = 0;
+
+  constructor(host: SchedulerHost, quantum: Ns) {
+    this.host = host;
+    this.quantum = quantum;
+    this.ready = this.emptyQueue();
+  }
+
+  add(task: Task): void {
+    this.clients[task.id] = new Client(task, this.quantum);
+  }
+
+  wake(task: Task): void {
+    const client = this.clients[task.id];
+    client.active = true;
+    this.activeTickets += client.tickets;
+    client.base = this.globalPass + client.remain;
+    this.ready.add(client);
+    callIdle(this.host, task);
+  }
+
+  sleep(task: Task): void {
+    const client = this.clients[task.id];
+    if (this.ready.has(client)) this.ready.delete(client);
+    client.remain = this.passOf(client) - this.globalPass;
+    client.served = 0;
+    client.active = false;
+    this.activeTickets -= client.tickets;
+  }
+
+  charge(task: Task, ran: Ns): void {
+    const client = this.clients[task.id];
+    client.used += ran;
+    client.served += ran;
+    if (client.served > SERVED_MAX) {
+      client.base = this.passOf(client);
+      client.served = 0;
+    }
+    this.globalPass += (STRIDE1 * ran) / (this.activeTickets * this.quantum);
+  }
+
+  yield(task: Task): void {
+    this.clients[task.id].yielded = true;
+  }
+
+  /** The distance from the global pass is scaled by the new stride over the old one. */
+  change(vm: SchedVm): void {
+    const waiting = [...this.ready];
+    for (const client of this.clients) {
+      if (client?.task.vm !== vm || client.tickets === vm.weight) continue;
+      const scale = client.tickets / vm.weight;
+      if (client.active) {
+        client.base = this.globalPass + (this.passOf(client) - this.globalPass) * scale;
+        client.served = 0;
+        this.activeTickets += vm.weight - client.tickets;
+      } else {
+        // Before its first start the stride it is ahead is still in `served`, and scales by itself.
+        client.remain *= scale;
+      }
+      client.tickets = vm.weight;
+    }
+    this.ready = this.emptyQueue();
+    for (const client of waiting) this.ready.add(client);
+  }
+
+  pick(pcpu: number, _now: Ns, current: Task | null): Decision {
+    if (current !== null) {
+      const client = this.clients[current.id];
+      const left = this.quantum - client.used;
+      if (left > 0 && !client.yielded) return { task: current, slice: left };
+      this.ready.add(client);
+    }
+    const next = this.ready.find(({ task }) => task.hard.has(pcpu));
+    if (next === null) return { task: null, slice: Infinity };
+    this.ready.delete(next);
+    next.used = 0;
+    next.yielded = false;
+    return { task: next.task, slice: this.quantum };
+  }
+
+  private passOf({ base, served, tickets }: Client): number {
+    return base + (STRIDE1 * served) / (tickets * this.quantum);
+  }
+
+  private emptyQueue(): OrderedQueue<Client> {
+    return new OrderedQueue((a, b) => this.passOf(a) - this.passOf(b) || a.task.id - b.task.id);
+  }
+}
+
+export const stride = definePolicy({
+  name: 'stride',
+  summary: 'least progress per ticket runs next, a quantum each; tickets are the weight',
+  origin: 'Waldspurger and Weihl, 1995',
+  basis: 'paper',
+  traits: { weights: {} },
+  params,
+  make: (host, { quantum_ms }) => new Stride(host, quantum_ms * NS_PER_MS),
+});

@@ -1,0 +1,315 @@
+/**
+ * Proportional share on top of run queues for each pCPU. Once per period the capacity of the host is divided among the VMs
+ * by weight, reservation, limit and demand (water filling); a vCPU earns its part as credit and burns what it runs.
+ *   demand       all of its pCPU, unless it sleeps and uses less than it is entitled to: then a quarter more than it used
+ *   rank         UNDER with credit, OVER without; policies may put others before them
+ *   limit        a VM that has used up its limit for the period is parked until the next ones have paid for it
+ * Invariant: what the running ones burn beyond what was handed out is handed out again, by weight, so the debts of hogs stay
+ * in proportion to their weights.
+ * Source: our reconstruction; accounting with credits as in Xen's credit scheduler, entitlements as VMware describes them.
+ */
+import { NS_PER_US, type Ns } from '../core/units.ts';
+import { QueueScheduler, QueueUnit } from './queue-scheduler.ts';
+import {
+  type SchedulerHost,
+  type SchedVm,
+  STATE_COSTOPPED,
+  STATE_PARKED,
+  type Task,
+  type WakeReason,
+} from './scheduler.ts';
+import { waterFill } from './water-filling.ts';
+
+export const UNDER = 0;
+export const OVER = 1;
+
+const ACCOUNT_TIMER = 0;
+/** The shortest slice that a limit leaves; our choice. */
+const SLICE_MIN_NS = 100 * NS_PER_US;
+
+export class ShareUnit extends QueueUnit {
+  readonly owner: VmShare;
+  credit: Ns = 0;
+  /** Time of this period it ran, and wanted to run. */
+  used: Ns = 0;
+  wanted: Ns = 0;
+  /** Since when it wants to run; -1 while it sleeps. */
+  awakeSince: Ns = -1;
+  /** Time it was given for the last period. */
+  earned: Ns = Infinity;
+  /** Share of a pCPU that it could use; of the last period. */
+  demand = 0;
+
+  constructor(task: Task, owner: VmShare) {
+    super(task);
+    this.owner = owner;
+  }
+}
+
+/** An upper bound on the time of one VM or of several together. */
+export class Limit {
+  /** pCPUs; Infinity for none. */
+  rate = Infinity;
+  budget: Ns = Infinity;
+  exhausted = false;
+  readonly vms: VmShare[] = [];
+}
+
+export class VmShare {
+  readonly vm: SchedVm;
+  readonly units: ShareUnit[] = [];
+  readonly limits: Limit[] = [];
+  /** How many of its limits keep it off the CPUs. */
+  parkedBy = 0;
+  /** pCPUs, of the last accounting. */
+  entitled = 0;
+
+  constructor(vm: SchedVm) {
+    this.vm = vm;
+  }
+}
+
+export interface ShareSettings {
+  readonly period: Ns;
+  /** Most credit a vCPU may save, and most it may owe. */
+  readonly saved: Ns;
+  readonly owed: Ns;
+}
+
+export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends QueueScheduler<U> {
+  protected readonly settings: ShareSettings;
+  /** By VM id; holes where a VM has no vCPU. */
+  protected readonly shares: (VmShare | undefined)[] = [];
+  private debt: Ns = 0;
+
+  constructor(host: SchedulerHost, settings: ShareSettings) {
+    super(host);
+    this.settings = settings;
+    this.stealRank = UNDER;
+    host.arm(ACCOUNT_TIMER, settings.period);
+  }
+
+  // ---- what a policy says
+
+  protected abstract makeShareUnit(task: Task, owner: VmShare): U;
+  /** Shares of the VM. */
+  protected weightOf(vm: SchedVm): number {
+    return vm.weight;
+  }
+  /** pCPUs that the VM is promised. */
+  protected reservationOf(_vm: SchedVm): number {
+    return 0;
+  }
+  /** pCPUs that the VM may use at most; Infinity for no limit. */
+  protected limitOf(vm: SchedVm): number {
+    return vm.capPercent === 0 ? Infinity : vm.capPercent / 100;
+  }
+  /** Called for the first vCPU of a VM: check it, put it under more limits. */
+  protected addVm(_share: VmShare): void {}
+  /** What there is to divide, in pCPUs. */
+  protected capacity(): number {
+    return this.host.topology.length;
+  }
+  /** The rank by credit, at accounting and after burning. */
+  protected rankOf(unit: U): number {
+    return unit.credit >= 0 ? UNDER : OVER;
+  }
+  /** It has earned that much for the period that is over. */
+  protected credited(_unit: U, _earned: Ns): void {}
+
+  // ---- the mechanism's questions
+
+  protected override makeUnit(task: Task): U {
+    const { vm } = task;
+    let share = this.shares[vm.id];
+    if (share === undefined) {
+      share = new VmShare(vm);
+      share.limits.push(new Limit());
+      share.limits[0].vms.push(share);
+      this.addVm(share);
+      this.shares[vm.id] = share;
+    }
+    const unit = this.makeShareUnit(task, share);
+    share.units.push(unit);
+    this.setLimit(share);
+    if (share.parkedBy > 0) this.host.hold(task, 'park');
+    return unit;
+  }
+
+  remove(task: Task, _now: Ns): void {
+    const { owner } = this.units[task.id];
+    owner.units.splice(owner.units.indexOf(this.units[task.id]), 1);
+    if (owner.units.length > 0) return;
+    for (const limit of owner.limits) limit.vms.splice(limit.vms.indexOf(owner), 1);
+    this.shares[owner.vm.id] = undefined;
+  }
+
+  change(vm: SchedVm, _now: Ns): void {
+    const share = this.shares[vm.id];
+    if (share !== undefined) this.setLimit(share);
+  }
+
+  protected override woken(unit: U, now: Ns, _reason: WakeReason): void {
+    if (unit.awakeSince < 0) unit.awakeSince = now;
+    unit.rank = this.rankOf(unit);
+  }
+
+  override sleep(task: Task, now: Ns): void {
+    super.sleep(task, now);
+    const unit = this.units[task.id];
+    // One that is held by us still wants to run.
+    if (task.state === STATE_PARKED || task.state === STATE_COSTOPPED || unit.awakeSince < 0) return;
+    unit.wanted += now - unit.awakeSince;
+    unit.awakeSince = -1;
+  }
+
+  timer(timer: number, now: Ns): void {
+    if (timer !== ACCOUNT_TIMER) return;
+    this.host.arm(ACCOUNT_TIMER, now + this.settings.period);
+    this.account(now);
+  }
+
+  // ---- accounts
+
+  protected override burn(unit: U, ran: Ns): void {
+    unit.used += ran;
+    unit.credit -= ran;
+    unit.rank = this.rankOf(unit);
+    for (const limit of unit.owner.limits) {
+      limit.budget -= ran;
+      if (limit.budget <= 0 && !limit.exhausted) this.exhaust(limit);
+    }
+  }
+
+  protected override bounded(unit: U, slice: Ns): Ns {
+    let least = slice;
+    for (const { budget, vms } of unit.owner.limits) {
+      if (budget === Infinity) continue;
+      const sharers = vms.reduce((sum, share) => sum + share.units.length, 0);
+      least = Math.min(least, Math.max(Math.ceil(budget / sharers), SLICE_MIN_NS));
+    }
+    return least;
+  }
+
+  private setLimit(share: VmShare): void {
+    const [own] = share.limits;
+    const rate = this.limitOf(share.vm);
+    if (rate === own.rate) return;
+    own.rate = rate;
+    own.budget = Math.min(own.budget, Math.round(rate * this.settings.period));
+  }
+
+  private exhaust(limit: Limit): void {
+    limit.exhausted = true;
+    for (const share of limit.vms) {
+      if (share.parkedBy++ === 0) for (const { task } of share.units) this.host.hold(task, 'park');
+    }
+  }
+
+  private refill(limit: Limit): void {
+    const pay = limit.rate === Infinity ? Infinity : Math.round(limit.rate * this.settings.period);
+    limit.budget = pay === Infinity ? Infinity : Math.min(limit.budget + pay, pay);
+    if (limit.budget <= 0 || !limit.exhausted) return;
+    limit.exhausted = false;
+    for (const share of limit.vms) {
+      if (--share.parkedBy === 0) for (const { task } of share.units) this.host.release(task, 'park');
+    }
+  }
+
+  /** Divides the capacity of a period. */
+  private account(now: Ns): void {
+    const { period, saved, owed } = this.settings;
+    for (const pcpu of this.host.topology.keys()) if (this.onPcpu[pcpu] !== null) this.host.settle(pcpu);
+    const active: VmShare[] = [];
+    const limits = new Set<Limit>();
+    for (const share of this.shares) {
+      if (share === undefined) continue;
+      for (const limit of share.limits) limits.add(limit);
+      if (this.measure(share, now)) active.push(share);
+      else share.entitled = 0;
+    }
+    this.entitle(active);
+    // What was burned without having been handed out goes round again.
+    const capacity = this.capacity() * period;
+    const scale = 1 + this.debt / capacity;
+    let balance = 0;
+    for (const share of active) {
+      const parts = waterFill(
+        share.units.map(({ demand }) => ({ weight: 1, min: 0, max: demand })),
+        share.entitled,
+      );
+      for (const [i, unit] of share.units.entries()) {
+        unit.earned = Math.round(parts[i] * period);
+        unit.credit = Math.max(Math.min(unit.credit + Math.round(unit.earned * scale), saved), -1 * owed);
+        this.credited(unit as U, unit.earned);
+        balance += unit.credit;
+      }
+    }
+    this.debt = Math.min(Math.max(-balance, 0), capacity);
+    // Also those that are kept off the CPUs: their rank decides when they may come back.
+    for (const share of this.shares) for (const unit of share?.units ?? []) unit.rank = this.rankOf(unit as U);
+    this.resort();
+    for (const limit of limits) this.refill(limit);
+  }
+
+  /** Demand of each vCPU of a VM; false when it has none. */
+  private measure(share: VmShare, now: Ns): boolean {
+    const { period } = this.settings;
+    let total = 0;
+    for (const unit of share.units) {
+      if (unit.awakeSince >= 0) {
+        unit.wanted += now - unit.awakeSince;
+        unit.awakeSince = now;
+      }
+      const wanted = Math.min(unit.wanted / period, 1);
+      const modest = wanted < 0.95 && unit.used < 0.9 * unit.earned;
+      unit.demand = modest ? Math.min(wanted, (1.25 * unit.used) / period) : wanted;
+      unit.used = 0;
+      unit.wanted = 0;
+      total += unit.demand;
+    }
+    return total > 0;
+  }
+
+  /** Sets what each VM is entitled to, in pCPUs. A group over its common limit is served first, within that. */
+  private entitle(active: readonly VmShare[]): void {
+    let left = [...active];
+    let capacity = this.capacity();
+    for (;;) {
+      const parts = this.divide(left, capacity);
+      for (const [i, share] of left.entries()) share.entitled = parts[i];
+      const over = this.tightest(left);
+      if (over === null) return;
+      const members = left.filter((share) => share.limits.includes(over));
+      const inside = this.divide(members, over.rate);
+      for (const [i, share] of members.entries()) share.entitled = inside[i];
+      capacity -= over.rate;
+      left = left.filter((share) => !members.includes(share));
+    }
+  }
+
+  private divide(shares: readonly VmShare[], capacity: number): number[] {
+    const claims = shares.map(({ vm, units, limits }) => {
+      const demand = units.reduce((sum, unit) => sum + unit.demand, 0);
+      const max = Math.min(demand, limits[0].rate);
+      return { weight: this.weightOf(vm), min: Math.min(this.reservationOf(vm), max), max };
+    });
+    return waterFill(claims, capacity);
+  }
+
+  /** The common limit that is exceeded by most; null when none is. */
+  private tightest(shares: readonly VmShare[]): Limit | null {
+    const sums = new Map<Limit, number>();
+    for (const { limits, entitled } of shares) {
+      for (const limit of limits.slice(1)) sums.set(limit, (sums.get(limit) ?? 0) + entitled);
+    }
+    let worst: Limit | null = null;
+    let excess = 1e-9;
+    for (const [limit, sum] of sums) {
+      if (sum / limit.rate - 1 <= excess) continue;
+      excess = sum / limit.rate - 1;
+      worst = limit;
+    }
+    return worst;
+  }
+}
