@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
-import { GUESTS, HYPERVISORS, PRESETS, SCHEDULERS, TECHNIQUES } from '../lab/catalog.ts';
+import { DEMANDS, GUESTS, HYPERVISORS, PRESETS, SCHEDULERS, TECHNIQUES } from '../lab/catalog.ts';
 import { parseYaml, readTextFile, SCENARIO_BYTES_MAX } from '../lab/source.ts';
 import { didYouMean } from '../lab/suggest.ts';
 import { formatQuantity } from '../lab/units.ts';
@@ -23,6 +23,7 @@ const KINDS: Readonly<Record<string, () => readonly Line[]>> = {
   techniques: () => TECHNIQUES,
   hypervisors: () => HYPERVISORS,
   schedulers: () => SCHEDULERS.map(schedulerLine),
+  demands: () => DEMANDS,
   presets: () => PRESETS.map(presetLine),
   exits: () => BASIC_EXIT_REASONS.map(exitLine),
   charts: () => CHARTS,

@@ -113,6 +113,9 @@ export interface Runnable {
    */
   onDeschedule(pcpu: Pcpu): void;
 
+  /** `wake` was called, and it had not blocked: for those that put off blocking. Must not spend cycles. */
+  onWake?(): void;
+
   /** Bits DOING_*, if it knows. */
   readonly doing?: number;
 

@@ -244,6 +244,13 @@ export class Dispatcher {
     this.settleRequests();
   }
 
+  /** Does another task wait for this pCPU? Policies that cannot tell: does any task wait? */
+  waits(pcpu: number): boolean {
+    const slot = this.slots[pcpu];
+    if (slot.resched || slot.preemptAt < Infinity) return true;
+    return this.scheduler.waits?.(pcpu) ?? this.inState[STATE_READY] > 0;
+  }
+
   /** Changes a VM's share while it runs. */
   change(vm: HostVm, share: { readonly weight?: number; readonly capPercent?: number }): void {
     vm.weight = share.weight ?? vm.weight;
@@ -460,6 +467,7 @@ export class Dispatcher {
   /** An interrupt for `task` came. */
   private wake(task: HostTask): void {
     const now = this.present();
+    if (task.state !== STATE_BLOCKED && task.runnable.onWake !== undefined) this.tellWoken(task, now);
     if (task.state === STATE_RUNNING) {
       // It answered 'block' in a window that went past this moment: no lost wake-up.
       const slot = this.slots[task.pcpu];
@@ -467,11 +475,23 @@ export class Dispatcher {
       this.touch(slot);
       return;
     }
+    if (task.state === STATE_READY) {
+      this.scheduler.event?.(task, now);
+      this.settleRequests();
+    }
     if (task.state !== STATE_BLOCKED) return;
     task.wakes++;
     task.wokenAt = now;
     if (task.holds !== 0) this.enter(task, heldState(task.holds), now);
     else this.becomeRunnable(task, now, 'wake');
+  }
+
+  /** Tells a task that has not blocked, because it wants to know. */
+  private tellWoken(task: HostTask, now: Ns): void {
+    const slot = task.state === STATE_RUNNING ? this.slots[task.pcpu] : null;
+    if (slot !== null) this.catchUp(slot, now);
+    task.runnable.onWake!();
+    slot?.foresee();
   }
 
   private signal(task: HostTask, signal: GuestSignal): void {

@@ -21,8 +21,8 @@ export type Param =
       readonly default?: number;
       readonly meaning: string;
     }
-  | { readonly kind: 'flag'; readonly default: boolean; readonly meaning: string }
-  | { readonly kind: 'choice'; readonly of: readonly string[]; readonly default: string; readonly meaning: string };
+  | { readonly kind: 'flag'; readonly default?: boolean; readonly meaning: string }
+  | { readonly kind: 'choice'; readonly of: readonly string[]; readonly default?: string; readonly meaning: string };
 
 /** Parameters by name, in the order that people see. */
 export type ParamSet = Readonly<Record<string, Param>>;

@@ -118,8 +118,17 @@ export interface Scheduler {
   yield?(task: Task, now: Ns, why: 'yield' | 'spin'): void;
   /** A running task did something that a hypervisor can see, such as sending an inter-processor interrupt. */
   signal?(task: Task, now: Ns, signal: GuestSignal): void;
+  /** An interrupt came for a task that is ready: it waits for a pCPU although it is not asleep. */
+  event?(task: Task, now: Ns): void;
   /** Timer `timer` of `arm` is due. */
   timer?(timer: number, now: Ns): void;
+  /** Does a task wait for this pCPU, besides the one that runs there? Asked by those that might keep it for nothing. */
+  waits?(pcpu: number): boolean;
+  /**
+   * The `hard` mask of a task has changed that is in no queue and does not run. Only a policy over this one does that
+   * (over.ts); without this method it calls `remove` and `add` instead.
+   */
+  affinity?(task: Task, now: Ns): void;
   /** The VM's weight, cap or parameters have changed. */
   change?(vm: SchedVm, now: Ns): void;
 }

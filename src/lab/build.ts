@@ -15,28 +15,21 @@ import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
 import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
-import { demands } from '../host/modelled/index.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
-import { findEscapes } from '../vmm/audit.ts';
+import type { MachinePreset } from '../vmm/costs.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
 import { findPreset } from '../vmm/presets/index.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
-import { findTechnique } from '../vmm/techniques/index.ts';
-import { ExecutedVcpu } from '../vmm/vcpu.ts';
-import { ExecutedVm, type VmSpec } from '../vmm/vm.ts';
+import type { VmSpec } from '../vmm/vm.ts';
 import { collect } from './collect.ts';
-import { guestFor } from './guests.ts';
 import type { ResolvedRun, ResolvedVm } from './plan.ts';
 import type { RunRecord } from './rows.ts';
-
-/** A VM with its vCPUs, each with the dispatcher's task for it. */
-export interface WorldVm {
-  readonly vm: ExecutedVm;
-  readonly vcpus: readonly { readonly vcpu: ExecutedVcpu; readonly task: HostTask }[];
-}
+import { auditAll, ExecutedWorldVm, type WorldVm } from './vms/executed.ts';
+import type { BuiltVm, Site } from './vms/kind.ts';
+import { ModelledWorldVm, makeDemand } from './vms/modelled.ts';
 
 export interface World {
   readonly run: ResolvedRun;
@@ -44,7 +37,10 @@ export interface World {
   readonly trace: Trace;
   readonly machine: PhysicalMachine;
   readonly dispatcher: Dispatcher;
+  /** Those with guests. */
   readonly vms: readonly WorldVm[];
+  /** All, in the order of the plan. */
+  readonly all: readonly BuiltVm[];
   /** By VM: translations found that led out of it. Null: nobody looks. */
   readonly escapes: Map<string, number> | null;
 }
@@ -71,8 +67,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const preset = findPreset(host.preset);
   const engine = new Engine();
   const trace = new Trace();
-  const vcpus = run.vms.reduce((sum, vm) => sum + vm.vcpus, 0);
-  const machine = new PhysicalMachine(preset, host.memoryBytes / PAGE_BYTES, host.pcpus, vcpus, options.engine);
+  const machine = machineFor(run, preset, options.engine);
   // The bare machine has no hypervisor: nobody switches contexts, and what it touches is the hardware.
   const allBare = run.vms.every((vm) => isBare(vm.technique));
   const kind = findKind(allBare ? undefined : host.hypervisor);
@@ -83,7 +78,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const policyParams = kind.policy === null ? host.scheduler.params : {};
   const dispatcher = new Dispatcher(
     {
-      topology: makeTopology({ sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 }),
+      topology: makeTopology(host.topology ?? { sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 }),
       hz: host.frequencyHz,
       quantum: host.quantumNs,
       switchCycles,
@@ -93,22 +88,40 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   const escapes = run.compare === 'state' ? new Map<string, number>() : null;
   const world = { run, engine, trace, machine, dispatcher, escapes };
   const places = admitAll(run, kind);
-  const processes = allBare ? [] : startProcesses(world, kind);
+  const threads = allBare ? [] : startThreads(world, kind);
   let left = run.vms.length;
   // When the last VM has ended nobody is left to share the host with.
   const endOfVm = (): void => {
     left--;
-    if (left > 0 || processes.length === 0) return;
+    if (left > 0 || threads.length === 0) return;
     engine.at(engine.now, () => {
-      for (const task of processes) dispatcher.end(task);
+      for (const task of threads) dispatcher.end(task);
     });
   };
-  const vms = run.vms.map((vm, index) =>
-    buildVm(world, vm, { index, kind, firstPcpu: places[index]!, endOfVm }, options),
-  );
-  if (escapes !== null) audit(machine, vms, escapes);
-  for (const { vcpus: own } of vms) for (const { task } of own) dispatcher.start(task);
-  return { ...world, vms };
+  const vms: ExecutedWorldVm[] = [];
+  const all = run.vms.map((vm, index): BuiltVm => {
+    const site: Site = { run, engine, machine, dispatcher, kind, index, firstPcpu: places[index]!, endOfVm };
+    if (vm.load !== undefined) return new ModelledWorldVm(site, vm, vm.load);
+    const built = new ExecutedWorldVm(site, vm, extrasFor(index, options), escapes);
+    vms.push(built);
+    return built;
+  });
+  if (escapes !== null) auditAll(machine, vms, escapes);
+  for (const vm of all) vm.start();
+  return { ...world, vms, all };
+}
+
+/** The machine under the guests; where there are none, next to nothing. */
+function machineFor({ host, vms }: ResolvedRun, preset: MachinePreset, engine?: EngineName): PhysicalMachine {
+  const executed = vms.filter((vm) => vm.load === undefined);
+  if (executed.length === 0) return new PhysicalMachine(preset, 1, 1, 1, 'interpreter');
+  const vcpus = executed.reduce((sum, vm) => sum + vm.vcpus, 0);
+  return new PhysicalMachine(preset, host.memoryBytes / PAGE_BYTES, host.pcpus, vcpus, engine);
+}
+
+/** What a caller adds to the first VM, and to all. */
+function extrasFor(index: number, { guest, onConsole }: BuildOptions): Partial<VmSpec> {
+  return { ...(index === 0 ? guest : {}), ...(onConsole === undefined ? {} : { onConsole }) };
 }
 
 /** First pCPU of each VM, or -1. @throws UserError for the first VM that does not fit */
@@ -120,85 +133,32 @@ function admitAll({ host, vms }: ResolvedRun, kind: HypervisorKind): number[] {
   });
 }
 
-function resourcesOf({ technique, paging, memoryBytes, vcpus }: ResolvedVm): Resources {
+function resourcesOf({ technique, paging, memoryBytes, vcpus, load }: ResolvedVm): Resources {
+  if (load !== undefined) return { pcpus: vcpus, memoryBytes: 0, ioUnits: 0 };
   const frames = tableFrames(technique as TechniqueName, paging as PagingName, memoryBytes / PAGE_BYTES, vcpus);
   return { pcpus: vcpus, memoryBytes: memoryBytes + frames * PAGE_BYTES, ioUnits: 1 };
 }
 
-/** The processes of the host OS, each a task beside the vCPUs. */
-function startProcesses({ run, engine, dispatcher }: Omit<World, 'vms'>, kind: HypervisorKind): HostTask[] {
+/** The processes of the host OS and the threads of the hypervisor, each a task beside the vCPUs. */
+function startThreads({ run, engine, dispatcher }: Omit<World, 'vms' | 'all'>, kind: HypervisorKind): HostTask[] {
   const streams = new Streams(run.seed);
-  return (run.host.processes ?? []).map(({ name, model, params, weight }) => {
-    if (!kind.hasProcesses) throw new UserError(`process ${name}: hypervisor ${kind.name} has no host OS to run it`);
-    const demand = demands.find((entry) => entry.name === model);
-    if (demand === undefined) throw new UserError(`process ${name}: unknown demand ${model}`);
-    const runnable = new ModelledVcpu(engine, demand.make(params, streams.stream(`process ${name}`)), ACCOUNT_THREAD);
-    const task = dispatcher.attach(dispatcher.addVm({ name, weight }), runnable);
+  const { processes = [], threads = [] } = run.host;
+  const all = [
+    ...processes.map((thread) => ({ thread, owner: `process ${thread.name}`, allowed: kind.hasProcesses })),
+    ...threads.map((thread) => ({ thread, owner: `thread ${thread.name}`, allowed: !kind.hasProcesses })),
+  ];
+  return all.map(({ thread, owner, allowed }) => {
+    if (!allowed) throw new UserError(`${owner}: hypervisor ${kind.name} has no host OS to run it`);
+    const runnable = new ModelledVcpu(engine, makeDemand(thread, streams, owner), ACCOUNT_THREAD);
+    const task = dispatcher.attach(dispatcher.addVm({ name: thread.name, weight: thread.weight }), runnable);
     dispatcher.start(task);
     return task;
   });
 }
 
-/** What a VM is built into. */
-interface Site {
-  readonly index: number;
-  readonly kind: HypervisorKind;
-  /** The first pCPU that is its own, or -1. */
-  readonly firstPcpu: number;
-  readonly endOfVm: () => void;
-}
-
-function buildVm(world: Omit<World, 'vms'>, plan: ResolvedVm, site: Site, options: BuildOptions): WorldVm {
-  const { index, kind, firstPcpu } = site;
-  const { machine, engine, dispatcher } = world;
-  const technique = findTechnique(plan.technique);
-  const vm = new ExecutedVm(index, machine, engine, {
-    name: plan.name,
-    image: guestFor(technique, plan.guest, plan.imageFile),
-    append: plan.workload,
-    memoryBytes: plan.memoryBytes,
-    technique: plan.technique as TechniqueName,
-    paging: plan.paging as PagingName,
-    taggedTlb: plan.taggedTlb,
-    ...(plan.vmx === undefined ? {} : { vmx: plan.vmx }),
-    vcpus: plan.vcpus,
-    ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
-    ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
-    onEnd: site.endOfVm,
-    ...(plan.ring === undefined ? {} : { ring: plan.ring }),
-    ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
-    ...(plan.keepShadows === undefined ? {} : { keepShadows: plan.keepShadows }),
-    ...(index === 0 ? options.guest : {}),
-    ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
-  });
-  const hostVm = dispatcher.addVm({ name: plan.name, weight: plan.weight, capPercent: plan.capPercent });
-  const vcpus = Array.from({ length: plan.vcpus }, (_, number) => {
-    const vcpu = new ExecutedVcpu(vm, number, technique);
-    // The CPUs of the bare machine are what the guest takes them for.
-    const own = plan.technique === 'native' && plan.vcpus > 1 ? number : firstPcpu < 0 ? -1 : firstPcpu + number;
-    const spec = own < 0 ? {} : { hard: [own] };
-    return { vcpu, task: dispatcher.attach(hostVm, vcpu, spec) };
-  });
-  return { vm, vcpus };
-}
-
-/** Has every run of a vCPU followed by a look at the translations of all CPUs. */
-function audit(machine: PhysicalMachine, vms: readonly WorldVm[], escapes: Map<string, number>): void {
-  const all = vms.map(({ vm }) => vm);
-  const look = (): void => {
-    for (const { vm } of findEscapes(machine, all)) escapes.set(vm, (escapes.get(vm) ?? 0) + 1);
-  };
-  for (const { vcpus } of vms) {
-    for (const { vcpu } of vcpus) vcpu.afterRun = look;
-  }
-}
-
 /** Runs a world to its end or its bound; afterwards every VM has an outcome. */
 export function finishWorld(world: World): RunOutcome {
   const outcome = world.dispatcher.runUntil(world.run.durationNs);
-  for (const { vm } of world.vms) {
-    if (outcome === 'stuck') vm.end('stalled', 'it waits, and no event can ever wake it');
-    else vm.end('time-limit', '');
-  }
+  for (const vm of world.all) vm.finish(outcome);
   return outcome;
 }

@@ -11,9 +11,11 @@ import { PV_MEMORY_MAX_BYTES } from '../vmm/paravirtual/abi.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
-import { guestMismatch } from './guests.ts';
+import { checkScheduling } from './checks-scheduling.ts';
+import { guestMismatch, isGuestPath } from './guests.ts';
 import { type Finding, finding, found } from './problems.ts';
-import type { VmInput, World } from './schema.ts';
+import type { World } from './schema.ts';
+import { type ExecutedVmInput, isModelled, type VmInput } from './schema-vms.ts';
 import { didYouMean } from './suggest.ts';
 import { formatQuantity, quantity } from './units.ts';
 
@@ -25,12 +27,9 @@ const FREQUENCY_MIN = 1_000_000;
 const FREQUENCY_MAX = 10_000_000_000;
 const QUANTUM_MIN = 1_000;
 const QUANTUM_MAX = 10_000_000;
+/** Physical CPUs of a host that executes guests. */
+const EXECUTING_PCPUS_MAX = 64;
 const DURATION_MAX = 3_600_000_000_000;
-
-/** Is it the name of one of our guests, or the path of a file? */
-export function isGuestPath(guest: string): boolean {
-  return guest.includes('/') || guest.includes('\\') || guest.endsWith('.elf');
-}
 
 /** Opens the file of a guest, given as it is written, and answers why it cannot be booted, if it cannot. */
 export type GuestProblem = (guest: string, memoryBytes: number, technique: string) => string | undefined;
@@ -38,6 +37,7 @@ export type GuestProblem = (guest: string, memoryBytes: number, technique: strin
 /** Everything that is wrong with a world as a whole. */
 export function checkWorld(world: World, guestProblem: GuestProblem = () => undefined): Finding[] {
   const files = world.vms.flatMap((vm, index) => {
+    if (isModelled(vm)) return [];
     const problem = isGuestPath(vm.guest)
       ? guestProblem(vm.guest, quantity('size', vm.memory), vm.technique)
       : undefined;
@@ -47,12 +47,14 @@ export function checkWorld(world: World, guestProblem: GuestProblem = () => unde
     ...files,
     ...checkHost(world),
     ...checkNames(world),
-    ...world.vms.flatMap((vm, index) => checkVm(world, vm, index)),
+    ...world.vms.flatMap((vm, index) => (isModelled(vm) ? [] : checkVm(world, vm, index))),
+    ...world.vms.flatMap(checkCap),
     ...checkHypervisor(world),
+    ...checkScheduling(world),
   ];
 }
 
-function checkHost({ host, duration }: World): Finding[] {
+function checkHost({ host, duration, vms }: World): Finding[] {
   const findings: Finding[] = [
     ...within(['duration'], 'duration', duration, 1, DURATION_MAX),
     ...within(['host', 'quantum'], 'duration', host.quantum, QUANTUM_MIN, QUANTUM_MAX),
@@ -60,6 +62,10 @@ function checkHost({ host, duration }: World): Finding[] {
   ];
   if (host.frequency !== 'auto') {
     findings.push(...within(['host', 'frequency'], 'frequency', host.frequency, FREQUENCY_MIN, FREQUENCY_MAX));
+  }
+  if (host.pcpus > EXECUTING_PCPUS_MAX && !vms.every(isModelled)) {
+    const message = `found ${host.pcpus}, expected at most ${EXECUTING_PCPUS_MAX} where guests are executed`;
+    findings.push(finding(['host', host.topology === undefined ? 'pcpus' : 'topology'], message));
   }
   return findings;
 }
@@ -87,7 +93,7 @@ export function vmNames(vm: Pick<VmInput, 'name' | 'count'>): string[] {
   return vm.count === 1 ? [vm.name] : Array.from({ length: vm.count }, (_, i) => `${vm.name}-${i + 1}`);
 }
 
-function checkVm(world: World, vm: VmInput, index: number): Finding[] {
+function checkVm(world: World, vm: ExecutedVmInput, index: number): Finding[] {
   const at = (key: string) => ['vms', index, key];
   const findings: Finding[] = [
     ...memorySize(at('memory'), vm.memory, GUEST_MEMORY_MIN, GUEST_MEMORY_MAX),
@@ -101,14 +107,18 @@ function checkVm(world: World, vm: VmInput, index: number): Finding[] {
     );
   }
   findings.push(...checkWorkload(vm, at('workload')));
-  if (vm.cap > vm.vcpus * 100) {
-    findings.push(finding(at('cap'), `found ${vm.cap}, expected at most ${vm.vcpus * 100} (100 per vCPU)`));
-  }
   return findings;
 }
 
+function checkCap(vm: VmInput, index: number): Finding[] {
+  // The number of vCPUs of a modelled VM may change.
+  const vcpus = Math.max(vm.vcpus, ...(isModelled(vm) ? (vm.changes ?? []).map((change) => change.vcpus ?? 1) : []));
+  if (vm.cap <= vcpus * 100) return [];
+  return [finding(['vms', index, 'cap'], `found ${vm.cap}, expected at most ${vcpus * 100} (100 per vCPU)`)];
+}
+
 /** The command line: its characters, its placeholders, and for our own guests every word of it. */
-function checkWorkload(vm: VmInput, path: readonly (string | number)[]): Finding[] {
+function checkWorkload(vm: ExecutedVmInput, path: readonly (string | number)[]): Finding[] {
   if (/[^\x20-\x7e]/.test(vm.workload)) return [finding(path, 'a command line is one line of plain ASCII characters')];
   const findings: Finding[] = [];
   for (const [placeholder] of vm.workload.matchAll(/\{[^{}]*\}/g)) {
@@ -139,12 +149,12 @@ function checkWorkload(vm: VmInput, path: readonly (string | number)[]): Finding
 }
 
 /** What paging auto will be, as far as VMX cares. */
-function usualPaging(vm: VmInput, preset: MachinePreset): string {
+function usualPaging(vm: ExecutedVmInput, preset: MachinePreset): string {
   if (vm.paging !== 'auto' || vm.technique !== 'hardware-assisted') return vm.paging;
   return preset.vmx.nestedPaging ? 'nested' : 'shadow';
 }
 
-function checkTechnique(world: World, vm: VmInput, index: number): Finding[] {
+function checkTechnique(world: World, vm: ExecutedVmInput, index: number): Finding[] {
   const at = (key: string) => ['vms', index, key];
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique);
   const preset = PRESETS.find((entry) => entry.id === world.host.preset);
@@ -240,7 +250,10 @@ function checkHypervisor(world: World): Finding[] {
     vmNames(vm).map((name) => ({
       name,
       index,
-      need: { pcpus: vm.vcpus, memoryBytes: quantity('size', vm.memory) + tableBytes(vm), ioUnits: 1 },
+      need: {
+        pcpus: vm.vcpus,
+        ...(isModelled(vm) ? NOTHING : { memoryBytes: bytesOf(vm) + tableBytes(vm), ioUnits: 1 }),
+      },
     })),
   );
   const { pcpus, io_units: ioUnits = pcpus } = host;
@@ -260,7 +273,7 @@ function checkHypervisor(world: World): Finding[] {
 }
 
 /** A paravirtual kernel and its VMM belong together; guests that are files are looked at when they are loaded. */
-function checkParavirtual(vm: VmInput, at: (key: string) => (string | number)[]): Finding[] {
+function checkParavirtual(vm: ExecutedVmInput, at: (key: string) => (string | number)[]): Finding[] {
   const guest = GUESTS.find((entry) => entry.name === vm.guest);
   const kernels = GUESTS.filter((entry) => entry.native_guest !== undefined);
   if (vm.technique !== 'paravirtual') {
@@ -280,9 +293,10 @@ function checkParavirtual(vm: VmInput, at: (key: string) => (string | number)[])
 }
 
 function checkMemory({ host, vms }: World): Finding[] {
-  const perVm = vms.map((vm) => vm.count * quantity('size', vm.memory));
+  const executed = vms.filter((vm): vm is ExecutedVmInput => !isModelled(vm));
+  const perVm = executed.map((vm) => vm.count * bytesOf(vm));
   const guests = perVm.reduce((sum, bytes) => sum + bytes, 0);
-  const tables = vms.reduce((sum, vm) => sum + vm.count * tableBytes(vm), 0);
+  const tables = executed.reduce((sum, vm) => sum + vm.count * tableBytes(vm), 0);
   const available = quantity('size', host.memory);
   if (guests + tables <= available) return [];
   const more = tables > 0 ? `, and the VMM needs ${formatQuantity('size', tables)} for its tables` : '';
@@ -290,9 +304,14 @@ function checkMemory({ host, vms }: World): Finding[] {
   return [finding(['host', 'memory'], message)];
 }
 
+/** What a modelled VM needs beside pCPUs. */
+const NOTHING = { memoryBytes: 0, ioUnits: 0 } as const;
+
+const bytesOf = (vm: ExecutedVmInput): Bytes => quantity('size', vm.memory);
+
 /** What the VMM reserves for one VM, in whole MiB; with paging auto, for the hungrier of the two. */
-function tableBytes(vm: World['vms'][number]): Bytes {
-  const pages = quantity('size', vm.memory) / PAGE_BYTES;
+function tableBytes(vm: ExecutedVmInput): Bytes {
+  const pages = bytesOf(vm) / PAGE_BYTES;
   const technique = vm.technique as TechniqueName;
   const pagings: readonly PagingName[] = vm.paging === 'nested' ? ['nested'] : ['shadow', 'nested'];
   const frames = Math.max(...pagings.map((paging) => tableFrames(technique, paging, pages, vm.vcpus)));

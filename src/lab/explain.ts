@@ -72,9 +72,11 @@ function explainUnion(
 ): Finding[] {
   const value = valueAt(data, local);
   const forms = unionForms(schemaAt(schema, data, local));
-  const meant = issue.errors.findIndex((errors) =>
-    errors.every((inner) => inner.path.length > 0 || !wrongKind(inner, value)),
-  );
+  const chosen = chosenForm(unionForms(schemaAt(schema, data, local, true)), value);
+  const meant =
+    chosen >= 0
+      ? chosen
+      : issue.errors.findIndex((errors) => errors.every((inner) => inner.path.length > 0 || !wrongKind(inner, value)));
   const errors = issue.errors[meant];
   if (value !== undefined && errors !== undefined && isPlainObject(value)) {
     return errors.flatMap((inner) => explain(inner, schema, data, at, local));
@@ -222,8 +224,8 @@ function unionForms(schema: Schema | undefined): readonly Schema[] {
   return (def?.options ?? []).map(unwrap);
 }
 
-/** The schema of the value at `path`; in a union, the form that the value there has. */
-function schemaAt(schema: Schema, data: unknown, path: Path): Schema | undefined {
+/** The schema of the value at `path`; in a union, the form that the value there has, or the union itself. */
+function schemaAt(schema: Schema, data: unknown, path: Path, asUnion = false): Schema | undefined {
   let here: Schema | undefined = schema;
   for (const [depth, part] of path.entries()) {
     const parent: Schema | undefined = formOf(here, valueAt(data, path.slice(0, depth)));
@@ -232,7 +234,7 @@ function schemaAt(schema: Schema, data: unknown, path: Path): Schema | undefined
     else here = def?.element ?? def?.valueType;
     if (here === undefined) return undefined;
   }
-  return formOf(here, valueAt(data, path), true);
+  return asUnion ? here : formOf(here, valueAt(data, path), true);
 }
 
 interface SchemaDef {
@@ -248,6 +250,8 @@ function formOf(schema: Schema | undefined, value: unknown, keepUnion = false): 
   const plain = unwrap(schema);
   const def = plain._zod.def as SchemaDef;
   if (def.options === undefined || (keepUnion && !isPlainObject(value))) return plain;
+  const chosen = chosenForm(def.options, value);
+  if (chosen >= 0) return formOf(def.options[chosen], value);
   const fitting = def.options.map(unwrap).find((option) => {
     const shape = (option._zod.def as SchemaDef).shape;
     if (shape === undefined) return (option._zod.def as SchemaDef).options !== undefined;
@@ -256,6 +260,15 @@ function formOf(schema: Schema | undefined, value: unknown, keepUnion = false): 
     return isPlainObject(value) && literal?.values?.includes(value[def.discriminator]) === true;
   });
   return fitting === undefined ? plain : formOf(fitting, value);
+}
+
+/** The form of a union that is chosen by a key which only it has, and which `value` has; -1 for none. */
+function chosenForm(forms: readonly Schema[], value: unknown): number {
+  if (!isPlainObject(value)) return -1;
+  return forms.findIndex((form) => {
+    const key = z.globalRegistry.get(form)?.['chosenBy'];
+    return typeof key === 'string' && Object.hasOwn(value, key);
+  });
 }
 
 function keysOf(schema: Schema | undefined): string[] {

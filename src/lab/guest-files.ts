@@ -3,10 +3,11 @@
  * Invariant: in the scenario that is written, such a guest is `guests/<file name>`, wherever the file was.
  */
 import { basename } from 'node:path';
-import { isGuestPath } from './checks.ts';
+import { isGuestPath } from './guests.ts';
 import { isPlainObject } from './paths.ts';
 import type { Scenario } from './scenario.ts';
 import type { ScenarioDoc } from './schema.ts';
+import { isModelled } from './schema-vms.ts';
 
 export interface PortableScenario {
   readonly scenario: Scenario;
@@ -19,8 +20,9 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
   const files = new Map<string, string>();
   const names = new Map<string, string>();
   for (const { world } of scenario.points) {
-    for (const { guest } of world.vms) {
-      if (!isGuestPath(guest) || names.has(guest)) continue;
+    for (const vm of world.vms) {
+      if (isModelled(vm) || !isGuestPath(vm.guest) || names.has(vm.guest)) continue;
+      const { guest } = vm;
       const source = fileOf(guest);
       const known = [...files].find(([, file]) => file === source)?.[0];
       const name = known ?? freeName(basename(source), files);
@@ -32,7 +34,10 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
   const renamed = (guest: string): string => names.get(guest) ?? guest;
   const points = scenario.points.map((point) => ({
     ...point,
-    world: { ...point.world, vms: point.world.vms.map((vm) => ({ ...vm, guest: renamed(vm.guest) })) },
+    world: {
+      ...point.world,
+      vms: point.world.vms.map((vm) => (isModelled(vm) ? vm : { ...vm, guest: renamed(vm.guest) })),
+    },
   }));
   return { scenario: { ...scenario, points, doc: renameIn(scenario.doc, names) }, files };
 }

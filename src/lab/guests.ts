@@ -11,6 +11,11 @@ import { type GuestImage, readGuestImage } from '../guest/image.ts';
 import type { Technique } from '../vmm/technique.ts';
 import { GUESTS } from './catalog.ts';
 
+/** Is it the name of one of our guests, or the path of a file? */
+export function isGuestPath(guest: string): boolean {
+  return guest.includes('/') || guest.includes('\\') || guest.endsWith('.elf');
+}
+
 /**
  * The image for a guest of the catalogue, or for a file.
  * @param file absolute path when `guest` is a file

@@ -5,18 +5,34 @@
  */
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
+import { findKind } from '../host/kinds/index.ts';
 import type { Params } from '../host/params.ts';
+import type { TopologySpec } from '../host/topology.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
+import { parsePcpus } from './affinity.ts';
 import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
-import { isGuestPath, vmNames } from './checks.ts';
+import { vmNames } from './checks.ts';
+import { isGuestPath } from './guests.ts';
+import { paramsFor, policyOf } from './policies.ts';
 import type { Point, Scenario } from './scenario.ts';
-import type { HostProcess, Scheduler, VmInput, World } from './schema.ts';
+import type { Scheduler, World } from './schema.ts';
+import {
+  type AffinityInput,
+  type DemandInput,
+  type ExecutedVmInput,
+  type HostThread,
+  isModelled,
+  type ModelledVmInput,
+  type VmInput,
+} from './schema-vms.ts';
 import { quantity } from './units.ts';
 
 export interface ResolvedHost {
   readonly preset: string;
   readonly frequencyHz: Hz;
   readonly pcpus: number;
+  /** One socket of cores with one thread each when it is not there. */
+  readonly topology?: TopologySpec;
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
   readonly scheduler: { readonly policy: string; readonly params: Params };
@@ -24,19 +40,58 @@ export interface ResolvedHost {
   readonly hypervisor?: string;
   /** As many as pCPUs when it is not there. */
   readonly ioUnits?: number;
-  readonly processes?: readonly ResolvedProcess[];
+  readonly processes?: readonly ResolvedThread[];
+  /** Of the hypervisor itself. */
+  readonly threads?: readonly ResolvedThread[];
 }
 
-/** One process of the host OS. */
-export interface ResolvedProcess {
-  readonly name: string;
+/** A model of what a vCPU or thread wants of the CPUs. */
+export interface ResolvedDemand {
   readonly model: string;
   readonly params: Params;
+}
+
+/** One process of the host OS, or thread of the hypervisor. */
+export interface ResolvedThread extends ResolvedDemand {
+  readonly name: string;
   readonly weight: number;
 }
 
+/** What changes while a modelled VM runs. */
+export interface ResolvedChange {
+  readonly atNs: Ns;
+  readonly vcpus?: number;
+  readonly weight?: number;
+  readonly capPercent?: number;
+}
+
+/** What the vCPUs of a VM do that has no guest. */
+export interface ResolvedLoad {
+  /** Of vCPU 0, 1, ...; vCPUs beyond the list start again at its beginning. */
+  readonly demands: readonly ResolvedDemand[];
+  readonly startNs: Ns;
+  /** Null: it stays to the end. */
+  readonly stopNs: Ns | null;
+  readonly changes: readonly ResolvedChange[];
+}
+
+/** What a VM asks of the scheduler beyond weight and cap. Lists have one element for each vCPU, others are for all. */
+export interface ResolvedScheduling {
+  readonly params: Params;
+  readonly vcpuParams: Params | readonly Params[];
+  readonly affinity: ResolvedAffinity | readonly ResolvedAffinity[];
+}
+
+export interface ResolvedAffinity {
+  readonly hard?: readonly number[];
+  readonly soft?: readonly number[];
+}
+
+/** A VM. One that has a `load` is modelled: it has no guest, no memory, and `modelled` for a technique. */
 export interface ResolvedVm {
   readonly name: string;
+  readonly load?: ResolvedLoad;
+  readonly scheduling?: ResolvedScheduling;
   /** Name of one of our guests, or the path of an ELF file as it was written. */
   readonly guest: string;
   /** Absolute path when `guest` is a file; never part of results. */
@@ -102,10 +157,11 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: s
     durationNs: quantity('duration', world.duration),
     host: resolveHost(world),
     vms: all.map(({ vm, name, member }, index) => {
+      if (isModelled(vm)) return resolveModelled(world, vm, name);
       // The seed of a member does not depend on how many others there are.
       const ownSeed = new Streams(seed).stream(`workload of ${vm.name}, member ${member + 1}`).uint32() >>> 1;
       const workload = vm.workload.replaceAll('{seed}', String(ownSeed)).replaceAll('{vm}', String(index + 1));
-      return resolveVm(world, vm, name, workload, fileOf);
+      return resolveExecuted(world, vm, name, workload, fileOf);
     }),
   };
 }
@@ -116,12 +172,14 @@ function resolveHost({ host }: World): ResolvedHost {
     preset: host.preset,
     frequencyHz: host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency),
     pcpus: host.pcpus,
+    ...(host.topology === undefined ? {} : { topology: topologyOf(host.topology) }),
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
     scheduler: resolveScheduler(host.scheduler),
     ...(host.hypervisor === undefined ? {} : { hypervisor: host.hypervisor }),
     ...(host.io_units === undefined ? {} : { ioUnits: host.io_units }),
-    ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveProcess) }),
+    ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveThread) }),
+    ...(host.threads === undefined ? {} : { threads: host.threads.flatMap(resolveThread) }),
   };
 }
 
@@ -130,14 +188,76 @@ function resolveScheduler(scheduler: Scheduler | string): ResolvedHost['schedule
   return { policy, params: params as Params };
 }
 
-function resolveProcess(process: HostProcess): ResolvedProcess[] {
-  const { model, ...params } = typeof process.demand === 'string' ? { model: process.demand } : process.demand;
-  return vmNames(process).map((name) => ({ name, model, params: params as Params, weight: process.weight }));
+function topologyOf(spec: NonNullable<World['host']['topology']>): TopologySpec {
+  const { sockets, cores_per_socket: coresPerSocket, threads_per_core: threadsPerCore } = spec;
+  return { sockets, coresPerSocket, threadsPerCore };
 }
 
-function resolveVm(
+function resolveThread(thread: HostThread): ResolvedThread[] {
+  return vmNames(thread).map((name) => ({ name, ...resolveDemand(thread.demand), weight: thread.weight }));
+}
+
+function resolveDemand(demand: DemandInput): ResolvedDemand {
+  const { model, ...params } = typeof demand === 'string' ? { model: demand } : demand;
+  return { model, params: params as Params };
+}
+
+/** What a VM asks of the scheduler that will run it; nothing when it asks for nothing. */
+function schedulingOf({ host }: World, vm: VmInput): { readonly scheduling?: ResolvedScheduling } {
+  const { scheduling, vcpu_scheduling: perVcpu, affinity = {} } = vm;
+  if (scheduling === undefined && perVcpu === undefined && vm.affinity === undefined) return {};
+  const policy = findKind(host.hypervisor).policy ?? policyOf(host.scheduler)!;
+  return {
+    scheduling: {
+      params: paramsFor(policy, scheduling),
+      vcpuParams: Array.isArray(perVcpu)
+        ? perVcpu.map((values) => paramsFor(policy, values))
+        : paramsFor(policy, perVcpu),
+      affinity: Array.isArray(affinity) ? affinity.map(masksOf) : masksOf(affinity),
+    },
+  };
+}
+
+function masksOf({ hard, soft }: AffinityInput): ResolvedAffinity {
+  return {
+    ...(hard === undefined ? {} : { hard: parsePcpus(hard) }),
+    ...(soft === undefined ? {} : { soft: parsePcpus(soft) }),
+  };
+}
+
+function resolveModelled(world: World, vm: ModelledVmInput, name: string): ResolvedVm {
+  const demands = (Array.isArray(vm.demand) ? vm.demand : [vm.demand]).map(resolveDemand);
+  return {
+    name,
+    load: {
+      demands,
+      startNs: quantity('duration', vm.start),
+      stopNs: vm.stop === undefined ? null : quantity('duration', vm.stop),
+      changes: (vm.changes ?? []).map((change) => ({
+        atNs: quantity('duration', change.at),
+        ...(change.vcpus === undefined ? {} : { vcpus: change.vcpus }),
+        ...(change.weight === undefined ? {} : { weight: change.weight }),
+        ...(change.cap === undefined ? {} : { capPercent: change.cap }),
+      })),
+    },
+    ...schedulingOf(world, vm),
+    guest: '',
+    imageFile: null,
+    workload: [...new Set(demands.map(({ model }) => model))].join(' '),
+    technique: 'modelled',
+    paging: '',
+    taggedTlb: false,
+    memoryBytes: 0,
+    vcpus: vm.vcpus,
+    weight: vm.weight,
+    capPercent: vm.cap,
+    baselineRun: null,
+  };
+}
+
+function resolveExecuted(
   world: World,
-  vm: VmInput,
+  vm: ExecutedVmInput,
   name: string,
   workload: string,
   fileOf: (guest: string) => string,
@@ -148,6 +268,7 @@ function resolveVm(
     technique.pagings.find((paging) => paging !== 'nested' || preset.vmx.nestedPaging) ?? technique.pagings[0]!;
   return {
     name,
+    ...schedulingOf(world, vm),
     guest: vm.guest,
     imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
     workload,
@@ -170,7 +291,7 @@ function resolveVm(
   };
 }
 
-function vmxOptions(vmx: NonNullable<VmInput['vmx']>): VmxOptions {
+function vmxOptions(vmx: NonNullable<ExecutedVmInput['vmx']>): VmxOptions {
   return {
     hltExiting: vmx.hlt_exiting,
     pauseLoop: vmx.pause_loop_exiting ? { gapCycles: vmx.pause_loop_gap, windowCycles: vmx.pause_loop_window } : null,
@@ -208,8 +329,9 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
   }));
 }
 
-/** A foreign program that is a file of the user has no build for the bare machine. */
-function hasNativeBuild({ technique, imageFile }: ResolvedVm): boolean {
+/** A foreign program that is a file of the user has no build for the bare machine, and a modelled VM nothing to execute. */
+function hasNativeBuild({ technique, imageFile, load }: ResolvedVm): boolean {
+  if (load !== undefined) return false;
   return imageFile === null || TECHNIQUES.find(({ name }) => name === technique)?.program === undefined;
 }
 
@@ -223,8 +345,9 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
 }
 
 /** Without what only a VMM can be asked. */
-function withoutVmm({ ring: _ring, outOfSync: _outOfSync, keepShadows: _keepShadows, ...vm }: ResolvedVm): ResolvedVm {
-  return vm;
+function withoutVmm(vm: ResolvedVm): ResolvedVm {
+  const { ring: _ring, outOfSync: _outOfSync, keepShadows: _keepShadows, scheduling: _asks, ...rest } = vm;
+  return rest;
 }
 
 /** What runs on the bare machine in place of a guest: a paravirtual kernel cannot. */
@@ -234,7 +357,14 @@ function nativeGuest(guest: string): string {
 
 function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRun {
   const own = Object.fromEntries(Object.entries(vm).filter(([key]) => key !== 'vmx')) as unknown as ResolvedVm;
-  const { hypervisor: _kind, ioUnits: _units, processes: _processes, ...host } = run.host;
+  const {
+    hypervisor: _kind,
+    ioUnits: _units,
+    processes: _processes,
+    threads: _threads,
+    topology: _topology,
+    ...host
+  } = run.host;
   return {
     ...run,
     runId,

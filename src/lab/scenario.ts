@@ -14,6 +14,7 @@ import { type Finding, finding, found, type Place, type Problem, placed, Scenari
 import {
   type Head,
   headSchema,
+  PCPUS_MAX,
   type ScenarioDoc,
   type ScenarioInput,
   schedulerObject,
@@ -193,13 +194,13 @@ function checkPoint(
 ): { world?: World; findings: readonly Finding[] } {
   const first = check(worldSchema, data);
   if (first.value !== undefined) {
-    const world = withScheduler(first.value);
-    return { world, findings: checkWorld(world, options.guestProblem) };
+    const world = complete(first.value);
+    return { world, findings: [...checkPcpus(data, world), ...checkWorld(world, options.guestProblem)] };
   }
   // Take out what is wrong and look at the rest, so that a user sees all mistakes at once and not in turns.
   const second = check(worldSchema, repaired(data, first.findings));
   if (second.value === undefined) return { findings: first.findings };
-  const more = checkWorld(withScheduler(second.value), options.guestProblem);
+  const more = checkWorld(complete(second.value), options.guestProblem);
   const known = first.findings.map((item) => item.path);
   return {
     findings: [...first.findings, ...more.filter((item) => !known.some((path) => startsWith(item.path, path)))],
@@ -224,11 +225,33 @@ function labels(combination: Combination): Record<string, string> {
   return Object.fromEntries(combination.map(({ axis, step }) => [axis, step.label]));
 }
 
-/** `scheduler: credit` stands for that policy with its defaults. */
-function withScheduler(world: World): World {
-  const { scheduler } = world.host;
-  if (typeof scheduler !== 'string') return world;
-  return { ...world, host: { ...world.host, scheduler: schedulerObject.parse({ policy: scheduler }) } };
+/** `scheduler: credit` stands for that policy with its defaults; a topology says how many pCPUs there are. */
+function complete(world: World): World {
+  const { scheduler, topology, pcpus } = world.host;
+  return {
+    ...world,
+    host: {
+      ...world.host,
+      pcpus: topology === undefined ? pcpus : sizeOf(topology),
+      scheduler: typeof scheduler === 'string' ? schedulerObject.parse({ policy: scheduler }) : scheduler,
+    },
+  };
+}
+
+function sizeOf(topology: NonNullable<World['host']['topology']>): number {
+  return topology.sockets * topology.cores_per_socket * topology.threads_per_core;
+}
+
+/** The number of pCPUs may be written beside the topology, but then it is that of the topology. */
+function checkPcpus(data: Record<string, unknown>, { host }: World): Finding[] {
+  if (host.topology === undefined) return [];
+  const written = valueAt(data, ['host', 'pcpus']);
+  const size = sizeOf(host.topology);
+  if (size > PCPUS_MAX) {
+    return [finding(['host', 'topology'], `${size} physical CPUs, at most ${PCPUS_MAX} are simulated`)];
+  }
+  if (written === undefined || written === size) return [];
+  return [finding(['host', 'pcpus'], `found ${found(written)}, but host.topology has ${size}; leave pcpus out`)];
 }
 
 /** The place of a finding: that of the override or axis value it is about, else in the file. */
@@ -269,6 +292,10 @@ function resolved(
     const workload = valueAt(data, ['vms', index, 'workload']);
     if (typeof workload === 'string') world = withValue(world, ['vms', index, 'workload'], workload);
   }
+  // What follows from the topology is not written beside it: an axis may change one of them.
+  if (axesSet(dimensions, 'topology') || valueAt(data, ['host', 'topology']) !== undefined) {
+    world = withValue(world, ['host', 'pcpus'], valueAt(data, ['host', 'pcpus']));
+  }
   const { duration, host, vms } = withoutUndefined(world) as World;
   const { name, title, question, ...rest } = head;
   return {
@@ -280,6 +307,13 @@ function resolved(
     vms,
     ...rest,
   };
+}
+
+/** Some axis changes that key of the host, or something in it. */
+function axesSet(dimensions: readonly Dimension[], key: string): boolean {
+  return dimensions.some(({ steps }) =>
+    steps.some(({ sets }) => sets.some(({ path }) => path[0] === 'host' && (path.length === 1 || path[1] === key))),
+  );
 }
 
 function withoutUndefined(value: unknown): unknown {

@@ -4,93 +4,41 @@
  * YAML, is again a scenario with the same meaning; units are converted in sweep.ts.
  */
 import { z } from 'zod';
-import type { Param } from '../host/params.ts';
-import { DEMANDS, GUESTS, HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS, TECHNIQUES } from './catalog.ts';
-import { formatQuantity, parseQuantity, type QuantityKind, quantityPattern } from './units.ts';
+import { HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS } from './catalog.ts';
+import { AXIS_PATTERN, DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity, SNAKE } from './schema-parts.ts';
+import { hostThread, vm } from './schema-vms.ts';
 
-export const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,39}$/;
-/** Axis names become columns of the results, so they look like columns. */
-export const AXIS_PATTERN = /^[a-z][a-z0-9_]{0,39}$/;
-
-const PAGINGS = ['auto', 'native', 'shadow', 'nested', 'direct'] as const;
-
-function quantity(kind: QuantityKind) {
-  return z
-    .string()
-    .regex(new RegExp(quantityPattern(kind)), { abort: true })
-    .refine((text) => typeof parseQuantity(kind, text) === 'number')
-    .overwrite((text) => {
-      const value = parseQuantity(kind, text);
-      return typeof value === 'number' ? formatQuantity(kind, value) : text;
-    })
-    .meta({ quantity: kind });
-}
-
-/** A name, with what a message says when it is not one. */
-function nameOf(pattern: RegExp, expected: string) {
-  return z.string().regex(pattern).meta({ expected });
-}
-
-const DASHED = 'a name of lower-case letters, digits and dashes';
-const SNAKE = 'a name of lower-case letters, digits and underscores';
-
-function enumOf(names: readonly string[]) {
-  return z.enum(names as [string, ...string[]]);
-}
-
-function paramSchema(param: Param): z.ZodType {
-  switch (param.kind) {
-    case 'flag':
-      return z.boolean().default(param.default).describe(param.meaning);
-    case 'choice':
-      return enumOf(param.of).default(param.default).describe(param.meaning);
-    case 'integer': {
-      const least = z.int().min(param.min);
-      const range = param.max === undefined ? least : least.max(param.max);
-      const value = param.also === undefined ? range : z.union([z.literal(param.also), range]);
-      const whole = param.default === undefined ? value.optional() : value.default(param.default);
-      return whole.describe(param.meaning);
-    }
-  }
-}
+/** Physical CPUs of a host; those with executed guests have fewer, see checks.ts. */
+export const PCPUS_MAX = 4096;
 
 function schedulerSchema() {
-  const policies = SCHEDULERS.map(({ name, summary, params }) => {
-    const fields = Object.entries(params).map(([key, param]) => [key, paramSchema(param)] as const);
-    return z.strictObject({ policy: z.literal(name).describe(summary), ...Object.fromEntries(fields) });
-  });
+  const policies = SCHEDULERS.map(({ name, summary, params }) =>
+    z.strictObject({ policy: z.literal(name).describe(summary), ...paramsObject(params).shape }),
+  );
   return z.discriminatedUnion('policy', policies as [(typeof policies)[0], ...typeof policies]);
 }
 
 /** A scheduler with its parameters filled in. */
 export const schedulerObject = schedulerSchema();
 
-function demandSchema() {
-  const models = DEMANDS.map(({ name, summary, params }) => {
-    const fields = Object.entries(params).map(([key, param]) => [key, paramSchema(param)] as const);
-    return z.strictObject({ model: z.literal(name).describe(summary), ...Object.fromEntries(fields) });
-  });
-  return z.discriminatedUnion('model', models as [(typeof models)[0], ...typeof models]);
-}
-
-/** A demand with its parameters filled in. */
-export const demandObject = demandSchema();
-
-const hostProcess = z
+const topology = z
   .strictObject({
-    name: nameOf(NAME_PATTERN, DASHED).describe('Name of the process; with count > 1, name-1, name-2, ...'),
-    count: z.int().min(1).max(1000).default(1).describe('How many of them'),
-    demand: z
-      .union([enumOf(namesOf(DEMANDS)), demandObject])
-      .describe('What it wants of the CPUs: the name of a model, or a mapping with its parameters'),
-    weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to VMs and other processes'),
+    sockets: z.int().min(1).max(64).default(1).describe('Processors'),
+    cores_per_socket: z.int().min(1).max(1024).default(1).describe('Cores of each'),
+    threads_per_core: z
+      .int()
+      .min(1)
+      .max(8)
+      .default(1)
+      .describe('Hardware threads of each core; each is a physical CPU'),
   })
-  .describe('A process of the host OS beside the VMs');
+  .describe('Where the physical CPUs sit; their number follows. Default: one socket of cores with one thread each');
 
 const host = z
   .strictObject({
     preset: enumOf(PRESET_NAMES).default('broadwell').describe('CPU model: what instructions and exits cost'),
-    pcpus: z.int().min(1).max(64).default(1).describe('Number of physical CPUs'),
+    pcpus: z.int().min(1).max(PCPUS_MAX).default(1).describe('Number of physical CPUs'),
+    topology: topology.optional(),
     frequency: z
       .union([z.literal('auto'), quantity('frequency')])
       .default('auto')
@@ -112,96 +60,14 @@ const host = z
       .max(1000)
       .optional()
       .describe('Sets of PC devices that type-0 can give to VMs, one each; default: as many as physical CPUs'),
-    processes: z.array(hostProcess).max(1000).optional().describe('Processes of the host OS; type-2 only'),
+    processes: z.array(hostThread).max(1000).optional().describe('Processes of the host OS; type-2 only'),
+    threads: z
+      .array(hostThread)
+      .max(1000)
+      .optional()
+      .describe('Threads of the hypervisor itself, such as device models, that run beside the vCPUs; type-1 only'),
   })
   .describe('The physical machine');
-
-const vmx = z
-  .strictObject({
-    hlt_exiting: z.boolean().default(true).describe('HLT leaves the guest; false: the pCPU waits inside it'),
-    pause_loop_exiting: z
-      .boolean()
-      .default(false)
-      .describe('A loop of PAUSE at ring 0 that lasts longer than its window leaves the guest, and the vCPU yields'),
-    pause_loop_gap: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(128)
-      .describe('Cycles between two PAUSEs of one loop, at most'),
-    pause_loop_window: z.int().min(1).max(1_000_000_000).default(4096).describe('Cycles that a loop may last'),
-    preemption_timer: z
-      .boolean()
-      .default(false)
-      .describe('A slice ends by the VMX-preemption timer, an exit; false: its end costs the context switch only'),
-    nested_levels: z
-      .union([z.literal(2), z.literal(3), z.literal(4)])
-      .default(4)
-      .describe('Levels of the nested tables: 4 is EPT; 3 and 2 are AMD nested paging under a 32-bit host'),
-    nested_large_pages: z
-      .boolean()
-      .default(false)
-      .describe('Guest memory in aligned runs, mapped by large nested pages: 2 MiB, or 4 MiB with 2 nested levels'),
-    page_walk_cache: z.int().min(0).max(1024).default(0).describe('Entries of the page-walk cache; 0: none'),
-    nested_tlb: z.int().min(0).max(1024).default(0).describe('Entries of the nested TLB; 0: none'),
-    direct_ports: z
-      .array(z.int().min(0).max(0xffff))
-      .max(65536)
-      .default([])
-      .describe('I/O ports that the guest reaches without an exit'),
-  })
-  .describe('More about hardware-assisted virtualization; other techniques ignore it');
-
-const vm = z
-  .strictObject({
-    name: nameOf(NAME_PATTERN, DASHED).describe('Name in the results; with count > 1, name-1, name-2, ...'),
-    count: z.int().min(1).max(1000).default(1).describe('How many VMs of this kind'),
-    guest: z
-      .string()
-      .min(1)
-      .meta({ expected: `one of ${namesOf(GUESTS).join(', ')}, or the path of a multiboot ELF file` })
-      .describe(`Guest kernel: ${namesOf(GUESTS).join(', ')}, or the path of a multiboot ELF file`),
-    workload: z
-      .string()
-      .max(400)
-      .default('')
-      .describe("Kernel command line. {seed}: this VM's own random number; {vm}: its number in the run, from 1"),
-    technique: enumOf(namesOf(TECHNIQUES)).default('hardware-assisted').describe('How the VM is virtualized'),
-    paging: z
-      .enum(PAGINGS)
-      .default('auto')
-      .describe('Who translates guest addresses; auto: the usual for the technique'),
-    tagged_tlb: z
-      .union([z.literal('auto'), z.boolean()])
-      .default('auto')
-      .describe('TLB entries survive VM exits (VPID); auto: if the preset has it'),
-    ring: z
-      .union([z.literal(1), z.literal(3)])
-      .optional()
-      .describe("trap-and-emulate: ring of the guest's kernel; 1 unless told"),
-    out_of_sync: z
-      .boolean()
-      .optional()
-      .describe('shadow paging: page tables are not traced while in use, but followed when the guest flushes'),
-    keep_shadows: z
-      .boolean()
-      .optional()
-      .describe('shadow paging: keep the shadows of address spaces that are not in use; true unless told'),
-    memory: quantity('size').default('32 MiB').describe('Guest-physical memory'),
-    vcpus: z.int().min(1).max(8).default(1).describe('Number of virtual CPUs'),
-    weight: z.int().min(1).max(65535).default(256).describe('Share of the CPUs relative to other VMs'),
-    cap: z.int().min(0).max(6400).default(0).describe('Upper bound in percent of one physical CPU; 0: none'),
-    guest_vmx: z
-      .boolean()
-      .optional()
-      .describe("The guest's CPU has VMX, so that the guest can be a VMM itself; default: no"),
-    vmcs_shadowing: z
-      .boolean()
-      .optional()
-      .describe('With guest_vmx under a VMM: hardware answers VMREAD and VMWRITE of the guest; default: no'),
-    vmx: vmx.optional(),
-  })
-  .describe('One VM, or a group of equal VMs');
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 const axisValue = z.union([
@@ -264,10 +130,8 @@ export const scenarioSchema = z.strictObject({ ...headSchema.shape, ...worldSche
 /** What is written: defaults may be left out. */
 export type ScenarioInput = z.input<typeof scenarioSchema>;
 export type World = z.output<typeof worldSchema>;
-export type VmInput = World['vms'][number];
 export type Head = z.output<typeof headSchema>;
 export type Axis = z.output<typeof axis>;
-export type HostProcess = z.output<typeof hostProcess>;
 export type Scheduler = { readonly policy: string } & Readonly<Record<string, unknown>>;
 /** A complete scenario: every default filled in, except what an axis sets. */
 export type ScenarioDoc = Head & World;

@@ -3,7 +3,11 @@ import type { Params } from '../../src/host/params.ts';
 
 /** More settings worth running the whole suite with. */
 export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
-  credit: [{ boost: false, ratelimit_us: 0, tslice_ms: 9 }, { accounting: 'tick' }, { tickle_one_idle_cpu: false }],
+  credit: [
+    { boost: false, ratelimit_us: 0, tslice_ms: 9 },
+    { accounting: 'tick', boost_on_migration: true, boost_on_unpark: true },
+    { tickle_one_idle_cpu: false, queue_order: 'credit', tickle_on_event: false },
+  ],
   credit2: [
     { runqueue: 'core', ratelimit_us: 0, max_timer_us: 2000 },
     { runqueue: 'all', max_cpus_runqueue: 2, cap_period_ms: 30, migrate_resist_us: 0, smt_power_savings: true },
@@ -12,6 +16,10 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
     { coscheduling: 'relaxed-3', quantum_ms: 10 },
     { coscheduling: 'strict', quantum_ms: 20, idle_detection: false },
   ],
+  'micro-sliced': [{ form: 'uniform' }, { pool_max: 2, micro_slice_us: 50 }],
+  'demand-coordinated': [{ min_run_us: 0, balance: false }],
+  vslicer: [{ slice_ms: 9 }],
+  'hyperv-root': [{ quantum_us: 187_500 }],
   'hyperv-classic': [{ slice_ms: 3, ratelimit_us: 0 }],
   bvt: [{ slices: 'as-coded', context_allow_us: 1000 }],
   sedf: [{ weights: 'real-time' }, { weights: 'extra' }],
@@ -29,6 +37,17 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
   eevdf: [
     { groups: false, hz: 1000, run_to_parity: false },
     { hrtick: true, delay_dequeue: false, scaling: 'linear', migration_cost_us: 0 },
+  ],
+  balance: [
+    { base: 'stride' },
+    { base: 'round-robin', queue: 'per-pcpu' },
+    { base: 'cfs', balance_ms: 7 },
+    { base: 'sedf' },
+  ],
+  'core-scheduling': [
+    { granularity: 'socket' },
+    { granularity: 'cpu', base: 'stride', quantum_ms: 3 },
+    { granularity: 'socket', base: 'round-robin' },
   ],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };

@@ -6,6 +6,7 @@ import { schedulers } from '../../src/host/sched/index.ts';
 import { ScenarioError } from '../../src/lab/problems.ts';
 import { defineScenario, parseScenario, scenarioText } from '../../src/lab/scenario.ts';
 import { scenarioJsonSchema } from '../../src/lab/schema.ts';
+import type { ExecutedVmInput } from '../../src/lab/schema-vms.ts';
 import { CHART_NAMES } from '../../src/report/charts/index.ts';
 
 /** Any name of a policy is allowed; the list grows. */
@@ -169,7 +170,7 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, cap, guest_vmx, vmcs_shadowing, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, scheduling, vcpu_scheduling, affinity, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [
@@ -219,7 +220,7 @@ describe('a mistake is reported with its place', () => {
     [
       'too many CPUs',
       `name: x\nhost: { pcpus: 1000 }\nvms:${VM}`,
-      ['bad.yaml:2:16: host.pcpus: found 1000, expected at most 64'],
+      ['bad.yaml:2:16: host.pcpus: found 1000, expected at most 64 where guests are executed'],
     ],
     [
       'a text for a number',
@@ -425,18 +426,23 @@ sweep:
   test('give every combination its own', () => {
     const bad = text.replace('label: 4', 'label: "4"');
     const { points } = parseScenario(bad, 'words.yaml');
-    expect(points.map(({ world }) => world.vms[0]!.workload)).toEqual([
+    expect(points.map(({ world }) => (world.vms[0] as ExecutedVmInput).workload)).toEqual([
       'sieve n=100 rounds=3',
       'sieve n=100 rounds=4',
       'sieve n=200 rounds=3',
       'sieve n=200 rounds=4',
     ]);
-    expect(points.map(({ world }) => world.vms[0]!.memory)).toEqual(['32 MiB', '64 MiB', '32 MiB', '64 MiB']);
+    expect(points.map(({ world }) => (world.vms[0] as ExecutedVmInput).memory)).toEqual([
+      '32 MiB',
+      '64 MiB',
+      '32 MiB',
+      '64 MiB',
+    ]);
   });
 
   test('stay as they were written in the resolved scenario, which means the same', () => {
     const scenario = parseScenario(text.replace('label: 4', 'label: "4"'), 'words.yaml');
-    expect(scenario.doc.vms[0]!.workload).toBe('sieve n={n} rounds={times}');
+    expect((scenario.doc.vms[0] as ExecutedVmInput).workload).toBe('sieve n={n} rounds={times}');
     expect(parseScenario(scenarioText(scenario.doc), 'again.yaml').points).toEqual(scenario.points);
   });
 

@@ -133,6 +133,10 @@ export class ModelledVcpu implements Runnable {
   /** It has come to its gate at this moment. */
   private fresh = false;
   private alarmAt: Ns = -1;
+  /** It will not run again: it has done what it wanted, or was taken away. */
+  hasEnded = false;
+  /** Called when it has done all it wanted. */
+  onEnd: (() => void) | null = null;
   private readonly interrupts: Interrupt[] = [];
   private readonly wake = (): void => this.host?.wake();
 
@@ -234,6 +238,8 @@ export class ModelledVcpu implements Runnable {
           this.advance(pcpu);
           return 'yield';
         case 'end':
+          this.hasEnded = true;
+          this.onEnd?.();
           return 'end';
       }
       this.advance(pcpu);

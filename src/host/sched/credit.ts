@@ -60,6 +60,31 @@ const params = {
     default: 'exact',
     meaning: 'burn the time really run, or (until 2009) a whole tick from whoever runs at the tick',
   },
+  weight_per: {
+    kind: 'choice',
+    of: ['vcpu', 'vm'],
+    default: 'vcpu',
+    meaning: 'the weight of a VM counts once for each active vCPU, or (until 2010) once',
+  },
+  deactivation: {
+    kind: 'choice',
+    of: ['halve', 'zero'],
+    default: 'halve',
+    meaning: 'what becomes of the credit of a vCPU that has more than a period of it: half remains, or (older) nothing',
+  },
+  boost_on_migration: { kind: 'flag', default: false, meaning: 'a vCPU that is moved goes first (until 2016)' },
+  boost_on_unpark: { kind: 'flag', default: false, meaning: 'a vCPU whose cap lets it go on goes first (until 2019)' },
+  queue_order: {
+    kind: 'choice',
+    of: ['fifo', 'credit'],
+    default: 'fifo',
+    meaning: 'order inside a priority: of arrival, or by remaining credit (Ongaro et al. 2008)',
+  },
+  tickle_on_event: {
+    kind: 'flag',
+    default: true,
+    meaning: 'a wake-up may preempt; if not, a busy pCPU looks when its slice is over (Ongaro et al. 2008)',
+  },
 } as const satisfies ParamSet;
 type CreditParams = ValuesOf<typeof params>;
 
@@ -137,8 +162,9 @@ class Credit implements Scheduler {
   private readonly running: (Unit | null)[];
   /** pCPUs that are idle and have not been tickled. */
   private readonly idlers: CpuSet;
-  /** pCPUs with units in their queues. */
+  /** pCPUs with units in their queues, and those of them whose head is not over its share. */
   private readonly loaded: CpuSet;
+  private readonly urgent: CpuSet;
   private readonly siblings: { readonly core: readonly CpuSet[]; readonly socket: readonly CpuSet[] };
   /** First pCPU to be looked at by the next steal from a socket. */
   private readonly balanceBias: number[];
@@ -165,6 +191,7 @@ class Credit implements Scheduler {
     const size = host.topology.length;
     this.idlers = CpuSet.all(size);
     this.loaded = new CpuSet(size);
+    this.urgent = new CpuSet(size);
     this.siblings = { core: groupsBy(host.topology, 'core'), socket: groupsBy(host.topology, 'socket') };
     this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
     this.balanceBias = Array.from({ length: this.sockets }, () => host.topology.length - 1);
@@ -182,7 +209,9 @@ class Credit implements Scheduler {
 
   remove(task: Task): void {
     const unit = this.units[task.id];
-    if (unit.active) this.deactivate(unit);
+    if (!unit.active) return;
+    this.deactivate(unit);
+    this.forgetInactive();
   }
 
   /** The weight of a VM changed: its active units count differently from now on. */
@@ -191,16 +220,25 @@ class Credit implements Scheduler {
     for (const domain of this.activeDomains) this.weight += domain.vm.weight * domain.active.length;
   }
 
+  affinity(task: Task): void {
+    const unit = this.units[task.id];
+    if (!task.hard.has(unit.pcpu)) unit.pcpu = this.choosePcpu(unit, true);
+  }
+
   wake(task: Task, _now: Ns, reason: WakeReason): void {
     const unit = this.units[task.id];
-    // Only an event boosts: neither the start, nor a migration, nor the end of being parked.
-    if (this.params.boost && reason === 'wake' && !unit.migrating && unit.priority === UNDER) {
-      unit.priority = BOOST;
-      this.host.note('boost', task, unit.pcpu);
-    }
+    // Only an event boosts: neither the start, nor (today) a migration, nor the end of being parked.
+    const boosts = reason === 'wake' ? !unit.migrating : reason === 'release' && this.params.boost_on_unpark;
+    if (boosts) this.boost(unit);
     unit.migrating = false;
     this.insert(unit);
-    this.tickle(unit);
+    this.tickle(unit, reason === 'wake');
+  }
+
+  private boost(unit: Unit): void {
+    if (!this.params.boost || unit.priority !== UNDER) return;
+    unit.priority = BOOST;
+    this.host.note('boost', unit.task, unit.pcpu);
   }
 
   sleep(task: Task, now: Ns): void {
@@ -278,41 +316,59 @@ class Credit implements Scheduler {
 
   private insert(unit: Unit): void {
     const { units } = this.queues[unit.pcpu];
-    let at = units.findIndex((other) => other.priority < unit.priority);
+    const sorted = this.params.queue_order === 'credit';
+    let at = units.findIndex(
+      ({ priority, credit }) =>
+        priority < unit.priority || (sorted && priority === unit.priority && credit < unit.credit && !unit.yielding),
+    );
     if (at < 0) at = units.length;
     // A yielding unit lets exactly one unit of lower priority go first.
     else if (unit.yielding) at++;
     units.splice(at, 0, unit);
     unit.queued = true;
-    this.loaded.add(unit.pcpu);
+    this.mark(unit.pcpu);
+  }
+
+  /** Keeps the sets of pCPUs to steal from in step with a queue. */
+  private mark(pcpu: number): void {
+    const head = this.queues[pcpu].units[0];
+    this.loaded.put(pcpu, head !== undefined);
+    this.urgent.put(pcpu, head !== undefined && head.priority > OVER);
   }
 
   private dequeue(unit: Unit): void {
     const { units } = this.queues[unit.pcpu];
     units.splice(units.indexOf(unit), 1);
-    if (units.length === 0) this.loaded.delete(unit.pcpu);
+    this.mark(unit.pcpu);
     unit.queued = false;
     unit.yielding = false;
   }
 
   /** Priorities changed in the queue: units within their share go before those over it, otherwise keeping their order. */
-  private sort(queue: RunQueue): void {
+  private sort(pcpu: number): void {
+    const queue = this.queues[pcpu];
     if (queue.sortedAt === this.sortEpoch) return;
     queue.sortedAt = this.sortEpoch;
     const under = queue.units.filter((unit) => unit.priority >= UNDER);
     const over = queue.units.filter((unit) => unit.priority < UNDER);
     queue.units.splice(0, queue.units.length, ...under, ...over);
+    if (this.params.queue_order === 'credit') {
+      queue.units.sort((a, b) => b.priority - a.priority || b.credit - a.credit);
+    }
+    this.mark(pcpu);
   }
 
   // ---- which pCPU looks at a unit that woke up
 
-  private tickle(unit: Unit): void {
+  /** @param event it was woken by an event, which a variant does not let preempt anybody */
+  private tickle(unit: Unit, event: boolean): void {
     const home = unit.pcpu;
     const current = this.running[home];
     const priority = current === null ? IDLE : current.priority;
     const idle = this.idlers.count;
+    const preempts = unit.priority > priority && (!event || this.params.tickle_on_event);
     const pinned = unit.task.hard.count === 1;
-    if ((pinned && this.idlers.has(home)) || current === null || (idle === 0 && unit.priority > priority)) {
+    if ((pinned && this.idlers.has(home)) || current === null || (idle === 0 && preempts)) {
       this.alert(home);
       return;
     }
@@ -332,7 +388,7 @@ class Credit implements Scheduler {
     }
     // Nobody suitable is idle. (The source then also makes the present unit migrate if an idle pCPU exists in the hard
     // mask, but tests the mask of the new unit, for which it has just found none: that never happens.)
-    if (unit.priority > priority) this.alert(home);
+    if (preempts) this.alert(home);
   }
 
   private alert(pcpu: number): void {
@@ -347,8 +403,9 @@ class Credit implements Scheduler {
     unit.migrating = false;
     unit.pcpu = this.choosePcpu(unit, true);
     this.host.note('migrate', unit.task, unit.pcpu);
+    if (this.params.boost_on_migration) this.boost(unit);
     this.insert(unit);
-    this.tickle(unit);
+    this.tickle(unit, false);
   }
 
   /** The best idle pCPU for a unit: on the emptiest core of its socket, or of a socket more than twice as idle. */
@@ -359,7 +416,10 @@ class Credit implements Scheduler {
     for (const mask of soft === null ? [hard] : [soft, hard]) {
       pcpu = mask.has(unit.pcpu) ? unit.pcpu : mask.next(unit.pcpu);
       const own = alone && mask.has(unit.pcpu);
-      if (!own && !this.idlers.meets(mask)) continue;
+      if (!this.idlers.meets(mask)) {
+        if (own) return unit.pcpu;
+        continue;
+      }
       const idle = this.idlers.intersect(mask);
       if (own) idle.add(unit.pcpu);
       if (!idle.has(pcpu)) pcpu = idle.next(pcpu);
@@ -400,22 +460,24 @@ class Credit implements Scheduler {
 
   /** Takes a unit of higher priority than `priority` from the queue of another busy pCPU. */
   private steal(pcpu: number, now: Ns, priority: number): Unit | null {
-    const { topology } = this.host;
-    const own = topology[pcpu].socket;
+    // Those with an empty queue have nothing to steal; one that has work over its share wants better work only.
+    const victims = priority === OVER ? this.urgent : this.loaded;
+    if (victims.count === 0) return null;
+    const own = this.host.topology[pcpu].socket;
     for (const bySoft of [true, false]) {
       for (let step = 0; step < this.sockets; step++) {
         const socket = (own + step) % this.sockets;
-        // Those with an empty queue have nothing to steal, so it does not matter whether they are idle.
-        const peers = this.loaded.intersect(this.siblings.socket[socket]);
-        peers.delete(pcpu);
-        let peer = this.balanceBias[socket];
-        for (let left = peers.count; left > 0; left--) {
-          peer = peers.next(peer);
-          if (this.idlers.has(peer)) continue;
-          const unit = this.stealFrom(peer, pcpu, now, priority, bySoft);
-          if (unit === null) continue;
-          this.balanceBias[socket] = peer;
-          return unit;
+        const peers = this.siblings.socket[socket];
+        const first = victims.nextIn(peers, this.balanceBias[socket]);
+        for (let peer = first; peer >= 0; ) {
+          const unit =
+            peer === pcpu || this.idlers.has(peer) ? null : this.stealFrom(peer, pcpu, now, priority, bySoft);
+          if (unit !== null) {
+            this.balanceBias[socket] = peer;
+            return unit;
+          }
+          peer = victims.nextIn(peers, peer);
+          if (peer === first) break;
         }
       }
     }
@@ -454,7 +516,7 @@ class Credit implements Scheduler {
         this.host.resched(pcpu);
       }
     }
-    this.sort(this.queues[pcpu]);
+    this.sort(pcpu);
   }
 
   private activate(unit: Unit): void {
@@ -470,7 +532,10 @@ class Credit implements Scheduler {
     unit.active = false;
     domain.active.splice(domain.active.indexOf(unit), 1);
     this.weight -= domain.vm.weight;
-    if (domain.active.length === 0) this.activeDomains = this.activeDomains.filter((other) => other !== domain);
+  }
+
+  private forgetInactive(): void {
+    this.activeDomains = this.activeDomains.filter(({ active }) => active.length > 0);
   }
 
   /** Hands out the credits of one period to the active domains, in the order of their list. */
@@ -485,19 +550,18 @@ class Credit implements Scheduler {
       total,
       creditsPerTslice: this.creditsPerTslice,
       balance: this.balance,
+      weightPer: this.params.weight_per,
     });
     this.balance = 0;
     const domains = [...this.activeDomains];
     // A domain with a surplus that came after one that wanted more goes first from now on, so that its surplus gets there.
-    for (const [i, share] of shares.entries()) {
-      if (!share.toHead) continue;
-      const domain = domains[i];
-      this.activeDomains = [domain, ...this.activeDomains.filter((other) => other !== domain)];
-    }
+    const first = domains.filter((_, i) => shares[i].toHead).toReversed();
+    if (first.length > 0) this.activeDomains = [...first, ...domains.filter((_, i) => !shares[i].toHead)];
     if (domains.length === 0) return;
     for (const [i, { perUnit, parkBelow }] of shares.entries()) {
       for (const unit of domains[i].active.slice()) this.give(unit, perUnit, parkBelow);
     }
+    this.forgetInactive();
     this.sortEpoch++;
   }
 
@@ -518,9 +582,10 @@ class Credit implements Scheduler {
       }
       if (unit.credit > this.creditsPerTslice) {
         this.deactivate(unit);
-        unit.credit = Math.floor(unit.credit / 2);
+        unit.credit = this.params.deactivation === 'zero' ? 0 : Math.floor(unit.credit / 2);
       }
     }
+    if (unit.queued) this.mark(unit.pcpu);
     this.balance += unit.credit;
   }
 }
@@ -557,15 +622,19 @@ export function shareCredits(period: {
   readonly creditsPerTslice: number;
   /** Sum of the credits after the last accounting. */
   readonly balance: number;
+  /** Default: vcpu. */
+  readonly weightPer?: 'vcpu' | 'vm';
 }): CreditShare[] {
-  const { domains, creditsPerTslice, balance } = period;
-  const weights = domains.reduce((sum, { weight, units }) => sum + weight * units, 0);
+  const { domains, creditsPerTslice, balance, weightPer = 'vcpu' } = period;
+  const weightOf = ({ weight, units }: CreditClaim): number => (weightPer === 'vm' ? weight : weight * units);
+  const weights = domains.reduce((sum, domain) => sum + weightOf(domain), 0);
   const debt = balance < 0 ? -balance : 0;
   let total = period.total + debt;
   let weightLeft = weights;
   let someoneWantsMore = false;
-  return domains.map(({ weight, cap, units }) => {
-    const own = weight * units;
+  return domains.map((domain) => {
+    const { cap, units } = domain;
+    const own = weightOf(domain);
     weightLeft -= own;
     let peak = creditsPerTslice * units + divCeil(debt * own, weights);
     let parkBelow = -Infinity;

@@ -60,6 +60,9 @@ class Lottery implements Scheduler {
     this.yielded[task.id] = true;
   }
 
+  /** Masks are looked at when somebody is picked. */
+  affinity(): void {}
+
   pick(pcpu: number, _now: Ns, current: Task | null): Decision {
     if (current !== null) {
       const left = this.quantum - this.used[current.id];

@@ -125,6 +125,9 @@ class Stride implements Scheduler {
     for (const client of waiting) this.ready.add(client);
   }
 
+  /** Masks are looked at when somebody is picked. */
+  affinity(): void {}
+
   pick(pcpu: number, _now: Ns, current: Task | null): Decision {
     if (current !== null) {
       const client = this.clients[current.id];

@@ -253,3 +253,73 @@ describe('several pCPUs', () => {
     expect(lab.host.tasks[2].pcpu).toBeGreaterThanOrEqual(2);
   });
 });
+
+describe('as it was, and as it was tried', () => {
+  const total = (lab: Lab, vm: number): number =>
+    lab.host.vms[vm].tasks.reduce((sum, task) => sum + (100 * task.times[STATE_RUNNING]) / lab.host.now, 0);
+
+  test('one vCPU against four of the same weight: 1:4 since 2010, 1:1 before', () => {
+    const vms = [A, { ...A, vcpus: 4 }];
+    const now = minute({ vms });
+    const before = minute({ vms, params: { weight_per: 'vm' } });
+    expect(Math.abs(total(now, 0) - 20)).toBeLessThan(1);
+    // Its half of the credits, but for what it cannot hold while it waits for the other four (see very uneven weights).
+    expect(total(before, 0)).toBeGreaterThan(40);
+    expect(total(before, 0)).toBeLessThan(51);
+    const shares = shareCredits({
+      domains: [
+        { weight: 256, cap: 0, units: 1 },
+        { weight: 256, cap: 0, units: 4 },
+      ],
+      total: 300,
+      creditsPerTslice: 300,
+      balance: 0,
+      weightPer: 'vm',
+    });
+    // 150 each; the four have divCeil(150 / 4) = 38.
+    expect(shares.map(({ perUnit }) => perUnit)).toEqual([150, 38]);
+  });
+
+  test('the end of being parked boosts until 2019', () => {
+    const vms = [{ ...A, capPercent: 30 }, A];
+    const count = (boost_on_unpark: boolean): number => {
+      const lab = new Lab({ policy: credit, params: { boost_on_unpark }, vms });
+      lab.runMs(3000);
+      return lab.note('boost');
+    };
+    expect(count(false)).toBe(0);
+    // A cap of 30 % parks about every 100 ms.
+    expect(count(true)).toBeGreaterThan(20);
+  });
+
+  const requests: LabVm = { demand: periodic, with: { phase_us: 3000 }, startMs: 3 };
+
+  test('Ongaro: without tickling on events, a boosted vCPU waits for the end of a slice', () => {
+    const lab = minute({ params: { tickle_on_event: false }, vms: [requests, A, A, A] });
+    const waits = latenciesMs(lab.host.tasks[0]);
+    expect(lab.note('boost')).toBeGreaterThan(50);
+    // It then goes first, so it waits for the rest of one slice of 30 ms; behind all three hogs only if it was not boosted.
+    expect(quantile(waits, 500)).toBeGreaterThan(5);
+    expect(quantile(waits, 950)).toBeLessThanOrEqual(30);
+    expect(waits.at(-1)).toBeLessThanOrEqual(90);
+  });
+
+  test('Ongaro: sorted by credit, the one with the most goes first among equals', () => {
+    const order = (queue_order: string): number[] => {
+      const vms = [A, { ...A, weight: 512 }, { ...A, weight: 1280 }];
+      const lab = new Lab({ policy: credit, params: { queue_order }, keepMax: 10_000, vms });
+      lab.runMs(6000);
+      return lab.trace.events.filter(({ kind }) => kind === 'running').map(({ vcpu }) => vcpu);
+    };
+    expect(order('credit')).not.toEqual(order('fifo'));
+    const lab = minute({ params: { queue_order: 'credit' }, vms: [A, A, A] });
+    expect(deviation(lab, [33.3, 33.3, 33.3])).toBeLessThanOrEqual(0.5);
+  });
+
+  test('deactivation to zero: one that uses less than its share keeps nothing', () => {
+    const light: LabVm = { demand: periodic, with: { work_us: 12_000, period_us: 40_700 } };
+    const run = (deactivation: string): number =>
+      percent(minute({ params: { deactivation }, vms: [light, A, A, A] }))[0];
+    expect(run('zero')).toBeLessThanOrEqual(run('halve') + 0.1);
+  });
+});

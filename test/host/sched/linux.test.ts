@@ -3,6 +3,15 @@
  * directed yield (2.7). Expected numbers are the reference's or follow from its rules by hand.
  */
 import { describe, expect, test } from 'vitest';
+import {
+  ACCOUNT_GUEST,
+  DOING_KERNEL,
+  DOING_LOCKED,
+  DOING_SPIN,
+  type Pcpu,
+  type Runnable,
+  type RunStop,
+} from '../../../src/core/runnable.ts';
 import { NS_PER_MS } from '../../../src/core/units.ts';
 import { hog, periodic } from '../../../src/host/modelled/index.ts';
 import type { Params } from '../../../src/host/params.ts';
@@ -163,5 +172,105 @@ describe.each([cfs, eevdf])('cpu.max under $name', (policy) => {
         expect(times[STATE_RUNNING] + times[STATE_PARKED] + times[STATE_READY]).toBe(lab.host.now);
       }
     }
+  });
+});
+
+describe('a vCPU that is caught spinning', () => {
+  /** Spins for a lock in loops of 20 us, each of which ends in an exit, until it is free; then works for ever. */
+  class Spinner implements Runnable {
+    doing = DOING_SPIN | DOING_KERNEL;
+    spun = 0;
+    private readonly isFree: () => boolean;
+    constructor(isFree: () => boolean) {
+      this.isFree = isFree;
+    }
+    onAttach(): void {}
+    onDispatch(): void {}
+    onDeschedule(): void {}
+    run(pcpu: Pcpu, budget: number): RunStop {
+      if (this.isFree()) this.doing = 0;
+      const cycles = this.doing === 0 ? budget : Math.min(budget, 20_000);
+      pcpu.spend(ACCOUNT_GUEST, cycles);
+      if (this.doing === 0) return 'budget';
+      this.spun += cycles;
+      return cycles === 20_000 ? 'spin' : 'budget';
+    }
+  }
+  /** Holds the lock for so many cycles. */
+  class Holder extends Spinner {
+    left: number;
+    constructor(left: number) {
+      super(() => true);
+      this.left = left;
+      this.doing = DOING_KERNEL | DOING_LOCKED;
+    }
+    override run(pcpu: Pcpu, budget: number): RunStop {
+      const cycles = this.left <= 0 ? budget : Math.min(budget, this.left);
+      pcpu.spend(ACCOUNT_GUEST, cycles);
+      this.left -= cycles;
+      if (this.left <= 0) this.doing = 0;
+      return 'budget';
+    }
+  }
+
+  /** All start equal, in the order of their creation. */
+  const EQUAL: Record<string, Params> = { cfs: { start_debit: false } };
+
+  /** On one pCPU with three hogs: cycles spun away until the lock is free, and when that was, in ms. */
+  const lock = (policy: typeof cfs, ple: string): { spun: number; freeAt: number } => {
+    const lab = new Lab({ policy, params: { ple, groups: false, ...EQUAL[policy.name] }, vms: [] });
+    const vm = lab.host.addVm({ name: 'smp' });
+    const holder = new Holder(2_000_000);
+    const spinner = new Spinner(() => holder.left <= 0);
+    lab.add(vm, spinner);
+    for (let i = 0; i < 3; i++) lab.add(lab.host.addVm({ name: `hog${i}` }), new Spinner(() => true));
+    lab.add(vm, holder);
+    let freeAt = 0;
+    while (holder.left > 0 && freeAt < 200) lab.runMs(++freeAt);
+    expect(lab.note('yield-to') > 0).toBe(ple === 'directed');
+    return { spun: spinner.spun, freeAt };
+  };
+
+  test.each([cfs, eevdf])(
+    'spins less if it yields, and the lock is free sooner if it helps the holder ($name)',
+    (policy) => {
+      const [none, plain, directed] = ['none', 'yield', 'directed'].map((ple) => lock(policy, ple));
+      expect(plain.spun).toBeLessThan(none.spun);
+      expect(directed.spun).toBeLessThan(none.spun);
+      expect(directed.freeAt).toBeLessThan(plain.freeAt);
+    },
+  );
+
+  test('without anybody else on both pCPUs a directed yield is refused', () => {
+    const lab = new Lab({ policy: cfs, pcpus: 2, vms: [] });
+    const vm = lab.host.addVm({ name: 'smp' });
+    for (const id of [0, 1]) lab.add(vm, new Spinner(() => false), { hard: [id] });
+    lab.runMs(10);
+    expect(lab.note('yield-to')).toBe(0);
+    expect(lab.note('yield-to-failed')).toBeGreaterThan(100);
+  });
+
+  test('all vCPUs that wait are helped', () => {
+    // Three of the VM wait behind hogs; they have been preempted in their kernel.
+    const lab = new Lab({ policy: cfs, params: { ple: 'directed' }, pcpus: 4, keepMax: 100_000, vms: [] });
+    const vm = lab.host.addVm({ name: 'smp' });
+    lab.add(vm, new Spinner(() => false), { hard: [0] });
+    for (const id of [1, 2, 3]) lab.add(vm, new Holder(1e12), { hard: [id] });
+    const rivals = lab.host.addVm({ name: 'rivals', weight: 4096 });
+    for (const id of [0, 1, 2, 3]) lab.add(rivals, new Holder(1e12), { hard: [id] });
+    lab.runMs(300);
+    const helped = lab.trace.events.filter(({ kind }) => kind === 'yield-to').map(({ vcpu }) => vcpu);
+    expect(helped.length).toBeGreaterThan(10);
+    expect(new Set(helped)).toEqual(new Set([1, 2, 3]));
+  });
+});
+
+describe('large hosts', () => {
+  test('4096 pCPUs, 8192 vCPUs of 40 % each: all of them get their time', () => {
+    const topology = { sockets: 32, coresPerSocket: 64, threadsPerCore: 2 };
+    const io = { demand: periodic, with: { work_us: 4000, period_us: 10_000 } };
+    const lab = new Lab({ policy: cfs, topology, vms: Array.from({ length: 4096 }, () => ({ ...io, vcpus: 2 })) });
+    lab.runMs(40);
+    for (const { times } of lab.host.tasks) expect(times[STATE_RUNNING]).toBeGreaterThan(4 * NS_PER_MS);
   });
 });

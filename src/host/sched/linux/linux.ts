@@ -62,7 +62,14 @@ export class Linux implements Scheduler {
 
   constructor(host: SchedulerHost, params: LinuxSettings, makeQueue: () => FairQueue) {
     const size = host.topology.length;
-    this.host = host;
+    // The same host, but pCPUs remember that they were told to look.
+    const told = Object.assign(Object.create(host) as SchedulerHost, {
+      resched: (id: number): void => {
+        this.rqs[id].wanted = true;
+        host.resched(id);
+      },
+    });
+    this.host = told;
     this.params = params;
     this.makeQueue = makeQueue;
     this.tick = Math.round(1_000_000_000 / params.hz);
@@ -72,7 +79,7 @@ export class Linux implements Scheduler {
     this.overloaded = new CpuSet(size);
     this.placement = new Placement(host.topology, this.idle, (id) => this.loadOfRq(this.rqs[id]));
     this.balancer = new Balancer(
-      host,
+      told,
       {
         rqs: this.rqs,
         idle: this.idle,
@@ -87,13 +94,13 @@ export class Linux implements Scheduler {
       },
       this.migrationCost,
     );
-    this.realtime = new Realtime(host, this.rqs, this.idle, {
+    this.realtime = new Realtime(told, this.rqs, this.idle, {
       quantum: params.rr_timeslice_ms * NS_PER_MS,
       protection: params.rt_protection,
       runtime: params.rt_runtime_us * NS_PER_US,
       period: params.rt_period_us * NS_PER_US,
     });
-    this.deadline = new Deadline(host, this.rqs, this.idle, size);
+    this.deadline = new Deadline(told, this.rqs, this.idle, size);
     this.firstVmTimer = size + 1;
   }
 
@@ -170,7 +177,11 @@ export class Linux implements Scheduler {
     this.now = now;
     const thread = this.threads[task.id];
     if (why === 'spin') {
-      if (this.params.ple === 'none') return;
+      if (this.params.ple === 'none') {
+        // The guest just goes on: this is no occasion to choose another.
+        this.rqs[thread.pcpu].undisturbed = thread.cls === 'fair';
+        return;
+      }
       if (this.params.ple === 'directed') {
         this.yieldToSibling(thread);
         return;
@@ -203,6 +214,10 @@ export class Linux implements Scheduler {
     }
   }
 
+  waits(pcpu: number): boolean {
+    return threadsOf(this.rqs[pcpu]) > 1;
+  }
+
   timer(id: number, now: Ns): void {
     this.now = now;
     if (id < this.rqs.length) this.atTick(this.rqs[id]);
@@ -218,6 +233,10 @@ export class Linux implements Scheduler {
     this.now = now;
     const rq = this.rqs[pcpu];
     const previous = current === null ? null : this.threads[current.id];
+    const goesOn = previous !== null && rq.undisturbed && !rq.wanted;
+    rq.undisturbed = false;
+    rq.wanted = false;
+    if (goesOn) return { task: current, slice: this.sliceOf(rq, previous) };
     this.picking = rq;
     const group = this.put(rq, previous);
     const decision = this.choose(rq, previous, group);

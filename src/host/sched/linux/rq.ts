@@ -82,6 +82,9 @@ export class Rq {
   readonly balanceAt: Ns[] = [];
   readonly failures: number[] = [];
   nextKick: Ns = 0;
+  /** Another choice was asked for; the current thread stopped without a reason to choose. */
+  wanted = false;
+  undisturbed = false;
   tickAt: Ns = Infinity;
 
   // Protection of the fair class from the real-time class.

@@ -1,0 +1,68 @@
+/**
+ * A kind of VM by what its vCPUs are: one builder each. The rest of the lab knows only this interface.
+ * Invariant: a VM is built, started, run by the dispatcher, finished, and only then read.
+ */
+import type { Digest } from '../../core/digest.ts';
+import type { Engine } from '../../core/engine.ts';
+import type { Dispatcher, RunOutcome, TaskSpec } from '../../host/dispatch.ts';
+import type { HypervisorKind } from '../../host/kinds/kind.ts';
+import type { HostVm } from '../../host/task.ts';
+import type { PhysicalMachine } from '../../vmm/machine.ts';
+import type { ResolvedRun, ResolvedVm } from '../plan.ts';
+import type { VmRecord } from '../rows.ts';
+
+/** What a VM is built into. */
+export interface Site {
+  readonly run: ResolvedRun;
+  readonly engine: Engine;
+  readonly machine: PhysicalMachine;
+  readonly dispatcher: Dispatcher;
+  readonly kind: HypervisorKind;
+  /** Number of the VM in the run, from 0. */
+  readonly index: number;
+  /** The first pCPU that is its own, or -1. */
+  readonly firstPcpu: number;
+  /** To be called once, when it has ended by itself or gone. */
+  readonly endOfVm: () => void;
+}
+
+export interface BuiltVm {
+  /** Makes its vCPUs runnable, now or when their time comes. */
+  start(): void;
+  /** The run is over: a VM that has not ended gets its outcome. */
+  finish(outcome: RunOutcome): void;
+  record(): VmRecord;
+  /** Adds what distinguishes its history beyond the trace. */
+  addTo(digest: Digest): void;
+}
+
+/** The host's record of a VM, with its share and what it asks of the scheduler. */
+export function addHostVm({ dispatcher }: Site, { name, weight, capPercent, scheduling }: ResolvedVm): HostVm {
+  return dispatcher.addVm({
+    name,
+    weight,
+    capPercent,
+    ...(scheduling === undefined ? {} : { params: scheduling.params }),
+  });
+}
+
+/** Where vCPU `number` may run, and its parameters. `own`: the pCPU that is its own, or -1. */
+export function taskSpec({ scheduling }: ResolvedVm, number: number, own: number): TaskSpec {
+  if (own >= 0) return { hard: [own], ...paramsOf(scheduling, number) };
+  return { ...elementOf(scheduling?.affinity ?? {}, number), ...paramsOf(scheduling, number) };
+}
+
+function paramsOf(scheduling: ResolvedVm['scheduling'], number: number): Pick<TaskSpec, 'params'> {
+  return scheduling === undefined ? {} : { params: elementOf(scheduling.vcpuParams, number) };
+}
+
+function elementOf<T extends object>(list: T | readonly T[], number: number): T {
+  return Array.isArray(list) ? (list[number] as T) : (list as T);
+}
+
+/** The end of a run in words, for a VM that had not ended. */
+export const OUTCOME_AT_END: Readonly<Record<RunOutcome, readonly ['stalled' | 'time-limit', string]>> = {
+  stuck: ['stalled', 'it waits, and no event can ever wake it'],
+  limit: ['time-limit', ''],
+  ended: ['time-limit', ''],
+};
