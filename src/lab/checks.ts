@@ -179,6 +179,10 @@ function checkTechnique(world: World, vm: ExecutedVmInput, index: number): Findi
       finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
   }
+  if (vm.vmx?.preemption_timer === true && preset.vmx.vendor === 'AMD') {
+    const message = `found true, but the preset ${preset.id} has SVM, which has no preemption timer`;
+    findings.push(finding([...at('vmx'), 'preemption_timer'], message));
+  }
   if (vm.guest_vmx === true) {
     const obstacle = vmxObstacle(
       { technique: vm.technique, paging: usualPaging(vm, preset), shadowing: vm.vmcs_shadowing === true },
