@@ -37,6 +37,8 @@ export function makeTopology(spec: TopologySpec): Topology {
 /** pCPUs per word of a set, and words per word of its summary. */
 const WORD_BITS = 32;
 
+const NOBODY: readonly number[] = [];
+
 const lowest = (word: number): number => 31 - Math.clz32(word & -word);
 
 /**
@@ -51,7 +53,7 @@ export class CpuSet {
   private readonly summary: Uint32Array;
 
   /** The set with the given ids, or the empty one. */
-  constructor(size: number, ids: Iterable<number> = []) {
+  constructor(size: number, ids: Iterable<number> = NOBODY) {
     this.size = size;
     this.words = new Uint32Array(Math.ceil(size / WORD_BITS));
     this.summary = new Uint32Array(Math.ceil(this.words.length / WORD_BITS));
@@ -93,7 +95,7 @@ export class CpuSet {
   }
 
   clone(): CpuSet {
-    return new CpuSet(this.size, this);
+    return this.intersect(this);
   }
 
   /** The lowest member; -1 when the set is empty. */
@@ -122,17 +124,58 @@ export class CpuSet {
     return this.words.every((word, i) => (word & ~other.words[i]) === 0);
   }
 
+  /** How many members are in `other` too. */
+  countIn(other: CpuSet): number {
+    let count = 0;
+    for (let block = 0; block < this.summary.length; block++) {
+      for (let words = this.summary[block] & other.summary[block]; words !== 0; words &= words - 1) {
+        const word = block * WORD_BITS + lowest(words);
+        for (let bits = this.words[word] & other.words[word]; bits !== 0; bits &= bits - 1) count++;
+      }
+    }
+    return count;
+  }
+
+  /** Becomes the members of both sets, without a new object. */
+  assign(a: CpuSet, b: CpuSet): void {
+    const { words, summary } = this;
+    words.fill(0);
+    summary.fill(0);
+    this.count = 0;
+    for (let block = 0; block < summary.length; block++) {
+      for (let left = a.summary[block] & b.summary[block]; left !== 0; left &= left - 1) {
+        const word = block * WORD_BITS + lowest(left);
+        words[word] = a.words[word] & b.words[word];
+        if (words[word] === 0) continue;
+        summary[block] |= left & -left;
+        for (let bits = words[word]; bits !== 0; bits &= bits - 1) this.count++;
+      }
+    }
+  }
+
+  /** Deletes the members of `other`. */
+  deleteAll(other: CpuSet): void {
+    for (let block = 0; block < this.summary.length; block++) {
+      for (let left = this.summary[block] & other.summary[block]; left !== 0; left &= left - 1) {
+        const word = block * WORD_BITS + lowest(left);
+        for (let bits = this.words[word] & other.words[word]; bits !== 0; bits &= bits - 1) this.count--;
+        this.words[word] &= ~other.words[word];
+        if (this.words[word] === 0) this.summary[block] &= ~(left & -left);
+      }
+    }
+  }
+
   /** The members of both sets. */
   intersect(other: CpuSet): CpuSet {
     const both = new CpuSet(this.size);
-    for (let id = this.atOrAfter(0, other); id >= 0; id = this.atOrAfter(id + 1, other)) both.add(id);
+    both.assign(this, other);
     return both;
   }
 
   /** The members that are not in `other`. */
   without(other: CpuSet): CpuSet {
     const left = this.clone();
-    for (const id of this.intersect(other)) left.delete(id);
+    left.deleteAll(other);
     return left;
   }
 

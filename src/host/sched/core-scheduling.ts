@@ -92,7 +92,7 @@ class Group {
   }
 }
 
-class CoreScheduling implements Scheduler {
+export class CoreScheduling implements Scheduler {
   private readonly host: SchedulerHost;
   private readonly policy: SchedulerPolicy;
   private readonly base: Scheduler;
@@ -100,13 +100,21 @@ class CoreScheduling implements Scheduler {
   private readonly groups: readonly Group[];
   private readonly groupOf: readonly Group[];
   private readonly size: number;
+  private readonly sizeOf: (vm: SchedVm, pcpus: number) => number;
   private readonly vms: VmView[] = [];
   private readonly units: Unit[] = [];
   private readonly unitOf: Unit[] = [];
   private now: Ns = 0;
 
-  constructor(host: SchedulerHost, settings: ValuesOf<typeof params>, base: Base) {
+  /** @param sizeOf how many vCPUs of a VM make a unit, at most as many as a group has pCPUs; default: all of those */
+  constructor(
+    host: SchedulerHost,
+    settings: ValuesOf<typeof params>,
+    base: Base,
+    sizeOf: (vm: SchedVm, pcpus: number) => number = (_vm, pcpus) => pcpus,
+  ) {
     this.host = host;
+    this.sizeOf = sizeOf;
     this.policy = base.policy;
     const { topology } = host;
     const places = placesOf(topology, settings.granularity);
@@ -132,9 +140,10 @@ class CoreScheduling implements Scheduler {
     this.now = now;
     this.vms[task.vm.id] ??= new VmView(task.vm, this.policy);
     const vm = this.vms[task.vm.id];
-    const number = Math.floor(task.index / this.size);
+    const size = this.sizeOf(task.vm, this.size);
+    const number = Math.floor(task.index / size);
     const known = this.units.find(
-      (unit) => unit.vm === vm && unit.members.some((member) => Math.floor(member.index / this.size) === number),
+      (unit) => unit.vm === vm && unit.members.some((member) => Math.floor(member.index / size) === number),
     );
     const unit = known ?? new Unit(this.units.length, vm, task, this.policy);
     unit.members.push(task);

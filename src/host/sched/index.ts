@@ -12,6 +12,7 @@ import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
 import { gang } from './gang.ts';
 import { hypervClassic } from './hyperv-classic.ts';
+import { hypervCore } from './hyperv-core.ts';
 import { hypervRoot } from './hyperv-root.ts';
 import { lottery } from './lottery.ts';
 import { microSliced } from './micro-sliced.ts';
@@ -50,6 +51,7 @@ export const schedulers: readonly SchedulerPolicy[] = [
   ...plain,
   balance,
   coreScheduling,
+  hypervCore,
   hypervRoot,
   vslicer,
   microSliced,
@@ -70,6 +72,7 @@ export {
   esx,
   gang,
   hypervClassic,
+  hypervCore,
   hypervRoot,
   lottery,
   microSliced,
