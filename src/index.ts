@@ -8,7 +8,13 @@
  */
 export { assert, Bug, UserError } from './core/errors.ts';
 export type { Param, ParamSet } from './host/params.ts';
-export { definePolicy, type Scheduler, type SchedulerHost, type SchedulerPolicy } from './host/scheduler.ts';
+export {
+  definePolicy,
+  type PolicyDescription,
+  type Scheduler,
+  type SchedulerHost,
+  type SchedulerPolicy,
+} from './host/scheduler.ts';
 export { buildWorld, finishWorld, runWorld, type World } from './lab/build.ts';
 export { type Experiment, type ExperimentOptions, runScenario } from './lab/experiment.ts';
 export { METRICS } from './lab/metrics/index.ts';

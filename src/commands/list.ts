@@ -8,6 +8,7 @@ import { didYouMean } from '../lab/suggest.ts';
 import { formatQuantity } from '../lab/units.ts';
 import { CHARTS } from '../report/charts/index.ts';
 import { BASIC_EXIT_REASONS } from '../vmm/vmcs/exit-reasons.ts';
+import { SVM_EXITS } from '../vmm/vmcs/svm-exit-codes.ts';
 import { packageFile } from './package.ts';
 import { print } from './terminal.ts';
 
@@ -75,9 +76,12 @@ function schedulerLine({ name, summary, origin, basis }: (typeof SCHEDULERS)[num
   return { name, summary: `${summary} [${origin === basis ? basis : `${origin}: ${basis}`}]` };
 }
 
-/** A basic exit reason of VT-x, and the name under which exits.csv counts it. */
+/** A basic exit reason of VT-x, the name under which exits.csv counts it, and what AMD calls it. */
 function exitLine({ number, name, reasons, when }: (typeof BASIC_EXIT_REASONS)[number]): Line {
-  const counted = reasons.length === 0 ? 'never here' : `counted as ${reasons.join(', ')}`;
+  const amd = reasons.flatMap((reason) => SVM_EXITS[reason] ?? []);
+  const codes = amd.map((exit) => `VMEXIT_${exit.name}, 0x${exit.code.toString(16)}`).join('; ');
+  const onAmd = codes === '' ? '' : ` (AMD: ${codes})`;
+  const counted = reasons.length === 0 ? 'never here' : `counted as ${reasons.join(', ')}${onAmd}`;
   return { name: `${String(number).padStart(2)}  ${name}`, summary: `${counted}: ${when}` };
 }
 

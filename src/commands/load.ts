@@ -7,6 +7,7 @@ import { UserError } from '../core/errors.ts';
 import { refuseForeign } from '../guest/foreign.ts';
 import { loadMultiboot } from '../guest/multiboot.ts';
 import { guestFor } from '../lab/guests.ts';
+import { loadPolicy } from '../lab/own-policy.ts';
 import { parsePath } from '../lab/paths.ts';
 import { found } from '../lab/problems.ts';
 import { type Override, parseScenario, type Scenario } from '../lab/scenario.ts';
@@ -55,6 +56,7 @@ function loadScenario(file: string, overrides: readonly Override[], seed: number
     overrides,
     charts: CHART_NAMES,
     guestProblem,
+    policyFrom: (module, exportName) => loadPolicy(fileOf(module), exportName, module),
     ...(seed === undefined ? {} : { seeds: [seed] }),
   });
   return { file, scenario, fileOf };

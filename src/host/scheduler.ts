@@ -190,8 +190,8 @@ export interface SchedulerPolicy {
   make(host: SchedulerHost, params?: Params): Scheduler;
 }
 
-/** Turns the description of a policy into a policy: parameters are checked before the author's `make` sees them. */
-export function definePolicy<const P extends ParamSet = typeof NO_PARAMS>(description: {
+/** What an author writes. */
+export interface PolicyDescription<P extends ParamSet = ParamSet> {
   readonly name: string;
   readonly summary: string;
   /** The system or paper whose rules it follows; default: nobody's. */
@@ -204,7 +204,12 @@ export function definePolicy<const P extends ParamSet = typeof NO_PARAMS>(descri
   readonly vmParams?: ParamSet;
   readonly vcpuParams?: ParamSet;
   readonly make: (host: SchedulerHost, params: ValuesOf<P>) => Scheduler;
-}): SchedulerPolicy {
+}
+
+/** Turns the description of a policy into a policy: parameters are checked before the author's `make` sees them. */
+export function definePolicy<const P extends ParamSet = typeof NO_PARAMS>(
+  description: PolicyDescription<P>,
+): SchedulerPolicy {
   const { name, summary, origin = '', basis = 'own', make, vmParams = NO_PARAMS, vcpuParams = NO_PARAMS } = description;
   const params = description.params ?? (NO_PARAMS as unknown as P);
   return {

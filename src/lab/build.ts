@@ -16,6 +16,7 @@ import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
 import { schedulers } from '../host/sched/index.ts';
+import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
 import { makeTopology } from '../host/topology.ts';
 import type { MachinePreset } from '../vmm/costs.ts';
@@ -25,7 +26,8 @@ import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import type { VmSpec } from '../vmm/vm.ts';
 import { collect } from './collect.ts';
-import type { ResolvedRun, ResolvedVm } from './plan.ts';
+import { loadPolicy } from './own-policy.ts';
+import type { ResolvedHost, ResolvedRun, ResolvedVm } from './plan.ts';
 import type { RunRecord } from './rows.ts';
 import { auditAll, ExecutedWorldVm, type WorldVm } from './vms/executed.ts';
 import type { BuiltVm, Site } from './vms/kind.ts';
@@ -56,9 +58,23 @@ export interface BuildOptions {
 
 /** Carries out one run. */
 export function runWorld(run: ResolvedRun, options: BuildOptions = {}): RunRecord {
-  const world = buildWorld(run, options);
-  const outcome = finishWorld(world);
-  return collect(world, outcome);
+  try {
+    const world = buildWorld(run, options);
+    const outcome = finishWorld(world);
+    return collect(world, outcome);
+  } catch (error) {
+    // Under a scheduler of the user, what goes wrong while it is asked is most likely its own fault.
+    const { own } = run.host.scheduler;
+    if (own === undefined || !(error instanceof Error) || error instanceof UserError) throw error;
+    throw new UserError(`${own.shown}: ${error.name}: ${error.message}${lineIn(error, own.file)}`);
+  }
+}
+
+/** Where in that file an error came up, if it did: ` (line 12)`. */
+function lineIn(error: Error, file: string): string {
+  const line = error.stack?.split('\n').find((entry) => entry.includes(file));
+  const number = line === undefined ? undefined : /:(\d+):\d+\)?$/.exec(line)?.[1];
+  return number === undefined ? '' : ` (line ${number})`;
 }
 
 /** Makes everything that a run needs, and starts its VMs; no time has passed yet. */
@@ -71,7 +87,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   // The bare machine has no hypervisor: nobody switches contexts, and what it touches is the hardware.
   const allBare = run.vms.every((vm) => isBare(vm.technique));
   const kind = findKind(allBare ? undefined : host.hypervisor);
-  const chosen = schedulers.find(({ name }) => name === host.scheduler.policy);
+  const chosen = chosenPolicy(host.scheduler);
   const policy = kind.policy ?? chosen;
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
   const switchCycles = allBare ? 0 : kind.switchCycles(preset);
@@ -109,6 +125,11 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   if (escapes !== null) auditAll(machine, vms, escapes);
   for (const vm of all) vm.start();
   return { ...world, vms, all };
+}
+
+function chosenPolicy({ policy, own }: ResolvedHost['scheduler']): SchedulerPolicy | undefined {
+  if (own !== undefined) return loadPolicy(own.file, own.exportName, own.shown);
+  return schedulers.find(({ name }) => name === policy);
 }
 
 /** The machine under the guests; where there are none, next to nothing. */

@@ -4,6 +4,7 @@
  */
 import { findKind } from '../host/kinds/index.ts';
 import { parsePcpus } from './affinity.ts';
+import type { PolicyLoader } from './own-policy.ts';
 import type { Path } from './paths.ts';
 import { checkPolicyParams, policyOf } from './policies.ts';
 import { type Finding, finding, found } from './problems.ts';
@@ -11,10 +12,10 @@ import type { World } from './schema.ts';
 import { type AffinityInput, isModelled, type VmInput } from './schema-vms.ts';
 import { quantity } from './units.ts';
 
-export function checkScheduling(world: World): Finding[] {
+export function checkScheduling(world: World, load: PolicyLoader): Finding[] {
   return [
     ...world.vms.flatMap((vm, index) => [
-      ...checkParams(world, vm, index),
+      ...checkParams(world, vm, index, load),
       ...checkAffinity(world, vm, index),
       ...checkTimes(world, vm, index),
     ]),
@@ -23,9 +24,10 @@ export function checkScheduling(world: World): Finding[] {
 }
 
 /** The scheduler's own parameters of VMs and vCPUs. */
-function checkParams({ host }: World, vm: VmInput, index: number): Finding[] {
+function checkParams({ host }: World, vm: VmInput, index: number, load: PolicyLoader): Finding[] {
+  if (vm.scheduling === undefined && vm.vcpu_scheduling === undefined) return [];
   const kind = findKind(host.hypervisor);
-  const policy = kind.policy ?? policyOf(host.scheduler);
+  const policy = kind.policy ?? policyOf(host.scheduler, load);
   if (policy === undefined) return [];
   const at = (key: string): Path => ['vms', index, key];
   const findings: Finding[] = [];

@@ -13,6 +13,7 @@ import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
 import { checkScheduling } from './checks-scheduling.ts';
 import { guestMismatch, isGuestPath } from './guests.ts';
+import type { PolicyLoader } from './own-policy.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { World } from './schema.ts';
 import { type ExecutedVmInput, isModelled, type VmInput } from './schema-vms.ts';
@@ -35,7 +36,7 @@ const DURATION_MAX = 3_600_000_000_000;
 export type GuestProblem = (guest: string, memoryBytes: number, technique: string) => string | undefined;
 
 /** Everything that is wrong with a world as a whole. */
-export function checkWorld(world: World, guestProblem: GuestProblem = () => undefined): Finding[] {
+export function checkWorld(world: World, guestProblem: GuestProblem = () => undefined, load: PolicyLoader): Finding[] {
   const files = world.vms.flatMap((vm, index) => {
     if (isModelled(vm)) return [];
     const problem = isGuestPath(vm.guest)
@@ -50,7 +51,7 @@ export function checkWorld(world: World, guestProblem: GuestProblem = () => unde
     ...world.vms.flatMap((vm, index) => (isModelled(vm) ? [] : checkVm(world, vm, index))),
     ...world.vms.flatMap(checkCap),
     ...checkHypervisor(world),
-    ...checkScheduling(world),
+    ...checkScheduling(world, load),
   ];
 }
 
@@ -177,6 +178,10 @@ function checkTechnique(world: World, vm: ExecutedVmInput, index: number): Findi
     findings.push(
       finding(at('tagged_tlb'), `found true, but the preset ${preset.id} has no tagged TLB; use auto or false`),
     );
+  }
+  if (vm.vmx?.preemption_timer === true && preset.vmx.vendor === 'AMD') {
+    const message = `found true, but the preset ${preset.id} has SVM, which has no preemption timer`;
+    findings.push(finding([...at('vmx'), 'preemption_timer'], message));
   }
   if (vm.guest_vmx === true) {
     const obstacle = vmxObstacle(

@@ -84,7 +84,7 @@ function explainUnion(
   const path = [...at, ...local];
   const quantity = forms.map((form) => quantityProblem(form, value)).find((text) => text !== undefined);
   const names = [...new Set(issue.errors.flatMap((list) => list.flatMap(namesIn)))];
-  const expected = anyOf([...names, ...forms.flatMap(formInWords)]);
+  const expected = anyOf([...new Set([...names, ...forms.flatMap(formInWords)])]);
   const text =
     quantity === undefined || typeof value !== 'string' ? `expected ${expected || 'another kind of value'}` : quantity;
   const hint = typeof value === 'string' ? didYouMean(value, names) : '';

@@ -1,12 +1,13 @@
 /**
- * Guests that are files of the user: a copy goes into the results, so that these can be run again as they are.
- * Invariant: in the scenario that is written, such a guest is `guests/<file name>`, wherever the file was.
+ * Guests and schedulers that are files of the user: a copy goes into the results, which so say which code made them and
+ * can be run again as they are.
+ * Invariant: in the scenario that is written, such a file is `guests/<file name>` or `schedulers/<file name>`.
  */
 import { basename } from 'node:path';
 import { isGuestPath } from './guests.ts';
 import { isPlainObject } from './paths.ts';
 import type { Scenario } from './scenario.ts';
-import type { ScenarioDoc } from './schema.ts';
+import { isOwn, type ScenarioDoc, type World } from './schema.ts';
 import { isModelled } from './schema-vms.ts';
 
 export interface PortableScenario {
@@ -20,12 +21,14 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
   const files = new Map<string, string>();
   const names = new Map<string, string>();
   for (const { world } of scenario.points) {
-    for (const vm of world.vms) {
-      if (isModelled(vm) || !isGuestPath(vm.guest) || names.has(vm.guest)) continue;
-      const { guest } = vm;
+    const { scheduler } = world.host;
+    const used = world.vms.flatMap((vm) => (isModelled(vm) || !isGuestPath(vm.guest) ? [] : [['guests', vm.guest]]));
+    if (isOwn(scheduler)) used.push(['schedulers', scheduler.module]);
+    for (const [folder, guest] of used as [string, string][]) {
+      if (names.has(guest)) continue;
       const source = fileOf(guest);
       const known = [...files].find(([, file]) => file === source)?.[0];
-      const name = known ?? freeName(basename(source), files);
+      const name = known ?? freeName(folder, basename(source), files);
       files.set(name, source);
       names.set(guest, name);
     }
@@ -36,6 +39,7 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
     ...point,
     world: {
       ...point.world,
+      host: rename(point.world.host, names) as World['host'],
       vms: point.world.vms.map((vm) => (isModelled(vm) ? vm : { ...vm, guest: renamed(vm.guest) })),
     },
   }));
@@ -44,8 +48,8 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
 
 /** The document with the same renaming, in VMs and in the values of axes. */
 function renameIn(doc: ScenarioDoc, names: ReadonlyMap<string, string>): ScenarioDoc {
-  const { vms, sweep, ...rest } = doc;
-  return { ...rest, vms: rename(vms, names), sweep: rename(sweep, names) } as ScenarioDoc;
+  const { host, vms, sweep, ...rest } = doc;
+  return { ...rest, host: rename(host, names), vms: rename(vms, names), sweep: rename(sweep, names) } as ScenarioDoc;
 }
 
 /** Every text that is the path of a guest file, anywhere in `value`; labels keep what was written. */
@@ -58,8 +62,8 @@ function rename(value: unknown, names: ReadonlyMap<string, string>): unknown {
   );
 }
 
-function freeName(base: string, taken: ReadonlyMap<string, string>): string {
-  let name = `guests/${base}`;
-  for (let turn = 2; taken.has(name); turn++) name = `guests/${turn}-${base}`;
+function freeName(folder: string, base: string, taken: ReadonlyMap<string, string>): string {
+  let name = `${folder}/${base}`;
+  for (let turn = 2; taken.has(name); turn++) name = `${folder}/${turn}-${base}`;
   return name;
 }

@@ -3,6 +3,7 @@
  * Invariants: run ids are 1, 2, ... in that order and depend on the scenario only; a run is plain data that says
  * everything about it, with units converted and placeholders filled in.
  */
+import { resolve } from 'node:path';
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import { findKind } from '../host/kinds/index.ts';
@@ -13,9 +14,10 @@ import { parsePcpus } from './affinity.ts';
 import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { vmNames } from './checks.ts';
 import { isGuestPath } from './guests.ts';
+import { loadPolicy } from './own-policy.ts';
 import { paramsFor, policyOf } from './policies.ts';
 import type { Point, Scenario } from './scenario.ts';
-import type { Scheduler, World } from './schema.ts';
+import { isOwn, type Scheduler, type World } from './schema.ts';
 import {
   type AffinityInput,
   type DemandInput,
@@ -35,7 +37,12 @@ export interface ResolvedHost {
   readonly topology?: TopologySpec;
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
-  readonly scheduler: { readonly policy: string; readonly params: Params };
+  readonly scheduler: {
+    readonly policy: string;
+    readonly params: Params;
+    /** It is a file of the user: absolute path, the path as it was written, and the export. */
+    readonly own?: { readonly file: string; readonly shown: string; readonly exportName: string };
+  };
   /** Kind of hypervisor; type 1 when it is not there. */
   readonly hypervisor?: string;
   /** As many as pCPUs when it is not there. */
@@ -137,7 +144,7 @@ export interface Plan {
 }
 
 /** Numbers the runs. `fileOf` turns the path of a guest, as written, into an absolute one. */
-export function planRuns(scenario: Scenario, fileOf: (guest: string) => string): Plan {
+export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   const { doc, points } = scenario;
   const runs: ResolvedRun[] = points.flatMap((point, index) =>
     doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
@@ -146,7 +153,7 @@ export function planRuns(scenario: Scenario, fileOf: (guest: string) => string):
   return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
 }
 
-function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: string) => string): ResolvedRun {
+function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf): ResolvedRun {
   const { world, axes } = point;
   const all = world.vms.flatMap((vm) => vmNames(vm).map((name, member) => ({ vm, name, member })));
   return {
@@ -155,9 +162,9 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: s
     seed,
     axes,
     durationNs: quantity('duration', world.duration),
-    host: resolveHost(world),
+    host: resolveHost(world, fileOf),
     vms: all.map(({ vm, name, member }, index) => {
-      if (isModelled(vm)) return resolveModelled(world, vm, name);
+      if (isModelled(vm)) return resolveModelled(world, vm, name, fileOf);
       // The seed of a member does not depend on how many others there are.
       const ownSeed = new Streams(seed).stream(`workload of ${vm.name}, member ${member + 1}`).uint32() >>> 1;
       const workload = vm.workload.replaceAll('{seed}', String(ownSeed)).replaceAll('{vm}', String(index + 1));
@@ -166,7 +173,7 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: (guest: s
   };
 }
 
-function resolveHost({ host }: World): ResolvedHost {
+function resolveHost({ host }: World, fileOf: FileOf): ResolvedHost {
   const preset = PRESETS.find((entry) => entry.id === host.preset)!;
   return {
     preset: host.preset,
@@ -175,7 +182,7 @@ function resolveHost({ host }: World): ResolvedHost {
     ...(host.topology === undefined ? {} : { topology: topologyOf(host.topology) }),
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
-    scheduler: resolveScheduler(host.scheduler),
+    scheduler: resolveScheduler(host.scheduler, fileOf),
     ...(host.hypervisor === undefined ? {} : { hypervisor: host.hypervisor }),
     ...(host.io_units === undefined ? {} : { ioUnits: host.io_units }),
     ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveThread) }),
@@ -183,7 +190,16 @@ function resolveHost({ host }: World): ResolvedHost {
   };
 }
 
-function resolveScheduler(scheduler: Scheduler | string): ResolvedHost['scheduler'] {
+/** The absolute path of a file, given as the scenario has it. */
+type FileOf = (written: string) => string;
+
+function resolveScheduler(scheduler: Scheduler, fileOf: FileOf): ResolvedHost['scheduler'] {
+  if (isOwn(scheduler)) {
+    const { module: shown, export: exportName, ...params } = scheduler;
+    const file = resolve(fileOf(shown));
+    const { name } = loadPolicy(file, exportName, shown);
+    return { policy: name, params: params as Params, own: { file, shown, exportName } };
+  }
   const { policy, ...params } = typeof scheduler === 'string' ? { policy: scheduler } : scheduler;
   return { policy, params: params as Params };
 }
@@ -203,10 +219,12 @@ function resolveDemand(demand: DemandInput): ResolvedDemand {
 }
 
 /** What a VM asks of the scheduler that will run it; nothing when it asks for nothing. */
-function schedulingOf({ host }: World, vm: VmInput): { readonly scheduling?: ResolvedScheduling } {
+function schedulingOf({ host }: World, vm: VmInput, fileOf: FileOf): { readonly scheduling?: ResolvedScheduling } {
   const { scheduling, vcpu_scheduling: perVcpu, affinity = {} } = vm;
   if (scheduling === undefined && perVcpu === undefined && vm.affinity === undefined) return {};
-  const policy = findKind(host.hypervisor).policy ?? policyOf(host.scheduler)!;
+  const policy =
+    findKind(host.hypervisor).policy ??
+    policyOf(host.scheduler, (module, name) => loadPolicy(resolve(fileOf(module)), name, module))!;
   return {
     scheduling: {
       params: paramsFor(policy, scheduling),
@@ -225,7 +243,7 @@ function masksOf({ hard, soft }: AffinityInput): ResolvedAffinity {
   };
 }
 
-function resolveModelled(world: World, vm: ModelledVmInput, name: string): ResolvedVm {
+function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf: FileOf): ResolvedVm {
   const demands = (Array.isArray(vm.demand) ? vm.demand : [vm.demand]).map(resolveDemand);
   return {
     name,
@@ -240,7 +258,7 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string): Resol
         ...(change.cap === undefined ? {} : { capPercent: change.cap }),
       })),
     },
-    ...schedulingOf(world, vm),
+    ...schedulingOf(world, vm, fileOf),
     guest: '',
     imageFile: null,
     workload: [...new Set(demands.map(({ model }) => model))].join(' '),
@@ -260,7 +278,7 @@ function resolveExecuted(
   vm: ExecutedVmInput,
   name: string,
   workload: string,
-  fileOf: (guest: string) => string,
+  fileOf: FileOf,
 ): ResolvedVm {
   const technique = TECHNIQUES.find((entry) => entry.name === vm.technique)!;
   const preset = PRESETS.find((entry) => entry.id === world.host.preset)!;
@@ -268,7 +286,7 @@ function resolveExecuted(
     technique.pagings.find((paging) => paging !== 'nested' || preset.vmx.nestedPaging) ?? technique.pagings[0]!;
   return {
     name,
-    ...schedulingOf(world, vm),
+    ...schedulingOf(world, vm, fileOf),
     guest: vm.guest,
     imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
     workload,

@@ -2,23 +2,48 @@
  * The policies that a scenario names, and the values it gives for their parameters.
  * Invariant: values are checked as the schema checks everything else, so a mistake has its place and the allowed names.
  */
+import { UserError } from '../core/errors.ts';
 import type { ParamSet, Params } from '../host/params.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import { SCHEDULERS } from './catalog.ts';
 import { check } from './explain.ts';
+import type { PolicyLoader } from './own-policy.ts';
 import { isPlainObject, type Path } from './paths.ts';
 import { type Finding, finding } from './problems.ts';
-import type { World } from './schema.ts';
+import { isOwn, type OwnScheduler, type Scheduler } from './schema.ts';
 import { paramsObject } from './schema-parts.ts';
 import type { PolicyParams } from './schema-vms.ts';
 import { didYouMean } from './suggest.ts';
 
-type SchedulerInput = World['host']['scheduler'];
+/** The policy that a scenario means. Undefined: there is none, which has been reported. */
+export function policyOf(scheduler: Scheduler, load: PolicyLoader): SchedulerPolicy | undefined {
+  if (!isOwn(scheduler)) {
+    const name = typeof scheduler === 'string' ? scheduler : scheduler.policy;
+    return SCHEDULERS.find((policy) => policy.name === name);
+  }
+  try {
+    return load(scheduler.module, scheduler.export);
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
+}
 
-/** The policy that a scenario means. Undefined: there is none of that name, which the schema has reported. */
-export function policyOf(scheduler: SchedulerInput): SchedulerPolicy | undefined {
-  const name = typeof scheduler === 'string' ? scheduler : scheduler.policy;
-  return SCHEDULERS.find((policy) => policy.name === name);
+/** A scheduler of the user with its defaults filled in, and what is wrong with it. */
+export function completeOwn(
+  scheduler: OwnScheduler,
+  load: PolicyLoader,
+): { readonly scheduler: OwnScheduler; readonly findings: readonly Finding[] } {
+  const { module, export: exportName, ...written } = scheduler;
+  const at: Path = ['host', 'scheduler'];
+  try {
+    const { params } = load(module, exportName);
+    const { value, findings } = check(paramsObject(params), written, at);
+    return { scheduler: { module, export: exportName, ...value }, findings };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { scheduler, findings: [finding([...at, 'module'], error.message)] };
+  }
 }
 
 /**

@@ -6,14 +6,18 @@
  *
  * Invariant: `doc`, written as YAML, parses to an equal Scenario.
  */
+import { resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { checkWorld, type GuestProblem } from './checks.ts';
 import { check, unknownKey } from './explain.ts';
+import { loadPolicy, type PolicyLoader } from './own-policy.ts';
 import { formatPath, isPlainObject, type Path, valueAt, withValue } from './paths.ts';
+import { completeOwn } from './policies.ts';
 import { type Finding, finding, found, type Place, type Problem, placed, ScenarioError } from './problems.ts';
 import {
   type Head,
   headSchema,
+  isOwn,
   PCPUS_MAX,
   type ScenarioDoc,
   type ScenarioInput,
@@ -53,6 +57,8 @@ export interface ParseOptions {
   readonly charts?: readonly string[];
   /** Opens the file of a guest, given as it is written; answers what is wrong with it. Without it, files are not opened. */
   readonly guestProblem?: GuestProblem;
+  /** Loads a scheduler that is a file. Without it, paths are relative to the working directory. */
+  readonly policyFrom?: PolicyLoader;
 }
 
 /** The typed twin of a scenario file. Throws ScenarioError as the file would. */
@@ -192,15 +198,17 @@ function checkPoint(
   data: Record<string, unknown>,
   options: ParseOptions,
 ): { world?: World; findings: readonly Finding[] } {
+  const { guestProblem, policyFrom: load = loadAsWritten } = options;
   const first = check(worldSchema, data);
   if (first.value !== undefined) {
-    const world = complete(first.value);
-    return { world, findings: [...checkPcpus(data, world), ...checkWorld(world, options.guestProblem)] };
+    const { world, findings } = complete(first.value, load);
+    return { world, findings: [...findings, ...checkPcpus(data, world), ...checkWorld(world, guestProblem, load)] };
   }
   // Take out what is wrong and look at the rest, so that a user sees all mistakes at once and not in turns.
   const second = check(worldSchema, repaired(data, first.findings));
   if (second.value === undefined) return { findings: first.findings };
-  const more = checkWorld(complete(second.value), options.guestProblem);
+  const { world, findings } = complete(second.value, load);
+  const more = [...findings, ...checkWorld(world, guestProblem, load)];
   const known = first.findings.map((item) => item.path);
   return {
     findings: [...first.findings, ...more.filter((item) => !known.some((path) => startsWith(item.path, path)))],
@@ -225,17 +233,19 @@ function labels(combination: Combination): Record<string, string> {
   return Object.fromEntries(combination.map(({ axis, step }) => [axis, step.label]));
 }
 
+/** A path is taken as it is written, where nobody says what it is relative to. */
+const loadAsWritten: PolicyLoader = (module, exportName) => loadPolicy(resolve(module), exportName, module);
+
 /** `scheduler: credit` stands for that policy with its defaults; a topology says how many pCPUs there are. */
-function complete(world: World): World {
+function complete(world: World, load: PolicyLoader): { readonly world: World; readonly findings: readonly Finding[] } {
   const { scheduler, topology, pcpus } = world.host;
-  return {
-    ...world,
-    host: {
-      ...world.host,
-      pcpus: topology === undefined ? pcpus : sizeOf(topology),
-      scheduler: typeof scheduler === 'string' ? schedulerObject.parse({ policy: scheduler }) : scheduler,
-    },
+  const own = isOwn(scheduler) ? completeOwn(scheduler, load) : { scheduler, findings: [] };
+  const host = {
+    ...world.host,
+    pcpus: topology === undefined ? pcpus : sizeOf(topology),
+    scheduler: typeof own.scheduler === 'string' ? schedulerObject.parse({ policy: own.scheduler }) : own.scheduler,
   };
+  return { world: { ...world, host }, findings: own.findings };
 }
 
 function sizeOf(topology: NonNullable<World['host']['topology']>): number {

@@ -190,7 +190,7 @@ const modelledVm = z
         'What its vCPUs want of the CPUs; a list: for vCPU 0, 1, ..., and again from the start for further ones',
       ),
     vcpus: z.int().min(1).max(MODELLED_VCPUS_MAX).default(1).describe('Number of virtual CPUs'),
-    start: quantity('duration').default('0 s').describe('When the VM comes'),
+    start: quantity('duration').default('0 ns').describe('When the VM comes'),
     stop: quantity('duration').optional().describe('When it goes; default: at the end of the run'),
     changes: z.array(change).min(1).max(1000).optional().describe('What changes in between, in the order of time'),
     ...share,

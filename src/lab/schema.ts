@@ -21,6 +21,15 @@ function schedulerSchema() {
 /** A scheduler with its parameters filled in. */
 export const schedulerObject = schedulerSchema();
 
+/** A file of the user; what parameters it has is known when it is loaded. */
+const ownScheduler = z
+  .looseObject({
+    module: z.string().min(1).describe('Path of a JavaScript or TypeScript file, relative to the scenario'),
+    export: z.string().min(1).default('default').describe('Name of the export that is the scheduler'),
+  })
+  .describe('A scheduler of your own, with its parameters; see docs/how-to-add.md')
+  .meta({ chosenBy: 'module' });
+
 const topology = z
   .strictObject({
     sockets: z.int().min(1).max(64).default(1).describe('Processors'),
@@ -45,7 +54,7 @@ const host = z
       .describe('Clock of each physical CPU; auto: that of the preset. Lower it for a scale model of a long run'),
     memory: quantity('size').default('512 MiB').describe('Machine memory for all VMs together'),
     scheduler: z
-      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject])
+      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject, ownScheduler])
       .default('credit')
       .describe('Who runs next: the name of a policy, or a mapping with its parameters'),
     quantum: quantity('duration').default('20 us').describe('How far one pCPU may run ahead of the others'),
@@ -132,7 +141,11 @@ export type ScenarioInput = z.input<typeof scenarioSchema>;
 export type World = z.output<typeof worldSchema>;
 export type Head = z.output<typeof headSchema>;
 export type Axis = z.output<typeof axis>;
-export type Scheduler = { readonly policy: string } & Readonly<Record<string, unknown>>;
+export type OwnScheduler = z.output<typeof ownScheduler>;
+export type Scheduler = World['host']['scheduler'];
+
+export const isOwn = (scheduler: Scheduler): scheduler is OwnScheduler =>
+  typeof scheduler !== 'string' && 'module' in scheduler;
 /** A complete scenario: every default filled in, except what an axis sets. */
 export type ScenarioDoc = Head & World;
 

@@ -52,10 +52,15 @@ export const VMX_EXIT_REASONS = [
 
 export type VmxExitReason = (typeof VMX_EXIT_REASONS)[number];
 
-/** Costs of hardware-assisted virtualization. */
+/**
+ * Costs of hardware-assisted virtualization, under the names of VT-x. SVM (AMD) differs in what matters here by three things:
+ * its control block (VMCB) is plain memory, so `vmread` and `vmwrite` are a load and a store; nothing makes it current, so
+ * `vmclear` and `vmptrld` are nothing; and it has no preemption timer. Names and codes of its exits: vmcs/svm-exit-codes.ts.
+ */
 export interface VmxCosts {
-  /** The processor has VT-x. */
+  /** The processor has VT-x or SVM. */
   readonly available: boolean;
+  readonly vendor: 'Intel' | 'AMD';
   /** VM entry: from VMRESUME to the first guest instruction. */
   readonly entryCycles: Cycles;
   /** Hardware part of a VM exit, by reason. */
@@ -120,6 +125,8 @@ export interface PresetSpec {
   readonly vmx: {
     /** Only processors without VT-x say so. */
     readonly available?: false;
+    /** Only processors with SVM say so. */
+    readonly vendor?: 'AMD';
     readonly entryCycles: Sourced;
     /** Exit reasons that were measured one by one. */
     readonly exitCycles: Readonly<Partial<Record<VmxExitReason, Sourced>>>;
@@ -159,6 +166,7 @@ export function definePreset(spec: PresetSpec): MachinePreset {
   const vmm = Object.fromEntries(VMM_OPERATIONS.map((o) => [o, pathCycles(VMM_PATHS[o], spec)]));
   const vmx: VmxCosts = {
     available: spec.vmx.available ?? true,
+    vendor: spec.vmx.vendor ?? 'Intel',
     entryCycles: spec.vmx.entryCycles.value,
     exitCycles: exitCycles as Record<VmxExitReason, Cycles>,
     vmreadCycles: spec.vmx.vmreadCycles.value,

@@ -2,6 +2,7 @@
  * What every scheduling policy must do, whatever it is for. A new policy is tested here without a line of its own: its
  * traits say what it promises about idle pCPUs, weights and caps. More settings to run it with are in variants.ts.
  */
+import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS, NS_PER_US } from '../../src/core/units.ts';
@@ -9,6 +10,7 @@ import { hog, interactive, periodic, yielder } from '../../src/host/modelled/ind
 import { type Params, parseParams } from '../../src/host/params.ts';
 import { schedulers } from '../../src/host/sched/index.ts';
 import { type SchedulerPolicy, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
+import { loadPolicy } from '../../src/lab/own-policy.ts';
 import { Lab, type LabSpec, type LabVm } from './lab.ts';
 import { DEDICATED, EAGER, REPLACED_DEFAULTS, VARIANTS } from './variants.ts';
 
@@ -21,7 +23,10 @@ const MIX: readonly LabVm[] = [
   { demand: hog, vcpus: 2, with: { work_us: 90_000 }, startMs: 33 },
 ];
 
-const cases = schedulers.flatMap((policy) =>
+/** A scheduler of the user is held to the same. */
+const own = loadPolicy(resolve('scenarios/custom/shortest-first.js'), 'default', 'shortest-first.js');
+
+const cases = [...schedulers, own].flatMap((policy) =>
   [REPLACED_DEFAULTS[policy.name] ?? {}, ...(VARIANTS[policy.name] ?? [])].map(
     (params): [string, SchedulerPolicy, Params] => [`${policy.name} ${JSON.stringify(params)}`, policy, params],
   ),

@@ -1,6 +1,11 @@
 /** Modelled VMs, topology, affinity and the scheduler's own parameters in scenarios, up to the records of their runs. */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { UserError } from '../../src/core/errors.ts';
 import { runWorld } from '../../src/lab/build.ts';
+import { loadPolicy } from '../../src/lab/own-policy.ts';
 import { planRuns } from '../../src/lab/plan.ts';
 import type { RunRecord, VmRecord } from '../../src/lab/rows.ts';
 import { parseScenario, scenarioText } from '../../src/lab/scenario.ts';
@@ -152,5 +157,75 @@ describe('mistakes', () => {
 
   test('guests are executed on 64 pCPUs at most', () => {
     expect(of('{ name: a, guest: nano, workload: sieve }', '{ pcpus: 65 }')).toMatch(/found 65, expected at most 64/);
+  });
+});
+
+describe('a scheduler of your own', () => {
+  const load = (file: string, name = 'default') => loadPolicy(resolve(file), name, file);
+  const withFile = (text: string, ending = 'js'): string => {
+    const file = join(mkdtempSync(join(tmpdir(), 'own-')), `mine.${ending}`);
+    writeFileSync(file, text);
+    return file;
+  };
+  const METHODS = 'wake() {}, sleep() {}, pick() { return { task: null, slice: Infinity }; }';
+
+  test('is named by its path, and its parameters are checked like any others', () => {
+    const text = (params: string): string =>
+      `name: a\nhost: { scheduler: { module: ./scenarios/custom/shortest-first.js${params} } }\nvms: [{ name: a, demand: hog }]\n`;
+    const [first] = planRuns(parseScenario(text(''), 'a.yaml'), (file) => file).runs;
+    expect(first!.host.scheduler).toMatchObject({ policy: 'shortest-first', params: { slice_us: 5000 } });
+    expect(problems(text(', slice_us: 1'))).toMatch(/host.scheduler.slice_us: found 1, expected at least 100/);
+    expect(problems(text(', slice: 1'))).toMatch(/host.scheduler.slice: unknown key. Did you mean "slice_us"/);
+    expect(problems(text('').replace('first', 'last'))).toMatch(/a.yaml:2:30: host.scheduler.module: .*no such file/);
+  });
+
+  test('short bursts overtake long ones', () => {
+    const record = run(`
+name: a
+duration: 1 s
+host: { frequency: 1 GHz, scheduler: { module: ./scenarios/custom/shortest-first.js } }
+vms:
+  - { name: long, demand: hog }
+  - { name: short, demand: { model: periodic, work_us: 1000, period_us: 10000 } }
+`);
+    // It never waits: when it wakes up, the hog has always run longer than it.
+    const short = vmOf(record, 'short');
+    expect(short.workUnits).toBe(100);
+    expect(short.vcpus[0]!.wakeToRun!.maxNs).toBeLessThan(2000);
+  });
+
+  test.each([
+    ['export const a = 1;', 'default', /has no export default; it has a/],
+    ['export default 3;', 'default', /its default export is not a scheduler: expected a mapping/],
+    ['export const mine = { name: "x", make() {} };', 'mine', /its export mine is not a scheduler: expected a summary/],
+    ['export default { name: "x", summary: "y" };', 'default', /expected make\(host, params\), a function/],
+    ['throw new RangeError("boom");', 'default', /mine.js: RangeError: boom/],
+    ['export default {', 'default', /mine.js: SyntaxError/],
+  ])('%s', (text, name, message) => {
+    expect(() => load(withFile(text), name)).toThrow(message);
+  });
+
+  test('what it throws, and what it answers that cannot be, is told as its mistake', () => {
+    const outcome = (methods: string): string => {
+      const file = withFile(`export default { name: 'x', summary: 'y', make() { return { ${methods} }; } };`);
+      try {
+        run(`name: a\nhost: { scheduler: { module: ${file} } }\nvms: [{ name: a, demand: hog }]\n`);
+      } catch (error) {
+        return error instanceof UserError ? error.message : `a defect: ${String(error)}`;
+      }
+      return 'ran';
+    };
+    expect(outcome(METHODS)).toBe('ran');
+    expect(outcome('wake() {}, sleep() {}')).toMatch(/make answered nothing with pick\(\)/);
+    expect(outcome('wake() { null.x; }, sleep() {}, pick() {}')).toMatch(/TypeError: .* \(line 1\)/);
+    expect(outcome('wake() {}, sleep() {}, pick() { return { task: null, slice: 0 }; }')).toMatch(/a slice of 0 ns/);
+  });
+
+  test('may be TypeScript where a loader is at hand', () => {
+    const file = withFile(
+      `const summary: string = 'y'; export default { name: 'x', summary, make() { return { ${METHODS} }; } };`,
+      'ts',
+    );
+    expect(load(file).name).toBe('x');
   });
 });

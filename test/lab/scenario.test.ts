@@ -194,7 +194,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown preset',
       `name: x\nhost: { preset: pentium5 }\nvms:${VM}`,
       [
-        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium3-733, xeon-2400, pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell. Did you mean "pentium3-733"?',
+        'bad.yaml:2:17: host.preset: found "pentium5", expected one of pentium3-733, xeon-2400, pentium4-672, core2-duo, penryn, nehalem, westmere, sandy-bridge, ivy-bridge, haswell, broadwell, epyc. Did you mean "pentium3-733"?',
       ],
     ],
     [

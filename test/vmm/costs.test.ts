@@ -1,5 +1,6 @@
 /** Machine presets: complete, sourced, consistent with the published primitives that they claim, and one formula. */
 import { describe, expect, test } from 'vitest';
+import { defineScenario } from '../../src/lab/scenario.ts';
 import { COST_CLASSES } from '../../src/machine/costs.ts';
 import type { BlockStore } from '../../src/machine/devices/block-store.ts';
 import { createPc } from '../../src/machine/pc.ts';
@@ -10,6 +11,7 @@ import { DEVICE_PATHS, devicePath, VMM_OPERATIONS, VMM_PATHS } from '../../src/v
 import { broadwell } from '../../src/vmm/presets/broadwell.ts';
 import { findPreset, presets } from '../../src/vmm/presets/index.ts';
 import { pentium4_672 } from '../../src/vmm/presets/pentium4-672.ts';
+import { SVM_EXITS } from '../../src/vmm/vmcs/svm-exit-codes.ts';
 import { FakeClock } from '../machine/devices/fake-clock.ts';
 import { guest, runVm } from './run-vm.ts';
 
@@ -103,6 +105,61 @@ describe('looking up', () => {
     expect(() => run({ paging: 'shadow', taggedTlb: true, preset: 'pentium4-672' })).toThrow(
       'has no tagged TLB (VPID)',
     );
+  });
+});
+
+describe('SVM', () => {
+  const epyc = findPreset('epyc');
+
+  test('the round trip is the published one, and the control block is memory', () => {
+    const { entryCycles, exitCycles, vmreadCycles, vmwriteCycles, vmclearCycles, vmptrldCycles } = epyc.vmx;
+    expect(entryCycles + exitCycles.vmcall).toBeGreaterThanOrEqual(1344);
+    expect(entryCycles + exitCycles.vmcall).toBeLessThanOrEqual(1376);
+    expect([vmreadCycles, vmwriteCycles, vmclearCycles, vmptrldCycles]).toEqual([1, 1, 0, 0]);
+    expect(presets.filter(({ vmx }) => vmx.vendor === 'AMD')).toEqual([epyc]);
+  });
+
+  test('runs what VT-x runs, with the same exits', () => {
+    const run = (preset: string) =>
+      runVm({
+        image: guest('nano'),
+        append: 'forkwait n=3 hz=0',
+        technique: 'hardware-assisted',
+        paging: 'nested',
+        taggedTlb: true,
+        preset,
+      });
+    const [amd, intel] = [run('epyc'), run('broadwell')];
+    const counts = ({ vm }: typeof amd) => vm.exits.sorted().map(({ reason, count }) => [reason, count]);
+    expect(counts(amd)).toEqual(counts(intel));
+    expect([amd.memoryHash, amd.instructions]).toEqual([intel.memoryHash, intel.instructions]);
+  });
+
+  test('has no preemption timer, and no VMX to offer', () => {
+    const options = {
+      image: guest('hello'),
+      technique: 'hardware-assisted',
+      paging: 'nested',
+      preset: 'epyc',
+    } as const;
+    expect(() => runVm({ ...options, vmx: { preemptionTimer: true } })).toThrow('no preemption timer');
+    expect(() => runVm({ ...options, guestVmx: 'plain' })).toThrow('which needs a VMX processor below');
+    const scenario = (vm: object) => () =>
+      defineScenario({
+        name: 'svm',
+        duration: '1 s',
+        host: { preset: 'epyc' },
+        vms: [{ name: 'vm', guest: 'hello', memory: '16 MiB', ...vm }],
+      });
+    expect(scenario({ vmx: { preemption_timer: true } })).toThrow('vms[0].vmx.preemption_timer: found true');
+    expect(scenario({})).not.toThrow();
+  });
+
+  test('every exit has a code of its own', () => {
+    const codes = VMX_EXIT_REASONS.flatMap((reason) => SVM_EXITS[reason] ?? []).map(({ code }) => code);
+    expect(new Set(codes).size).toBe(VMX_EXIT_REASONS.length - 1);
+    // AMD64 manual, vol 2, appendix C.
+    expect(SVM_EXITS).toMatchObject({ cpuid: { code: 0x72 }, io: { code: 0x7b }, 'nested-violation': { code: 0x400 } });
   });
 });
 

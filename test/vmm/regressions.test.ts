@@ -21,6 +21,7 @@ const CASES: readonly (readonly [name: string, kind: OutcomeKind, console: strin
   ['badcr3', 'triple-fault', ''],
   ['bigclear', 'completed', 'K\n'],
   ['codetag2', 'completed', 'ABA\n'],
+  ['collide', 'completed', 'K\n'],
   ['endbr', 'completed', 'K'],
   ['ferr', 'halted', ''],
   ['fpu', 'completed', '314159265EDMN\n'],

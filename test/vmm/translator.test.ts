@@ -120,6 +120,18 @@ describe('a cache that is too small', () => {
   });
 });
 
+describe('indirect targets that share a slot of the table', () => {
+  const path = new URL('regressions/bin/collide.elf', import.meta.url).pathname;
+  const image = readGuestImage(path, 'collide');
+
+  it('have one entry each, however often they take turns', () => {
+    const end = runVm({ image, ...BT });
+    expect(countOf(end, 'call-out-target')).toBeGreaterThanOrEqual(80_000 - 2);
+    expect(end.vm.tables.translators[0]!.counts.flushes).toBe(0);
+    expect(end.vm.consoleText()).toBe('K\n');
+  });
+});
+
 describe('precise state', () => {
   it.each(['mix tasks=3 work=4000 hz=10000', 'faults', 'forkwait n=3'])('%s: no address of the cache', (append) => {
     const inCache = (way: typeof BT | typeof ASSISTED): number[] => {

@@ -21,6 +21,9 @@ export function vmxObstacle({ technique, paging, shadowing }: VmxWish, preset: M
   if (technique === 'hardware-assisted' && paging !== 'nested') {
     return 'VMX for a guest under hardware-assisted needs nested paging: the guest has only page tables to separate its own guest by';
   }
+  if (technique === 'hardware-assisted' && preset.vmx.vendor === 'AMD') {
+    return `${preset.name} has SVM, and guests are offered VMX, which needs a VMX processor below`;
+  }
   if (shadowing && preset.year < SHADOWING_SINCE) {
     return `${preset.name} has no VMCS shadowing, which came in ${SHADOWING_SINCE}`;
   }

@@ -6,6 +6,7 @@ import { UserError } from '../../core/errors.ts';
 import type { MachinePreset } from '../costs.ts';
 import { broadwell } from './broadwell.ts';
 import { core2Duo } from './core2-duo.ts';
+import { epyc } from './epyc.ts';
 import { haswell } from './haswell.ts';
 import { ivyBridge } from './ivy-bridge.ts';
 import { nehalem } from './nehalem.ts';
@@ -29,6 +30,7 @@ export const presets: readonly MachinePreset[] = [
   ivyBridge,
   haswell,
   broadwell,
+  epyc,
 ];
 
 /** The preset with this id. */

@@ -8,7 +8,7 @@ import { COST_CLASSES, type CostClass } from '../../machine/costs.ts';
 import { definePreset, from, type MachinePreset, type PresetSpec, type Sourced } from '../costs.ts';
 
 /** Bus cycle of a port: 3200 cycles of AA06's machine at 3.8 GHz. */
-const PORT_NS = 842;
+export const PORT_NS = 842;
 
 const CORE2: Readonly<Record<Exclude<CostClass, 'io'>, number>> = {
   simple: 1,
@@ -41,7 +41,7 @@ const CORE2: Readonly<Record<Exclude<CostClass, 'io'>, number>> = {
 };
 
 /** From Nehalem on; as the preset of Broadwell has it. */
-const NEHALEM: typeof CORE2 = {
+export const NEHALEM_COSTS: typeof CORE2 = {
   ...CORE2,
   locked: 20,
   divide: 26,
@@ -102,7 +102,7 @@ const STLB = (sets: number, ways: number): Pick<Family, 'itlb' | 'dtlb'> => {
 };
 
 export const NEHALEM_FAMILY: Family = {
-  instructions: NEHALEM,
+  instructions: NEHALEM_COSTS,
   ...STLB(128, 4),
   walkReferenceCycles: 11,
   vmmCyclesPer100Instructions: 110,

@@ -374,6 +374,10 @@ class TranslationExecutor extends DeprivilegedExecutor {
     const from = cpu.eip;
     const flushes = cache.counts.flushes;
     let unit = cache.unitAt(eip);
+    if (isTarget && unit !== undefined && !cache.canEnter(unit)) {
+      this.flush();
+      unit = undefined;
+    }
     const isNew = unit === undefined;
     unit ??= this.translate(eip, { continuation: isTarget ? -1 : from, isTarget }) ?? undefined;
     if (unit === undefined) {
@@ -383,7 +387,7 @@ class TranslationExecutor extends DeprivilegedExecutor {
       return 'resume';
     }
     const isSame = flushes === cache.counts.flushes;
-    if (isTarget && !isNew) cache.enterTarget(eip, cache.writeEntry(unit));
+    if (isTarget && !isNew) cache.enterTarget(unit, cache.entryOf(unit));
     else if (!isTarget && isSame && unit.start !== from) cache.chain(from, unit);
     vcpu.vmm('chain');
     cpu.eip = unit.start;
@@ -406,7 +410,7 @@ class TranslationExecutor extends DeprivilegedExecutor {
     const entry = wanted.isTarget ? cache.writeEntryBefore(eip) : 0;
     const { iopl } = this.context;
     const unit = writeUnit(cache, { eip, fetched, iopl, simulated: this.adaptation.simulated });
-    if (wanted.isTarget) cache.enterTarget(eip, entry);
+    if (wanted.isTarget) cache.enterTarget(unit, entry);
     this.pages.add(unit, this.spansOf(fetched));
     this.chargeWork();
     this.chargePages();

@@ -740,6 +740,9 @@ export const hardwareAssisted: Technique = {
     if (taggedTlb && !preset.vmx.taggedTlb) {
       throw new UserError(`VM ${name}: ${preset.name} has no tagged TLB (VPID); allowed: tagged_tlb false`);
     }
+    if (preset.vmx.vendor === 'AMD' && vcpu.vm.spec.vmx?.preemptionTimer === true) {
+      throw new UserError(`VM ${name}: ${preset.name} has SVM, which has no preemption timer; allowed: false`);
+    }
     return new HardwareExecutor(vcpu);
   },
 };

@@ -42,6 +42,8 @@ import { CALL_OUT_NUMBERS, type CallOut, SAVED_ECX, type Site, type State, type 
 
 /** Stubs take this much, so that none crosses a page. */
 const STUB_BYTES = 8;
+/** More than an entry for indirect jumps takes. */
+const ENTRY_BYTES_MAX = 64;
 const FLAG_IF_HIGH = 0x02;
 const FLAG_TF_HIGH = 0x01;
 const FLAG_IOPL_HIGH = 0x30;
@@ -93,6 +95,8 @@ export class TranslationCache {
   private readonly starts = new Map<number, number>();
   /** Addresses at which a call-out was turned into a jump to a unit. */
   private readonly forwards = new Map<Unit, number[]>();
+  /** Where indirect jumps enter a unit. Several targets may share a slot of the table in turn: each has its entry once. */
+  private readonly entries = new Map<Unit, number>();
   private next = 0;
   private stubs = 0;
   /** Where the last unit starts. */
@@ -214,6 +218,7 @@ export class TranslationCache {
     this.units.clear();
     this.starts.clear();
     this.forwards.clear();
+    this.entries.clear();
     this.counts.flushes++;
     this.next = CACHE_BASE;
     this.stubs = this.end;
@@ -307,12 +312,21 @@ export class TranslationCache {
   }
 
   /** Lets indirect jumps to a unit find it, by way of `entry`, which checks the target. */
-  enterTarget(eip: number, entry: number): void {
-    this.setWord(AT_TARGETS + targetSlot(eip), entry);
+  enterTarget(unit: Unit, entry: number): void {
+    this.entries.set(unit, entry);
+    this.setWord(AT_TARGETS + targetSlot(unit.eip), entry);
+  }
+
+  /** Whether indirect jumps to a unit that exists have an entry, or there is room for one. */
+  canEnter(unit: Unit): boolean {
+    return this.entries.has(unit) || this.hasRoom(ENTRY_BYTES_MAX);
   }
 
   /** The entry that indirect jumps use for a unit that exists: it checks the target, and jumps there. */
-  writeEntry(unit: Unit): number {
+  entryOf(unit: Unit): number {
+    const known = this.entries.get(unit);
+    if (known !== undefined) return known;
+    assert(this.hasRoom(ENTRY_BYTES_MAX), 'an entry lies outside the free part of the translation cache');
     const at = this.next | 0;
     const asm = this.entryAssembler(at);
     emitEntry(asm, unit.eip, this.missStub, (saved) => this.entrySaved(saved));
@@ -357,6 +371,7 @@ export class TranslationCache {
       this.setSite(stub, { ...this.siteAt(stub), callOut: 'continue' });
     }
     this.forwards.delete(unit);
+    this.entries.delete(unit);
     this.write(unit.start, callOutBytes(CALL_OUT_NUMBERS.continue));
     this.setCount(unit.start, 0);
     this.setSite(unit.start, {

@@ -48,13 +48,7 @@ test('without SMT each VP has a core: two VMs of two VPs take turns on both', ()
   expectShares(run([vm, vm]), [0.5, 0.5, 0.5, 0.5]);
 });
 
-test('weights 1 : 3 for whole cores', () => {
-  const pin = { task: { hard: [0, 1] } };
-  expectShares(
-    run([
-      { ...A, ...pin, weight: 100 },
-      { ...A, ...pin, weight: 300 },
-    ]),
-    [0.25, 0.75],
-  );
+test('weights 1 : 1 : 3 : 3 for two cores', () => {
+  const vms = [100, 100, 300, 300].map((weight) => ({ ...A, weight }));
+  expectShares(run(vms), [0.25, 0.25, 0.75, 0.75]);
 });

@@ -46,6 +46,7 @@ interface Options {
   readonly engine?: EngineName;
   readonly append?: string;
   readonly pcpus?: number;
+  readonly hypervisor?: string;
   readonly keys?: boolean;
   readonly seconds?: number;
 }
@@ -68,6 +69,7 @@ function onHvsim(session: Session, mode: Mode, vcpus: number, options: Options =
       memoryBytes: (MEMORY_MIB + 64) * MIB,
       quantumNs: 20_000,
       scheduler: { policy: 'round-robin', params: { quantum_ms: 1 } },
+      ...(options.hypervisor === undefined ? {} : { hypervisor: options.hypervisor }),
     },
     vms: [
       {
@@ -193,6 +195,10 @@ it('CPUs that sleep when there is no work, on one physical CPU', () => {
   check(onHvsim('session', 'nested', 2, { append: 'halt', pcpus: 1 }), 'session', 2);
 });
 
+it('2 CPUs on a partition', () => {
+  check(onHvsim('session', 'shadow', 2, { hypervisor: 'type-0' }), 'session', 2);
+});
+
 const update = process.env['UPDATE'] === '1';
 const campaign = update || process.env['PEERS'] === 'all';
 const has = (program: string): boolean => spawnSync('which', [program]).status === 0;
@@ -201,6 +207,10 @@ describe.skipIf(!campaign)('all tests of the kernel', () => {
   const combinations = CPUS.flatMap((cpus) =>
     (['native', 'shadow', 'nested', 'translated'] as const).map((mode) => [cpus, mode] as const),
   );
+  // Every access to the disk is a way through the host: minutes.
+  it('2 CPUs as threads of a host, translated', () => {
+    check(onHvsim('session', 'translated', 2, { hypervisor: 'type-2' }), 'session', 2);
+  }, 600_000);
   it.each(combinations)('%i CPUs, %s', (cpus, mode) => check(onHvsim('tests', mode, cpus), 'tests', cpus), 600_000);
 });
 
