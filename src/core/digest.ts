@@ -94,12 +94,17 @@ export class Digest {
 
   /** Any integer of at most 53 bits and sign. */
   integer(value: number): void {
+    if (this.filled === BUFFER_WORDS) this.flush();
+    const low = value | 0;
+    this.buffer[this.filled++] = low;
+    if (low === value) {
+      this.buffer[this.filled++] = low >> 31;
+      return;
+    }
     assert(
       Math.floor(value) === value && Math.abs(value) <= Number.MAX_SAFE_INTEGER,
       'a digest takes integers below 2^53',
     );
-    if (this.filled === BUFFER_WORDS) this.flush();
-    this.buffer[this.filled++] = value | 0;
     this.buffer[this.filled++] = Math.floor(value / 2 ** 32);
   }
 

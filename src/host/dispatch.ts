@@ -314,10 +314,7 @@ export class Dispatcher {
       slot.counted = busy;
       this.busy += busy ? 1 : -1;
     }
-    const { key } = slot;
-    // At equal times decisions come before windows, so that a window knows who else is busy.
-    const late = slot.foreseeable || slot.mustDecide ? 0 : 1;
-    this.order.set(slot.pcpu.id, 2 * key + late);
+    this.order.set(slot.pcpu.id, slot.order);
   }
 
   /** Brings a foreseeable task up to `time`; what it does on the way happens at its pCPU's local time. */

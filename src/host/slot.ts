@@ -40,11 +40,15 @@ export class Slot implements PcpuLedger {
     this.pcpu = new Pcpu(id, hz);
   }
 
-  /** When this slot needs attention next; Infinity for a pCPU that sleeps. */
-  get key(): Ns {
-    if (this.current === null) return this.resched ? this.time : this.sliceEnd;
-    if (!this.foreseeable || this.mustDecide) return this.time;
-    return Math.min(this.dueAt, this.sliceEnd, this.preemptAt);
+  /**
+   * When this slot needs attention next, twice the time, and one more if all it has to do then is to run a window: at
+   * equal times decisions come first, so that a window knows who else is busy. Infinity for a pCPU that sleeps.
+   */
+  get order(): number {
+    if (this.current === null) return 2 * (this.resched ? this.time : this.sliceEnd);
+    if (this.mustDecide) return 2 * this.time;
+    if (!this.foreseeable) return 2 * this.time + 1;
+    return 2 * Math.min(this.dueAt, this.sliceEnd, this.preemptAt);
   }
 
   /** Is the policy to be asked before anything else happens here? */
