@@ -76,6 +76,8 @@ export type GuestSignal =
 export interface RunnableHost {
   /** Makes the Runnable ready again after it answered `block`; see `onAttach`. */
   wake(): void;
+  /** Time up to its last start in which it could have run and did not: ready, parked or co-stopped. */
+  waitedNs(): Ns;
   /** Is it on a pCPU at this moment? */
   isRunning(): boolean;
   /**

@@ -199,6 +199,7 @@ export class Dispatcher {
     };
     runnable.onAttach({
       wake: () => across(wake),
+      waitedNs: () => task.times[STATE_READY] + task.times[STATE_PARKED] + task.times[STATE_COSTOPPED],
       isRunning: () => task.state === STATE_RUNNING,
       changed: (apply) => across(() => changed(apply)),
       signal: (signal) => across(() => this.signal(task, signal)),

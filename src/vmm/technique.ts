@@ -5,7 +5,7 @@
  * Order of calls on an Executor: dispatched -> ( prepare -> [CPU runs] -> handle )*
  */
 import type { Account } from '../core/runnable.ts';
-import type { Cycles, Ns } from '../core/units.ts';
+import type { Cycles } from '../core/units.ts';
 import type { ForeignProgram } from '../guest/foreign.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import type { Mmu } from '../machine/mmu.ts';
@@ -50,8 +50,6 @@ export interface Executor {
   readonly budgetMax: Cycles;
   /** The guest was put on a pCPU: set up its MMU. Must not spend cycles. */
   dispatched(mmu: Mmu): void;
-  /** The guest was taken off its pCPU at this time. Must not spend cycles. */
-  descheduled?(now: Ns): void;
   /** Before each entry: deliver what is pending. `wasRunning`: the guest was interrupted, it did not exit by itself. */
   prepare(wasRunning: boolean): Preparation;
   /** The guest CPU waited after INIT and got a start-up message: it begins in real mode at vector * 4096. */

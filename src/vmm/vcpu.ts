@@ -18,7 +18,7 @@ import {
   type RunnableHost,
   type RunStop,
 } from '../core/runnable.ts';
-import { type Cycles, PAGE_BYTES } from '../core/units.ts';
+import { type Cycles, type Ns, PAGE_BYTES } from '../core/units.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import { codeBytes, describeFault } from '../machine/describe.ts';
 import { Lapic } from '../machine/devices/lapic.ts';
@@ -67,6 +67,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   /** The CPU that executed the last HLT. */
   private haltedCpu: Cpu | null = null;
   private wake: () => void = () => {};
+  private host: RunnableHost | null = null;
   /** Called after each run(), for whoever audits the machine. */
   afterRun: (() => void) | null = null;
 
@@ -112,6 +113,12 @@ export class ExecutedVcpu implements Runnable, VmCpu {
 
   onAttach(host: RunnableHost): void {
     this.wake = () => host.wake();
+    this.host = host;
+  }
+
+  /** Time in which it could have run and did not; what its guest may know as steal time. */
+  get waitedNs(): Ns {
+    return this.host?.waitedNs() ?? 0;
   }
 
   wakeUp(): void {
@@ -131,8 +138,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     this.executor.dispatched(this.vm.machine.mmus[pcpu.id]!);
   }
 
-  onDeschedule(pcpu: Pcpu): void {
-    this.executor.descheduled?.(pcpu.clock.now);
+  onDeschedule(): void {
     this.pcpu = null;
     this.wasRunning = false;
     this.side?.unloaded();

@@ -71,8 +71,7 @@ class ParavirtualExecutor implements Executor, HypercallHost {
   /** The pending event was already noticed by the VMM. */
   private noticed = false;
   private clockIsStale = true;
-  /** Since when it could run and does not, or -1; and all such time. */
-  private readySince: Ns = -1;
+  /** Steal time that the guest was told of. */
   private stealNs: Ns = 0;
   private hypercalls = 0;
 
@@ -129,10 +128,6 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     this.clockIsStale = true;
   }
 
-  descheduled(now: Ns): void {
-    if (!this.isBlocked && this.readySince < 0) this.readySince = now;
-  }
-
   start(): void {
     assert(false, 'a paravirtual VM has one vCPU');
   }
@@ -144,7 +139,8 @@ class ParavirtualExecutor implements Executor, HypercallHost {
   prepare(wasRunning: boolean): Preparation {
     if (this.isBlocked && !this.shared.isPending) return 'block';
     this.isBlocked = false;
-    if (this.clockIsStale) this.updateClock();
+    // It may have waited and go on where it was, without a switch of contexts.
+    if (this.clockIsStale || this.vcpu.waitedNs !== this.stealNs) this.updateClock();
     if (!this.shared.isPending) {
       this.noticed = false;
       return 'resume';
@@ -326,7 +322,6 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     this.shared.raise(port);
     if (wasPending || !this.shared.isPending) return;
     if (this.isBlocked) {
-      if (this.readySince < 0) this.readySince = this.vcpu.vm.clock.now();
       if (this.vcpu.vm.clock.cpu !== this.vcpu) this.vcpu.wakeUp();
     }
   }
@@ -346,7 +341,6 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     this.shared.isMasked = false;
     if (this.shared.isPending) return 'resume';
     this.isBlocked = true;
-    this.readySince = -1;
     return 'block';
   }
 
@@ -414,8 +408,7 @@ class ParavirtualExecutor implements Executor, HypercallHost {
   private updateClock(): void {
     const { clock } = this.vcpu.vm;
     const now = clock.local();
-    if (this.readySince >= 0) this.stealNs += now - this.readySince;
-    this.readySince = -1;
+    this.stealNs = this.vcpu.waitedNs;
     this.clockIsStale = false;
     if (clock.pcpu === null) return;
     this.vcpu.exit('clock', 0);
