@@ -17,6 +17,7 @@ import type { RunOutcome } from '../host/dispatch.ts';
 import type { PhysicalMachine } from '../vmm/machine.ts';
 import type { World } from './build.ts';
 import type { PcpuRecord, RunRecord } from './rows.ts';
+import { schedulingRecord } from './scheduling/collect.ts';
 
 export function collect(world: World, outcome: RunOutcome): RunRecord {
   const vms = world.all.map((vm) => vm.record());
@@ -30,6 +31,7 @@ export function collect(world: World, outcome: RunOutcome): RunRecord {
     digest: digestOf(world),
     vms,
     pcpus: world.dispatcher.pcpus.map(({ pcpu }) => pcpuRecord(world.machine, pcpu.id, pcpu.spent)),
+    ...(world.run.scheduling === true ? { scheduling: schedulingRecord(world.dispatcher, world.all) } : {}),
   };
 }
 

@@ -136,6 +136,8 @@ export interface ResolvedRun {
   readonly vms: readonly ResolvedVm[];
   /** The final state of its VMs is recorded, for comparison. */
   readonly compare?: 'state';
+  /** What scheduling did is recorded. */
+  readonly scheduling?: true;
 }
 
 export interface Plan {
@@ -149,7 +151,11 @@ export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   const runs: ResolvedRun[] = points.flatMap((point, index) =>
     doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
   );
-  const compared = doc.compare === undefined ? runs : runs.map((run) => ({ ...run, compare: 'state' as const }));
+  const asked = {
+    ...(doc.compare === undefined ? {} : { compare: doc.compare }),
+    ...(doc.metrics?.includes('scheduling') === true ? { scheduling: true as const } : {}),
+  };
+  const compared = runs.map((run) => ({ ...run, ...asked }));
   return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
 }
 

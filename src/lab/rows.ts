@@ -7,6 +7,7 @@ import type { Cycles, Ns } from '../core/units.ts';
 import type { EngineName } from '../vmm/machine.ts';
 import type { Divergence, OutcomeKind, Section } from '../vmm/vm.ts';
 import type { ResolvedRun } from './plan.ts';
+import type { SchedulingRecord } from './scheduling/rows.ts';
 
 /** How a VM ended; explained where they are made, in vmm/vm.ts. */
 export type VmOutcome = OutcomeKind;
@@ -121,6 +122,8 @@ export interface RunRecord {
   readonly digest: string;
   readonly vms: readonly VmRecord[];
   readonly pcpus: readonly PcpuRecord[];
+  /** Only where the scenario asks for it. */
+  readonly scheduling?: SchedulingRecord;
 }
 
 /** Carries out one run. The one implementation is build.ts; tests have their own. */

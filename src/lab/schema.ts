@@ -128,6 +128,11 @@ export const headSchema = z.strictObject({
     .literal('state')
     .optional()
     .describe('state: compare final registers and memory with the bare machine too, and audit all translations'),
+  metrics: z
+    .array(z.enum(['scheduling']))
+    .max(1)
+    .optional()
+    .describe('More tables. scheduling: shares, waits, jobs and spinning, in scheduling-*.csv'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

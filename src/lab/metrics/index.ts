@@ -10,6 +10,7 @@ import type { Metric } from './metric.ts';
 import { pcpus } from './pcpus.ts';
 import { requirements } from './requirements.ts';
 import { runs } from './runs.ts';
+import { schedulingRuns, schedulingVcpus, schedulingVms } from './scheduling.ts';
 import { sections } from './sections.ts';
 import { vcpus } from './vcpus.ts';
 import { vms } from './vms.ts';
@@ -25,4 +26,7 @@ export const METRICS: readonly Metric[] = [
   sections,
   requirements,
   holes,
+  schedulingRuns,
+  schedulingVms,
+  schedulingVcpus,
 ];

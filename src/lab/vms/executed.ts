@@ -23,6 +23,7 @@ import { ExecutedVm, type VmSpec } from '../../vmm/vm.ts';
 import { guestFor } from '../guests.ts';
 import type { ResolvedVm } from '../plan.ts';
 import type { RequirementsRecord, VmRecord } from '../rows.ts';
+import type { Scheduled } from '../scheduling/collect.ts';
 import { addHostVm, type BuiltVm, OUTCOME_AT_END, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
@@ -69,6 +70,14 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       const own = plan.technique === 'native' && plan.vcpus > 1 ? number : firstPcpu < 0 ? -1 : firstPcpu + number;
       return { vcpu, task: dispatcher.attach(hostVm, vcpu, taskSpec(plan, number, own)) };
     });
+  }
+
+  get name(): string {
+    return this.vm.spec.name;
+  }
+
+  get tasks(): readonly Scheduled[] {
+    return this.vcpus.map(({ task }) => ({ task, modelled: null }));
   }
 
   start(): void {

@@ -10,6 +10,7 @@ import type { HostVm } from '../../host/task.ts';
 import type { PhysicalMachine } from '../../vmm/machine.ts';
 import type { ResolvedRun, ResolvedVm } from '../plan.ts';
 import type { VmRecord } from '../rows.ts';
+import type { ScheduledVm } from '../scheduling/collect.ts';
 
 /** What a VM is built into. */
 export interface Site {
@@ -26,7 +27,7 @@ export interface Site {
   readonly endOfVm: () => void;
 }
 
-export interface BuiltVm {
+export interface BuiltVm extends ScheduledVm {
   /** Makes its vCPUs runnable, now or when their time comes. */
   start(): void;
   /** The run is over: a VM that has not ended gets its outcome. */

@@ -14,6 +14,7 @@ import { STATE_ENDED } from '../../host/scheduler.ts';
 import type { HostTask, HostVm } from '../../host/task.ts';
 import type { ResolvedChange, ResolvedDemand, ResolvedLoad, ResolvedVm } from '../plan.ts';
 import type { VmOutcome, VmRecord } from '../rows.ts';
+import type { Scheduled } from '../scheduling/collect.ts';
 import { addHostVm, type BuiltVm, OUTCOME_AT_END, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
@@ -50,6 +51,14 @@ export class ModelledWorldVm implements BuiltVm {
     this.hostVm = addHostVm(site, plan);
     this.shared = new DemandVm(plan.vcpus);
     for (let number = 0; number < plan.vcpus; number++) this.addVcpu();
+  }
+
+  get name(): string {
+    return this.plan.name;
+  }
+
+  get tasks(): readonly Scheduled[] {
+    return this.members.map(({ vcpu, task }) => ({ task, modelled: vcpu }));
   }
 
   start(): void {

@@ -1,0 +1,94 @@
+/**
+ * Reads what scheduling did to the vCPUs of a finished world.
+ * Invariant: it only reads. Quantiles of a VM or a run are those of all samples of its vCPUs together.
+ */
+import { quantile, sorted } from '../../core/stats.ts';
+import type { Ns } from '../../core/units.ts';
+import type { Dispatcher } from '../../host/dispatch.ts';
+import type { ModelledVcpu } from '../../host/modelled/demand.ts';
+import {
+  STATE_BLOCKED,
+  STATE_COSTOPPED,
+  STATE_PARKED,
+  STATE_PAUSED,
+  STATE_READY,
+  STATE_RUNNING,
+  type TaskState,
+} from '../../host/scheduler.ts';
+import type { HostTask } from '../../host/task.ts';
+import type { SchedulingRecord, TasksRecord, TimesRecord, WorkRecord } from './rows.ts';
+
+/** A vCPU with the dispatcher's record of it; `modelled` says what it got done. */
+export interface Scheduled {
+  readonly task: HostTask;
+  readonly modelled: ModelledVcpu | null;
+}
+
+export interface ScheduledVm {
+  readonly name: string;
+  readonly tasks: readonly Scheduled[];
+}
+
+export function schedulingRecord({ pcpus }: Dispatcher, vms: readonly ScheduledVm[]): SchedulingRecord {
+  return {
+    ...tasksRecord(vms.flatMap(({ tasks }) => tasks)),
+    vms: vms.map(({ name, tasks }) => ({
+      name,
+      ...tasksRecord(tasks),
+      vcpus: tasks.map((vcpu) => ({ vcpu: vcpu.task.index, ...tasksRecord([vcpu]) })),
+    })),
+    pcpus: pcpus.length,
+    busyNs: sum(pcpus, ({ busyNs }) => busyNs),
+    switchNs: sum(pcpus, ({ switchNs }) => switchNs),
+    idleNs: sum(pcpus, ({ idleNs }) => idleNs),
+    switches: sum(pcpus, ({ switches }) => switches),
+  };
+}
+
+function tasksRecord(vcpus: readonly Scheduled[]): TasksRecord {
+  const time = (state: TaskState): Ns => sum(vcpus, ({ task }) => task.times[state]!);
+  return {
+    runningNs: time(STATE_RUNNING),
+    readyNs: time(STATE_READY),
+    blockedNs: time(STATE_BLOCKED),
+    parkedNs: time(STATE_PARKED),
+    costoppedNs: time(STATE_COSTOPPED),
+    pausedNs: time(STATE_PAUSED),
+    dispatches: sum(vcpus, ({ task }) => task.dispatches),
+    switchesVoluntary: sum(vcpus, ({ task }) => task.voluntary),
+    switchesInvoluntary: sum(vcpus, ({ task }) => task.involuntary),
+    migrations: sum(vcpus, ({ task }) => task.migrations),
+    wakeToRun: timesRecord(vcpus.map(({ task }) => task.wakeLatencies)),
+    work: workRecord(vcpus.flatMap(({ modelled }) => (modelled === null ? [] : [modelled]))),
+  };
+}
+
+function workRecord(modelled: readonly ModelledVcpu[]): WorkRecord | null {
+  if (modelled.length === 0) return null;
+  return {
+    units: sum(modelled, ({ completed }) => completed),
+    jobs: sum(modelled, ({ jobs }) => jobs),
+    missed: sum(modelled, ({ missed }) => missed),
+    tardinessNs: modelled.reduce((worst, { tardiness }) => Math.max(worst, tardiness), 0),
+    responses: timesRecord(modelled.map(({ responses }) => responses)),
+    spunCycles: sum(modelled, ({ spun }) => spun),
+  };
+}
+
+function timesRecord(parts: readonly (readonly Ns[])[]): TimesRecord | null {
+  const ascending = sorted(parts.flat());
+  if (ascending.length === 0) return null;
+  const at = (permille: number): Ns => quantile(ascending, permille);
+  return {
+    count: ascending.length,
+    p50Ns: at(500),
+    p95Ns: at(950),
+    p99Ns: at(990),
+    p999Ns: at(999),
+    maxNs: at(1000),
+  };
+}
+
+function sum<T>(list: readonly T[], of: (item: T) => number): number {
+  return list.reduce((total, item) => total + of(item), 0);
+}

@@ -1,0 +1,72 @@
+/** Tables of scheduling, against examples that can be worked out by hand. */
+import { expect, test } from 'vitest';
+import { runWorld } from '../../src/lab/build.ts';
+import { METRICS } from '../../src/lab/metrics/index.ts';
+import { foldAll } from '../../src/lab/metrics/metric.ts';
+import { planRuns } from '../../src/lab/plan.ts';
+import { parseScenario } from '../../src/lab/scenario.ts';
+import { isResultFile } from '../../src/report/folder.ts';
+import { type Frame, frameOf, num, type Row } from '../../src/report/frame.ts';
+
+const MS = 1_000_000;
+
+/** The tables of a scenario by name. */
+function tablesOf(text: string): Record<string, Frame> {
+  const scenario = parseScenario(`name: a\n${text}`, 'a.yaml');
+  const records = planRuns(scenario, (guest) => guest).runs.map((run) => runWorld(run));
+  return Object.fromEntries(foldAll(METRICS, records, scenario.axes).map((table) => [table.name, frameOf(table)]));
+}
+
+const row = (frame: Frame | undefined, vm: string): Row => frame!.rows.find((one) => one['vm'] === vm)!;
+
+const TWO_HOGS = `
+duration: 1 s
+host: { pcpus: 1, frequency: 1 GHz, scheduler: { policy: round-robin, quantum_ms: 10 } }
+vms:
+  - { name: a, demand: hog }
+  - { name: b, demand: hog, weight: 512, cap: 50 }
+`;
+
+test('they are written where they are asked for only, and recognised as results', () => {
+  const names = ['scheduling-runs', 'scheduling-vms', 'scheduling-vcpus'];
+  expect(Object.keys(tablesOf(TWO_HOGS)).filter((name) => names.includes(name))).toEqual([]);
+  expect(Object.keys(tablesOf(`metrics: [scheduling]${TWO_HOGS}`)).filter((name) => names.includes(name))).toEqual(
+    names,
+  );
+  for (const name of names) expect(isResultFile(`${name}.csv`)).toBe(true);
+});
+
+test('round robin: equal shares, 50 turns of 10 ms each', () => {
+  const tables = tablesOf(`metrics: [scheduling]${TWO_HOGS}`);
+  const a = row(tables['scheduling-vms'], 'a');
+  expect(Math.abs(num(a, 'running_ns')! + num(a, 'ready_ns')! - 1000 * MS)).toBe(0);
+  expect(Math.abs(num(a, 'share_ratio')! - 0.5)).toBeLessThan(0.001);
+  expect(Math.abs(num(a, 'dispatches')! - 50)).toBeLessThanOrEqual(1);
+  expect(Math.abs(num(a, 'switches_involuntary')! - 50)).toBeLessThanOrEqual(1);
+  expect(num(a, 'wake_to_run_count')).toBe(0);
+  expect(a['wake_to_run_max_ns']).toBe('');
+  expect(row(tables['scheduling-vms'], 'b')).toMatchObject({ weight: '512', cap_percent: '50' });
+  const [run] = tables['scheduling-runs']!.rows;
+  expect(run).toMatchObject({ scheduler: 'round-robin', pcpus: '1', vcpus: '2', pcpu_idle_ns: '0', jobs: '0' });
+  const pcpu = ['pcpu_busy_ns', 'pcpu_switch_ns', 'pcpu_idle_ns'].map((name) => num(run!, name)!);
+  expect(pcpu[0]! + pcpu[1]! + pcpu[2]!).toBe(1000 * MS);
+});
+
+test('a period of 10 ms with 4 ms of work, alone: no wait, each response 4 ms, no miss', () => {
+  const tables = tablesOf(`metrics: [scheduling]
+duration: 1 s
+host: { pcpus: 1, frequency: 1 GHz }
+vms: [{ name: rt, vcpus: 1, demand: { model: periodic, work_us: 4000, period_us: 10000 } }]
+`);
+  const rt = row(tables['scheduling-vcpus'], 'rt');
+  expect(num(rt, 'jobs')).toBe(100);
+  expect(num(rt, 'units')).toBe(100);
+  expect(num(rt, 'deadline_misses')).toBe(0);
+  expect(num(rt, 'tardiness_max_ns')).toBe(0);
+  expect(num(rt, 'response_count')).toBe(100);
+  // Only the first context switch can add to a response.
+  for (const name of ['p50', 'p95', 'p99']) expect(num(rt, `response_${name}_ns`)).toBe(4 * MS);
+  expect(Math.abs(num(rt, 'response_max_ns')! - 4 * MS)).toBeLessThan(0.01 * MS);
+  expect(num(rt, 'running_ns')).toBe(400 * MS);
+  expect(num(rt, 'wake_to_run_p50_ns')).toBe(0);
+});
