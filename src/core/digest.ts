@@ -108,6 +108,24 @@ export class Digest {
     this.buffer[this.filled++] = Math.floor(value / 2 ** 32);
   }
 
+  /** The same as `integer` of a time, of a hash, and of three integers of 32 bits with sign, in one step. */
+  event(at: number, hash: number, b: number, c: number, d: number): void {
+    assert(Math.floor(at) === at && at <= Number.MAX_SAFE_INTEGER, 'a digest takes integers below 2^53');
+    if (this.filled > BUFFER_WORDS - 10) this.flush();
+    const { buffer, filled } = this;
+    buffer[filled] = at | 0;
+    buffer[filled + 1] = Math.floor(at / 2 ** 32);
+    buffer[filled + 2] = hash | 0;
+    buffer[filled + 3] = 0;
+    buffer[filled + 4] = b;
+    buffer[filled + 5] = b >> 31;
+    buffer[filled + 6] = c;
+    buffer[filled + 7] = c >> 31;
+    buffer[filled + 8] = d;
+    buffer[filled + 9] = d >> 31;
+    this.filled = filled + 10;
+  }
+
   private flush(): void {
     const whole = this.filled & ~3;
     this.left.stripes(this.buffer, whole);

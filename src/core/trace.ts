@@ -43,11 +43,15 @@ export class Trace {
   emit(at: Ns, kind: string, pcpu: number, vcpu: number, value = 0, text = ''): void {
     this.count++;
     const digest = this.digest;
-    digest.integer(at);
-    digest.integer(this.kindHash(kind));
-    digest.integer(pcpu);
-    digest.integer(vcpu);
-    digest.integer(value);
+    const hash = this.kindHash(kind);
+    if ((value | 0) === value) digest.event(at, hash, pcpu, vcpu, value);
+    else {
+      digest.integer(at);
+      digest.integer(hash);
+      digest.integer(pcpu);
+      digest.integer(vcpu);
+      digest.integer(value);
+    }
     if (text !== '') digest.text(text);
     const kept = this.events.length < this.keepMax;
     if (!kept && this.listener === null) return;

@@ -296,7 +296,9 @@ export class Dispatcher {
         slot.idleUntil(next);
         this.decide(slot);
       } else if (slot.foreseeable) {
-        this.catchUp(slot, next);
+        this.running = slot;
+        slot.catchUp(next);
+        this.running = null;
         // Unless that has an effect elsewhere at this very moment, it is still the first to be looked at.
         const first = engine.peekTime() > next && timers.nextTime > next;
         if (first && slot.mustDecide && slot.time === next) this.decide(slot);
@@ -472,7 +474,10 @@ export class Dispatcher {
     if (task.state === STATE_RUNNING) {
       // It answered 'block' in a window that went past this moment: no lost wake-up.
       const slot = this.slots[task.pcpu];
-      if (slot.stop === 'block') slot.stop = 'budget';
+      if (slot.stop === 'block') {
+        slot.stop = 'budget';
+        slot.foresee();
+      }
       this.touch(slot);
       return;
     }

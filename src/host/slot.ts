@@ -84,7 +84,8 @@ export class Slot implements PcpuLedger {
     this.stop = current.runnable.run(pcpu, time >= this.dueAt ? left : clock.cyclesUntil(time));
     this.time = clock.now;
     this.busyNs += this.time - start;
-    this.foresee();
+    // Otherwise the policy is asked first, and whoever runs then is asked after that.
+    if (this.stop === 'budget') this.foresee();
   }
 
   /** Sleeps until `time`. */

@@ -1,4 +1,5 @@
 /** The published test vectors of XXH32, and what the run digest must tell apart. */
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Digest, xxh32 } from '../../src/core/digest.ts';
 import { Trace } from '../../src/core/trace.ts';
@@ -68,4 +69,21 @@ test('keeping and listening do not change the digest', () => {
   expect([keeping.events.length, keeping.dropped, keeping.count, heard.length]).toEqual([4, 6, 10, 10]);
   expect(heard[3]).toBe('blockx');
   expect(bare.events).toEqual([]);
+});
+
+test('an event enters as its five integers', () => {
+  const int32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+  const event = fc.tuple(fc.nat({ max: 2 ** 52 }), fc.nat({ max: 2 ** 32 - 1 }), int32, int32, int32);
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 300 }), fc.array(fc.nat(), { maxLength: 3 }), (events, before) => {
+      const one = new Digest();
+      const other = new Digest();
+      for (const value of before) for (const digest of [one, other]) digest.integer(value);
+      for (const values of events) {
+        one.event(...values);
+        for (const value of values) other.integer(value);
+      }
+      expect(one.hex()).toBe(other.hex());
+    }),
+  );
 });
