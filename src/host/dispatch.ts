@@ -430,7 +430,7 @@ export class Dispatcher {
     next.dispatches++;
     this.enter(next, STATE_RUNNING, slot.time);
     next.chargedUntil = slot.time;
-    if (next.wokenAt >= 0) next.wakeLatencies.push(slot.time - next.wokenAt);
+    if (next.wokenAt >= 0) next.wakeToRun.push(slot.time - next.wokenAt);
     next.wokenAt = -1;
     this.trace.emit(slot.time, 'running', pcpu.id, next.id);
   }

@@ -3,6 +3,7 @@
  * Invariant: from its creation on, a task is in exactly one state at any time; `times` sums to that span.
  */
 import { ACCOUNTS, type Pcpu, type Runnable } from '../core/runnable.ts';
+import { Samples } from '../core/samples.ts';
 import type { Ns } from '../core/units.ts';
 import type { Params } from './params.ts';
 import { type SchedVm, STATE_NEW, STATES, type Task, type TaskState } from './scheduler.ts';
@@ -65,7 +66,7 @@ export class HostTask implements Task {
   /** Times it started on another pCPU than the last. */
   migrations = 0;
   /** From each wake-up by an event to the start of running. */
-  readonly wakeLatencies: Ns[] = [];
+  readonly wakeToRun = new Samples();
 
   constructor(
     place: { id: number; vm: HostVm; createdAt: Ns },
@@ -88,6 +89,11 @@ export class HostTask implements Task {
 
   get doing(): number {
     return this.runnable.doing ?? 0;
+  }
+
+  /** Those waits one by one; an error when there were too many to keep. */
+  get wakeLatencies(): readonly Ns[] {
+    return this.wakeToRun.values;
   }
 
   /** For people: `vm.index`. */

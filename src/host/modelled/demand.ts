@@ -18,6 +18,7 @@ import {
   type RunnableHost,
   type RunStop,
 } from '../../core/runnable.ts';
+import { Samples } from '../../core/samples.ts';
 import type { Cycles, Ns } from '../../core/units.ts';
 import { type ParamSet, type Params, parseParams, type ValuesOf } from '../params.ts';
 import type { Gate } from './gate.ts';
@@ -118,7 +119,7 @@ export class ModelledVcpu implements Runnable {
   missed = 0;
   tardiness: Ns = 0;
   /** From the release of each job to its end. */
-  readonly responses: Ns[] = [];
+  readonly responseTimes = new Samples();
   /** Cycles spent on waiting for others. */
   spun: Cycles = 0;
 
@@ -155,6 +156,11 @@ export class ModelledVcpu implements Runnable {
   onDispatch(): void {}
 
   onDeschedule(): void {}
+
+  /** Those times one by one; an error when there were too many to keep. */
+  get responses(): readonly Ns[] {
+    return this.responseTimes.values;
+  }
 
   /** Does it run at this moment? */
   get isRunning(): boolean {
@@ -289,7 +295,7 @@ export class ModelledVcpu implements Runnable {
 
   private finish({ release, deadline }: Job, now: Ns): void {
     this.jobs++;
-    this.responses.push(now - release);
+    this.responseTimes.push(now - release);
     if (now <= deadline) return;
     this.missed++;
     this.tardiness = Math.max(this.tardiness, now - deadline);

@@ -2,7 +2,7 @@
  * Reads what scheduling did to the vCPUs of a finished world.
  * Invariant: it only reads. Quantiles of a VM or a run are those of all samples of its vCPUs together.
  */
-import { quantile, sorted } from '../../core/stats.ts';
+import { Samples } from '../../core/samples.ts';
 import type { Ns } from '../../core/units.ts';
 import type { Dispatcher } from '../../host/dispatch.ts';
 import type { ModelledVcpu } from '../../host/modelled/demand.ts';
@@ -58,7 +58,7 @@ function tasksRecord(vcpus: readonly Scheduled[]): TasksRecord {
     switchesVoluntary: sum(vcpus, ({ task }) => task.voluntary),
     switchesInvoluntary: sum(vcpus, ({ task }) => task.involuntary),
     migrations: sum(vcpus, ({ task }) => task.migrations),
-    wakeToRun: timesRecord(vcpus.map(({ task }) => task.wakeLatencies)),
+    wakeToRun: timesRecord(vcpus.map(({ task }) => task.wakeToRun)),
     work: workRecord(vcpus.flatMap(({ modelled }) => (modelled === null ? [] : [modelled]))),
   };
 }
@@ -70,23 +70,17 @@ function workRecord(modelled: readonly ModelledVcpu[]): WorkRecord | null {
     jobs: sum(modelled, ({ jobs }) => jobs),
     missed: sum(modelled, ({ missed }) => missed),
     tardinessNs: modelled.reduce((worst, { tardiness }) => Math.max(worst, tardiness), 0),
-    responses: timesRecord(modelled.map(({ responses }) => responses)),
+    responses: timesRecord(modelled.map(({ responseTimes }) => responseTimes)),
     spunCycles: sum(modelled, ({ spun }) => spun),
   };
 }
 
-function timesRecord(parts: readonly (readonly Ns[])[]): TimesRecord | null {
-  const ascending = sorted(parts.flat());
-  if (ascending.length === 0) return null;
-  const at = (permille: number): Ns => quantile(ascending, permille);
-  return {
-    count: ascending.length,
-    p50Ns: at(500),
-    p95Ns: at(950),
-    p99Ns: at(990),
-    p999Ns: at(999),
-    maxNs: at(1000),
-  };
+function timesRecord(sets: readonly Samples[]): TimesRecord | null {
+  const found = Samples.quantiles(sets, [500, 950, 990, 999]);
+  if (found === null) return null;
+  const [p50Ns, p95Ns, p99Ns, p999Ns] = found as [Ns, Ns, Ns, Ns];
+  const maxNs = sets.reduce((longest, { max }) => Math.max(longest, max), 0);
+  return { count: sum(sets, ({ count }) => count), p50Ns, p95Ns, p99Ns, p999Ns, maxNs };
 }
 
 function sum<T>(list: readonly T[], of: (item: T) => number): number {

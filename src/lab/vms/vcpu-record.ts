@@ -1,5 +1,6 @@
 /** The ledger of one vCPU as a record. */
-import { quantile, sorted } from '../../core/stats.ts';
+import { Samples } from '../../core/samples.ts';
+import type { Ns } from '../../core/units.ts';
 import { STATE_BLOCKED, STATE_COSTOPPED, STATE_PARKED, STATE_READY, STATE_RUNNING } from '../../host/scheduler.ts';
 import type { HostTask } from '../../host/task.ts';
 import type { LatencyRecord, VcpuRecord } from '../rows.ts';
@@ -13,16 +14,16 @@ export function vcpuRecord(vcpu: number, task: HostTask): VcpuRecord {
     parkedNs: task.times[STATE_PARKED]!,
     costoppedNs: task.times[STATE_COSTOPPED]!,
     wakeups: task.wakes,
-    wakeToRun: latency(task.wakeLatencies),
+    wakeToRun: latency(task.wakeToRun),
     switchesVoluntary: task.voluntary,
     switchesInvoluntary: task.involuntary,
     migrations: task.migrations,
   };
 }
 
-function latency(samples: readonly number[]): LatencyRecord | null {
-  if (samples.length === 0) return null;
-  const ascending = sorted(samples);
-  const at = (permille: number): number => quantile(ascending, permille);
-  return { p50Ns: at(500), p95Ns: at(950), p99Ns: at(990), maxNs: at(1000) };
+function latency(samples: Samples): LatencyRecord | null {
+  const found = Samples.quantiles([samples], [500, 950, 990]);
+  if (found === null) return null;
+  const [p50Ns, p95Ns, p99Ns] = found as [Ns, Ns, Ns];
+  return { p50Ns, p95Ns, p99Ns, maxNs: samples.max };
 }
