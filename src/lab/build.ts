@@ -98,6 +98,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
       hz: host.frequencyHz,
       quantum: host.quantumNs,
       switchCycles,
+      ...(host.cacheRefill === undefined || allBare ? {} : { cacheRefill: host.cacheRefill }),
     },
     { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams },
   );
