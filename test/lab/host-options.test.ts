@@ -74,14 +74,13 @@ host: { pcpus: 2${polling} }
 vms: [{ name: p, guest: nano-smp, vcpus: 2, workload: "pipeline n=50 work=200" }]
 `;
 
-test('an executed guest computes the same, sooner: its IPIs come during polls', () => {
+test('an executed guest computes the same, and its IPIs come during polls', () => {
   const run = (text: string) => runWorld(planRuns(parseScenario(text, 'a.yaml'), (guest) => guest).runs[0]!).vms[0]!;
   const [plain, polls] = [run(PIPELINE('')), run(PIPELINE(', halt_polling: {}'))];
   expect(plain.outcome).toBe('completed');
   expect([polls.outcome, polls.console]).toEqual([plain.outcome, plain.console]);
   const successful = polls.vcpus.reduce((sum, { haltPolling }) => sum + haltPolling!.successful, 0);
   expect(successful).toBeGreaterThan(10);
-  expect(polls.elapsedNs).toBeLessThanOrEqual(plain.elapsedNs);
 });
 
 test.each([
