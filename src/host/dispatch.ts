@@ -21,6 +21,7 @@ import type { GuestSignal, Runnable } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
+import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
@@ -62,6 +63,8 @@ export interface DispatcherParts {
   readonly random: RandomStream;
   readonly policy: SchedulerPolicy;
   readonly policyParams?: Params;
+  /** Is told of every change; nobody by default. */
+  readonly monitor?: Monitor;
 }
 
 export interface VmSpec {
@@ -116,6 +119,7 @@ export class Dispatcher {
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;
+  private readonly monitor: Monitor | null;
   private readonly scheduler: Scheduler;
   private readonly timers = new Timers();
   private readonly holdRequests: HoldRequest[] = [];
@@ -145,6 +149,7 @@ export class Dispatcher {
     this.engine = parts.engine;
     this.trace = parts.trace;
     this.policy = parts.policy;
+    this.monitor = parts.monitor ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
   }
 
@@ -395,6 +400,7 @@ export class Dispatcher {
     const { stop, time: now } = slot;
     this.charge(slot);
     if (stop === 'end' || stop === 'block' || task.holds !== 0) {
+      if (stop !== 'end' && stop !== 'block') this.monitor?.taken(task);
       if (stop === 'end') this.finish(task, now);
       else this.enter(task, stop === 'block' ? STATE_BLOCKED : heldState(task.holds), now);
       if (task.state === STATE_PARKED || task.state === STATE_COSTOPPED || task.state === STATE_PAUSED) {
@@ -414,12 +420,15 @@ export class Dispatcher {
   private changeTask(slot: Slot, again: HostTask | null, next: HostTask | null, stop: string): void {
     const { pcpu } = slot;
     if (again !== null) {
-      if (stop === 'budget') again.involuntary++;
-      else again.voluntary++;
+      if (stop === 'budget') {
+        again.involuntary++;
+        this.monitor?.taken(again);
+      } else again.voluntary++;
       this.enter(again, STATE_READY, slot.time);
       this.trace.emit(slot.time, stop === 'budget' ? 'preempted' : 'yielded', pcpu.id, again.id);
     }
     slot.current = next;
+    this.monitor?.picked(pcpu.id, next, slot.time, this.now);
     if (next === null) {
       this.trace.emit(slot.time, 'idle', pcpu.id, -1);
       return;
@@ -568,6 +577,7 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
+    this.monitor?.entering(task, state, now, this.now);
     this.inState[task.state]--;
     this.inState[state]++;
     task.enter(state, now);
@@ -598,6 +608,7 @@ export class Dispatcher {
       const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
     }
+    this.monitor?.until(end);
     assertBalanced(this.slots, this.tasks);
   }
 

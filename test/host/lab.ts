@@ -6,6 +6,7 @@ import { Trace, type TraceEvent } from '../../src/core/trace.ts';
 import { NS_PER_MS, type Ns } from '../../src/core/units.ts';
 import { Dispatcher, type RunOutcome, type TaskSpec, type VmSpec } from '../../src/host/dispatch.ts';
 import { type DemandModel, DemandVm, ModelledVcpu } from '../../src/host/modelled/demand.ts';
+import type { Monitor } from '../../src/host/monitor.ts';
 import type { Params } from '../../src/host/params.ts';
 import { type SchedulerPolicy, STATE_NEW, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import type { HostTask } from '../../src/host/task.ts';
@@ -21,6 +22,7 @@ export interface LabVm extends Partial<VmSpec> {
 }
 
 export interface LabSpec {
+  readonly monitor?: Monitor;
   readonly policy: SchedulerPolicy;
   readonly params?: Params;
   readonly pcpus?: number;
@@ -58,6 +60,7 @@ export class Lab {
         trace: this.trace,
         random: this.streams.stream('scheduler'),
         policy: spec.policy,
+        ...(spec.monitor === undefined ? {} : { monitor: spec.monitor }),
         ...(spec.params === undefined ? {} : { policyParams: spec.params }),
       },
     );
