@@ -22,6 +22,7 @@ import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { type CacheRefill, refillCycles } from './cache-refill.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
+import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
@@ -65,6 +66,8 @@ export interface DispatcherParts {
   readonly random: RandomStream;
   readonly policy: SchedulerPolicy;
   readonly policyParams?: Params;
+  /** Is told of every change; nobody by default. */
+  readonly monitor?: Monitor;
 }
 
 export interface VmSpec {
@@ -121,6 +124,7 @@ export class Dispatcher {
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;
+  private readonly monitor: Monitor | null;
   private readonly scheduler: Scheduler;
   private readonly timers = new Timers();
   private readonly holdRequests: HoldRequest[] = [];
@@ -152,6 +156,7 @@ export class Dispatcher {
     this.engine = parts.engine;
     this.trace = parts.trace;
     this.policy = parts.policy;
+    this.monitor = parts.monitor ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
   }
 
@@ -402,6 +407,7 @@ export class Dispatcher {
     const { stop, time: now } = slot;
     this.charge(slot);
     if (stop === 'end' || stop === 'block' || task.holds !== 0) {
+      if (stop !== 'end' && stop !== 'block') this.monitor?.taken(task);
       if (stop === 'end') this.finish(task, now);
       else this.enter(task, stop === 'block' ? STATE_BLOCKED : heldState(task.holds), now);
       if (task.state === STATE_PARKED || task.state === STATE_COSTOPPED || task.state === STATE_PAUSED) {
@@ -421,12 +427,15 @@ export class Dispatcher {
   private changeTask(slot: Slot, again: HostTask | null, next: HostTask | null, stop: string): void {
     const { pcpu } = slot;
     if (again !== null) {
-      if (stop === 'budget') again.involuntary++;
-      else again.voluntary++;
+      if (stop === 'budget') {
+        again.involuntary++;
+        this.monitor?.taken(again);
+      } else again.voluntary++;
       this.enter(again, STATE_READY, slot.time);
       this.trace.emit(slot.time, stop === 'budget' ? 'preempted' : 'yielded', pcpu.id, again.id);
     }
     slot.current = next;
+    this.monitor?.picked(pcpu.id, next, slot.time, this.now);
     if (next === null) {
       this.trace.emit(slot.time, 'idle', pcpu.id, -1);
       return;
@@ -580,6 +589,7 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
+    this.monitor?.entering(task, state, now, this.now);
     this.inState[task.state]--;
     this.inState[state]++;
     task.enter(state, now);
@@ -610,6 +620,7 @@ export class Dispatcher {
       const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
     }
+    this.monitor?.until(end);
     assertBalanced(this.slots, this.tasks);
   }
 

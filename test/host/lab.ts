@@ -7,6 +7,7 @@ import { NS_PER_MS, type Ns } from '../../src/core/units.ts';
 import type { CacheRefill } from '../../src/host/cache-refill.ts';
 import { Dispatcher, type RunOutcome, type TaskSpec, type VmSpec } from '../../src/host/dispatch.ts';
 import { type DemandModel, DemandVm, ModelledVcpu } from '../../src/host/modelled/demand.ts';
+import type { Monitor } from '../../src/host/monitor.ts';
 import type { Params } from '../../src/host/params.ts';
 import { type SchedulerPolicy, STATE_NEW, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import type { HostTask } from '../../src/host/task.ts';
@@ -22,6 +23,7 @@ export interface LabVm extends Partial<VmSpec> {
 }
 
 export interface LabSpec {
+  readonly monitor?: Monitor;
   readonly policy: SchedulerPolicy;
   readonly params?: Params;
   readonly pcpus?: number;
@@ -61,6 +63,7 @@ export class Lab {
         trace: this.trace,
         random: this.streams.stream('scheduler'),
         policy: spec.policy,
+        ...(spec.monitor === undefined ? {} : { monitor: spec.monitor }),
         ...(spec.params === undefined ? {} : { policyParams: spec.params }),
       },
     );
