@@ -56,6 +56,14 @@ export interface DispatcherSpec {
   readonly switchCycles?: Cycles;
 }
 
+/** Somebody who watches, and changes nothing. */
+export interface DispatchObserver {
+  /** The task is about to leave its state. */
+  changed(task: HostTask, now: Ns): void;
+  /** The policy noted an incident. */
+  noted(kind: string, task: number, pcpu: number, now: Ns): void;
+}
+
 export interface DispatcherParts {
   readonly engine: Engine;
   readonly trace: Trace;
@@ -107,6 +115,9 @@ export class Dispatcher {
   now: Ns = 0;
   /** Windows run; a measure of the work of the simulator, not of the simulated host. */
   windows = 0;
+
+  /** Null when nobody watches. */
+  observer: DispatchObserver | null = null;
 
   private readonly slots: Slot[];
   /** Shared by all tasks that may run everywhere. */
@@ -568,6 +579,7 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
+    this.observer?.changed(task, now);
     this.inState[task.state]--;
     this.inState[state]++;
     task.enter(state, now);
@@ -624,6 +636,7 @@ export class Dispatcher {
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);
         this.trace.emit(this.present(), kind, pcpu, task.id);
+        this.observer?.noted(kind, task.id, pcpu, this.present());
       },
     };
   }

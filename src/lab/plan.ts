@@ -136,6 +136,8 @@ export interface ResolvedRun {
   readonly vms: readonly ResolvedVm[];
   /** The final state of its VMs is recorded, for comparison. */
   readonly compare?: 'state';
+  /** What every vCPU did in this window is recorded. */
+  readonly timeline?: { readonly fromNs: Ns; readonly toNs: Ns };
   /** What scheduling did is recorded. */
   readonly scheduling?: true;
 }
@@ -153,10 +155,15 @@ export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   );
   const asked = {
     ...(doc.compare === undefined ? {} : { compare: doc.compare }),
+    ...(doc.timeline === undefined ? {} : { timeline: windowOf(doc.timeline) }),
     ...(doc.metrics?.includes('scheduling') === true ? { scheduling: true as const } : {}),
   };
   const compared = runs.map((run) => ({ ...run, ...asked }));
   return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
+}
+
+function windowOf({ from, to }: NonNullable<Scenario['doc']['timeline']>): { fromNs: Ns; toNs: Ns } {
+  return { fromNs: quantity('duration', from), toNs: quantity('duration', to) };
 }
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf): ResolvedRun {

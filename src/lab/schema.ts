@@ -133,6 +133,13 @@ export const headSchema = z.strictObject({
     .max(1)
     .optional()
     .describe('More tables. scheduling: shares, waits, jobs and spinning, in scheduling-*.csv'),
+  timeline: z
+    .strictObject({
+      from: quantity('duration').default('0 ns').describe('Start of the window'),
+      to: quantity('duration').describe('Its end'),
+    })
+    .optional()
+    .describe('Record what every vCPU does in this window of each run, in gantt.csv; chart gantt draws it'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

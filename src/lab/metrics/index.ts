@@ -4,6 +4,7 @@
  */
 import { divergences } from './divergences.ts';
 import { exits } from './exits.ts';
+import { gantt } from './gantt.ts';
 import { holes } from './holes.ts';
 import { memory } from './memory.ts';
 import type { Metric } from './metric.ts';
@@ -26,6 +27,7 @@ export const METRICS: readonly Metric[] = [
   sections,
   requirements,
   holes,
+  gantt,
   schedulingRuns,
   schedulingVms,
   schedulingVcpus,
