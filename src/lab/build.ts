@@ -15,6 +15,7 @@ import { Dispatcher, type DispatchObserver, type RunOutcome } from '../host/disp
 import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
+import { Monitor } from '../host/monitor.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
@@ -40,6 +41,8 @@ export interface World {
   readonly trace: Trace;
   readonly machine: PhysicalMachine;
   readonly dispatcher: Dispatcher;
+  /** Where the scenario asks for metrics of scheduling. */
+  readonly monitor: Monitor | null;
   /** Those with guests. */
   readonly vms: readonly WorldVm[];
   /** All, in the order of the plan. */
@@ -113,18 +116,28 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
   const switchCycles = allBare ? 0 : kind.switchCycles(preset);
   const policyParams = kind.policy === null ? host.scheduler.params : {};
+  const topology = makeTopology(host.topology ?? { sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 });
+  const monitor = run.scheduling === true ? new Monitor(topology) : null;
   const dispatcher = new Dispatcher(
     {
-      topology: makeTopology(host.topology ?? { sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 }),
+      topology,
       hz: host.frequencyHz,
       quantum: host.quantumNs,
       switchCycles,
+      ...(host.cacheRefill === undefined || allBare ? {} : { cacheRefill: host.cacheRefill }),
     },
-    { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams },
+    {
+      engine,
+      trace,
+      random: new Streams(run.seed).stream('scheduler'),
+      policy,
+      policyParams,
+      ...(monitor === null ? {} : { monitor }),
+    },
   );
   dispatcher.observer = options.observer ?? null;
   const escapes = run.compare === 'state' ? new Map<string, number>() : null;
-  const world = { run, engine, trace, machine, dispatcher, escapes };
+  const world = { run, engine, trace, machine, dispatcher, monitor, escapes };
   const places = admitAll(run, kind);
   const threads = allBare ? [] : startThreads(world, kind);
   let left = run.vms.length;
@@ -203,5 +216,6 @@ function startThreads({ run, engine, dispatcher }: Omit<World, 'vms' | 'all'>, k
 export function finishWorld(world: World): RunOutcome {
   const outcome = world.dispatcher.runUntil(world.run.durationNs);
   for (const vm of world.all) vm.finish(outcome);
+  world.monitor?.finish();
   return outcome;
 }

@@ -7,9 +7,17 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS, NS_PER_US } from '../../src/core/units.ts';
 import { hog, interactive, periodic, yielder } from '../../src/host/modelled/index.ts';
+import { Monitor } from '../../src/host/monitor.ts';
 import { type Params, parseParams } from '../../src/host/params.ts';
 import { schedulers } from '../../src/host/sched/index.ts';
-import { type SchedulerPolicy, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
+import {
+  type SchedulerPolicy,
+  STATE_COSTOPPED,
+  STATE_PARKED,
+  STATE_READY,
+  STATE_RUNNING,
+} from '../../src/host/scheduler.ts';
+import { makeTopology } from '../../src/host/topology.ts';
 import { loadPolicy } from '../../src/lab/own-policy.ts';
 import { Lab, type LabSpec, type LabVm } from './lab.ts';
 import { DEDICATED, EAGER, REPLACED_DEFAULTS, VARIANTS } from './variants.ts';
@@ -63,6 +71,21 @@ describe.each(cases)('%s', (_name, policy, params) => {
       const lab = run({ pcpus, vms: Array.from({ length: 2 * pcpus + 1 }, () => A) }, 3000);
       for (const pcpu of lab.host.pcpus) expect(pcpu.idleNs).toBe(0);
       for (const share of lab.shares()) expect(share).toBeGreaterThan(0.5 * (pcpus / (2 * pcpus + 1)));
+    }
+  });
+
+  test('a monitor changes nothing, and its books are those of the dispatcher', () => {
+    const spec = { pcpus: 3, switchCycles: 3_000, vms: MIX };
+    const monitor = new Monitor(makeTopology({ sockets: 1, coresPerSocket: 3, threadsPerCore: 1 }));
+    const lab = run({ ...spec, monitor }, 300);
+    monitor.finish();
+    expect(history(lab)).toEqual(history(run(spec, 300)));
+    for (const vm of lab.host.vms) {
+      const { runNs, wantNs } = monitor.ofVm(vm);
+      const wanted = [STATE_RUNNING, STATE_READY, STATE_PARKED, STATE_COSTOPPED];
+      const time = (states: readonly number[]): number =>
+        vm.tasks.reduce((sum, task) => sum + states.reduce((own, state) => own + task.times[state]!, 0), 0);
+      expect([runNs, wantNs]).toEqual([time([STATE_RUNNING]), time(wanted)]);
     }
   });
 

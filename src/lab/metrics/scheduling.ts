@@ -3,7 +3,9 @@
  * scenarios with `metrics: [scheduling]`. The three have the same columns for times, switches and work.
  * Invariant: counts and times of a VM are the sums of those of its vCPUs; quantiles are over all their samples.
  */
+import { jainIndex } from '../../core/stats.ts';
 import type { Cycles, Hz, Ns } from '../../core/units.ts';
+import { VM_STATES } from '../../host/monitor.ts';
 import type { RunRecord } from '../rows.ts';
 import type {
   SchedulingRecord,
@@ -72,7 +74,25 @@ const TIMES: readonly Column<RunRow>[] = [
   ),
   time('switches_involuntary', 'How often it was preempted.', ({ switchesInvoluntary }) => switchesInvoluntary),
   time('migrations', 'How often it continued on another physical CPU.', ({ migrations }) => migrations),
+  time('migrations_core', 'Of these, to another thread of the same core.', ({ migrationsCore }) => migrationsCore),
+  time(
+    'migrations_socket',
+    'Of these, to another core of the same socket.',
+    ({ migrationsSocket }) => migrationsSocket,
+  ),
+  time('migrations_other', 'Of these, to another socket.', ({ migrationsOther }) => migrationsOther),
+  time(
+    'lock_holder_preemptions',
+    'How often it was preempted while it held a lock, as far as the guest is modelled.',
+    ({ lockHolderPreemptions }) => lockHolderPreemptions,
+  ),
+  time(
+    'lock_waiter_preemptions',
+    'How often it was preempted while it was the next to get a lock.',
+    ({ lockWaiterPreemptions }) => lockWaiterPreemptions,
+  ),
   ...distribution('wake_to_run', 'waits from a wake-up to running', ({ wakeToRun }) => wakeToRun),
+  ...distribution('preempt_to_run', 'waits from a preemption to running again', ({ preemptToRun }) => preemptToRun),
 ];
 
 const WORK: readonly Column<RunRow>[] = [
@@ -92,6 +112,34 @@ const WORK: readonly Column<RunRow>[] = [
       tasks.work === null ? null : timeOf(tasks.work.spunCycles, record.run.host.frequencyHz),
   },
 ];
+
+const STATE_DOCS: Readonly<Record<(typeof VM_STATES)[number], string>> = {
+  absent: 'Time without a vCPU.',
+  blocked: 'Part of the time of the VM in which none of its vCPUs wanted to run.',
+  'partial run': 'Part of its time in which some vCPUs ran and the others did not want to.',
+  'full run': 'Part of its time in which all vCPUs ran.',
+  'partial contention': 'Part of its time in which some vCPUs waited, none ran, and the others did not want to.',
+  'concurrency hazard': 'Part of its time in which some vCPUs ran while others waited.',
+  'full contention': 'Part of its time in which all vCPUs waited.',
+};
+
+/** Of the time in which the VM had vCPUs. */
+function stateRatio({ statesNs }: VmSchedulingRecord, state: number): Cell {
+  return ratio(
+    statesNs[state]!,
+    statesNs.slice(1).reduce((sum, time) => sum + time, 0),
+  );
+}
+
+function ratioOfPpm(ppm: number | null): Cell {
+  return ppm === null ? null : ratio(ppm, 1e6);
+}
+
+function fairness({ vms }: SchedulingRecord): Cell {
+  const entitled = vms.filter(({ entitledNs }) => entitledNs > 0);
+  const index = jainIndex(entitled.map(({ runningNs, entitledNs }) => runningNs / entitledNs));
+  return Number.isNaN(index) ? null : ratio(index, 1);
+}
 
 /** The quantiles of a set of times. */
 function distribution(
@@ -147,6 +195,16 @@ export const schedulingRuns = metric<RunRow>({
       doc: 'Time of physical CPUs with something on them, divided by all of their time.',
       of: ({ run }) => ratio(run.busyNs, run.busyNs + run.switchNs + run.idleNs),
     },
+    {
+      name: 'wasted_idle_ns',
+      doc: 'Time of physical CPUs that idled although they could have run somebody who waited.',
+      of: ({ run }) => run.wastedIdleNs,
+    },
+    {
+      name: 'jain_index',
+      doc: "Jain's fairness index of running / entitled time of the VMs: 1 is fair, 1 / VMs the worst.",
+      of: ({ run }) => fairness(run),
+    },
     ...TIMES,
     ...WORK,
   ],
@@ -170,6 +228,41 @@ export const schedulingVms = metric<VmRow>({
       doc: 'Cap of the VM at the start, in percent of a physical CPU; 0: none.',
       of: ({ record, vm }) => record.run.vms.find(({ name }) => name === vm.name)?.capPercent ?? null,
     },
+    {
+      name: 'entitled_ns',
+      doc: 'Running time that a fluid scheduler would have given it, by weight, cap, reservation and demand.',
+      of: ({ vm }) => vm.entitledNs,
+    },
+    {
+      name: 'allocation_ratio',
+      doc: 'Running time divided by entitled time: 1 is exactly its due. Empty: it was entitled to nothing.',
+      of: ({ vm }) => ratio(vm.runningNs, vm.entitledNs),
+    },
+    {
+      name: 'allocation_error_mean_ratio',
+      doc: 'Mean over periods of 100 ms of |running - entitled| / entitled. Empty: the run was shorter.',
+      of: ({ vm }) => ratioOfPpm(vm.errorMeanPpm),
+    },
+    {
+      name: 'allocation_error_max_ratio',
+      doc: 'The largest of these errors.',
+      of: ({ vm }) => ratioOfPpm(vm.errorMaxPpm),
+    },
+    {
+      name: 'lag_max_ns',
+      doc: 'By how much it was behind a fluid scheduler at most, looked at every 10 ms.',
+      of: ({ vm }) => vm.lagMaxNs,
+    },
+    {
+      name: 'lag_min_ns',
+      doc: 'By how much it was ahead of a fluid scheduler at most, as a negative number.',
+      of: ({ vm }) => vm.lagMinNs,
+    },
+    ...VM_STATES.flatMap((state, i): Column<VmRow>[] =>
+      i === 0
+        ? []
+        : [{ name: `${state.replace(' ', '_')}_ratio`, doc: STATE_DOCS[state], of: ({ vm }) => stateRatio(vm, i) }],
+    ),
     ...TIMES,
     ...WORK,
   ],
