@@ -20,6 +20,7 @@ import type { RandomStream } from '../core/rng.ts';
 import type { GuestSignal, Runnable } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
+import { type CacheRefill, refillCycles } from './cache-refill.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
 import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
@@ -55,6 +56,8 @@ export interface DispatcherSpec {
   readonly quantum?: Ns;
   /** Cost of loading another task's context. Default 0. */
   readonly switchCycles?: Cycles;
+  /** Cost of a cold cache on top of that. Default none. */
+  readonly cacheRefill?: CacheRefill;
 }
 
 export interface DispatcherParts {
@@ -116,6 +119,8 @@ export class Dispatcher {
   private readonly allPcpus: CpuSet;
   private readonly quantum: Ns;
   private readonly switchCycles: Cycles;
+  private readonly cacheRefill: CacheRefill | null;
+  private readonly topology: Topology;
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;
@@ -137,7 +142,7 @@ export class Dispatcher {
   private stepsAtOneTime = 0;
 
   constructor(spec: DispatcherSpec, parts: DispatcherParts) {
-    const { topology, hz, quantum = QUANTUM_NS, switchCycles = 0 } = spec;
+    const { topology, hz, quantum = QUANTUM_NS, switchCycles = 0, cacheRefill = null } = spec;
     assert(Number.isInteger(quantum) && quantum > 0, 'the quantum must be a positive number of nanoseconds');
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
@@ -146,6 +151,8 @@ export class Dispatcher {
     for (const slot of this.slots) this.touch(slot);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
+    this.cacheRefill = cacheRefill;
+    this.topology = topology;
     this.engine = parts.engine;
     this.trace = parts.trace;
     this.policy = parts.policy;
@@ -454,10 +461,15 @@ export class Dispatcher {
     }
     slot.resident = task;
     task.loadedOn = pcpu;
-    slot.switchFor(this.switchCycles);
+    slot.switchFor(this.switchCycles + this.refill(slot, task));
     const { cycles } = pcpu.clock;
     task.runnable.onDispatch(pcpu);
     if (pcpu.clock.cycles !== cycles) throw new Bug(`${task.label} spent cycles in onDispatch`);
+  }
+
+  private refill(slot: Slot, task: HostTask): Cycles {
+    if (this.cacheRefill === null) return 0;
+    return refillCycles(this.cacheRefill, this.topology, task.pcpu, slot.pcpu.id, slot.time - task.leftAt);
   }
 
   private checkDecision(slot: Slot, slice: Ns, next: HostTask | null, again: HostTask | null): void {

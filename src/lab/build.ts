@@ -103,6 +103,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
       hz: host.frequencyHz,
       quantum: host.quantumNs,
       switchCycles,
+      ...(host.cacheRefill === undefined || allBare ? {} : { cacheRefill: host.cacheRefill }),
     },
     {
       engine,

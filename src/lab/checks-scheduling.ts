@@ -4,6 +4,7 @@
  */
 import { findKind } from '../host/kinds/index.ts';
 import { parsePcpus } from './affinity.ts';
+import { checkHostOptions } from './host-options.ts';
 import type { PolicyLoader } from './own-policy.ts';
 import type { Path } from './paths.ts';
 import { checkPolicyParams, policyOf } from './policies.ts';
@@ -20,6 +21,7 @@ export function checkScheduling(world: World, load: PolicyLoader): Finding[] {
       ...checkTimes(world, vm, index),
     ]),
     ...checkThreads(world),
+    ...checkHostOptions(world),
   ];
 }
 

@@ -6,6 +6,8 @@
 import { resolve } from 'node:path';
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
+import type { CacheRefill } from '../host/cache-refill.ts';
+import type { HaltPollingSettings } from '../host/halt-polling.ts';
 import { findKind } from '../host/kinds/index.ts';
 import type { Params } from '../host/params.ts';
 import type { TopologySpec } from '../host/topology.ts';
@@ -14,6 +16,7 @@ import { parsePcpus } from './affinity.ts';
 import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { vmNames } from './checks.ts';
 import { isGuestPath } from './guests.ts';
+import { haltPollingOf, refillOf } from './host-options.ts';
 import { loadPolicy } from './own-policy.ts';
 import { paramsFor, policyOf } from './policies.ts';
 import type { Point, Scenario } from './scenario.ts';
@@ -35,6 +38,8 @@ export interface ResolvedHost {
   readonly pcpus: number;
   /** One socket of cores with one thread each when it is not there. */
   readonly topology?: TopologySpec;
+  /** No cost when it is not there. */
+  readonly cacheRefill?: CacheRefill;
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
   readonly scheduler: {
@@ -115,6 +120,8 @@ export interface ResolvedVm {
   readonly vcpus: number;
   readonly weight: number;
   readonly capPercent: number;
+  /** Its vCPUs poll before they block. */
+  readonly haltPolling?: HaltPollingSettings;
   /** The guest's CPU has VMX. */
   readonly guestVmx?: 'plain' | 'shadowing';
   /** Options of hardware assistance; absent: the usual ones. */
@@ -187,11 +194,13 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf): 
 
 function resolveHost({ host }: World, fileOf: FileOf): ResolvedHost {
   const preset = PRESETS.find((entry) => entry.id === host.preset)!;
+  const frequencyHz = host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency);
   return {
     preset: host.preset,
-    frequencyHz: host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency),
+    frequencyHz,
     pcpus: host.pcpus,
     ...(host.topology === undefined ? {} : { topology: topologyOf(host.topology) }),
+    ...(host.cache_refill === undefined ? {} : { cacheRefill: refillOf(host.cache_refill, frequencyHz) }),
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
     scheduler: resolveScheduler(host.scheduler, fileOf),
@@ -248,6 +257,13 @@ function schedulingOf({ host }: World, vm: VmInput, fileOf: FileOf): { readonly 
   };
 }
 
+/** A VM's own settings win over those of the host. Nobody polls on the bare machine. */
+function pollingOf({ host }: World, vm: VmInput): { readonly haltPolling?: HaltPollingSettings } {
+  const input = vm.halt_polling ?? host.halt_polling;
+  if (input === undefined || (!isModelled(vm) && vm.technique === 'native')) return {};
+  return { haltPolling: haltPollingOf(input) };
+}
+
 function masksOf({ hard, soft }: AffinityInput): ResolvedAffinity {
   return {
     ...(hard === undefined ? {} : { hard: parsePcpus(hard) }),
@@ -271,6 +287,7 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf
       })),
     },
     ...schedulingOf(world, vm, fileOf),
+    ...pollingOf(world, vm),
     guest: '',
     imageFile: null,
     workload: [...new Set(demands.map(({ model }) => model))].join(' '),
@@ -299,6 +316,7 @@ function resolveExecuted(
   return {
     name,
     ...schedulingOf(world, vm, fileOf),
+    ...pollingOf(world, vm),
     guest: vm.guest,
     imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
     workload,
@@ -400,7 +418,14 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
 
 /** Without what only a VMM can be asked. */
 function withoutVmm(vm: ResolvedVm): ResolvedVm {
-  const { ring: _ring, outOfSync: _outOfSync, keepShadows: _keepShadows, scheduling: _asks, ...rest } = vm;
+  const {
+    ring: _ring,
+    outOfSync: _outOfSync,
+    keepShadows: _keepShadows,
+    scheduling: _asks,
+    haltPolling: _polling,
+    ...rest
+  } = vm;
   return rest;
 }
 
@@ -417,6 +442,7 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     processes: _processes,
     threads: _threads,
     topology: _topology,
+    cacheRefill: _refill,
     ...host
   } = run.host;
   return {

@@ -39,6 +39,17 @@ export interface VcpuRecord {
   readonly switchesVoluntary: number;
   readonly switchesInvoluntary: number;
   readonly migrations: number;
+  /** Only where vCPUs poll before they block. */
+  readonly haltPolling?: HaltPollingRecord;
+}
+
+/** Blocks that began with a poll; those that were woken during it; wake-ups for nothing. */
+export interface HaltPollingRecord {
+  readonly attempted: number;
+  readonly successful: number;
+  readonly invalid: number;
+  readonly successNs: Ns;
+  readonly failNs: Ns;
 }
 
 export interface VmRecord {

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { DEMANDS, GUESTS, namesOf, TECHNIQUES } from './catalog.ts';
+import { haltPolling } from './schema-host.ts';
 import { DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity } from './schema-parts.ts';
 
 const PAGINGS = ['auto', 'native', 'shadow', 'nested', 'direct'] as const;
@@ -66,6 +67,7 @@ const share = {
     .union([policyParams, z.array(policyParams).min(1).max(MODELLED_VCPUS_MAX)])
     .optional()
     .describe("The scheduler's own parameters of a vCPU: one mapping for all, or a list with one for each"),
+  halt_polling: haltPolling.optional(),
   affinity: z
     .union([affinity, z.array(affinity).min(1).max(MODELLED_VCPUS_MAX)])
     .optional()

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS } from './catalog.ts';
+import { cacheRefill, haltPolling } from './schema-host.ts';
 import { AXIS_PATTERN, DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity, SNAKE } from './schema-parts.ts';
 import { hostThread, vm } from './schema-vms.ts';
 
@@ -63,6 +64,8 @@ const host = z
       .describe(
         'Kind of hypervisor: type-0 (partitions, no scheduler), type-1 (the default), type-2 (a process of a host OS)',
       ),
+    cache_refill: cacheRefill.optional(),
+    halt_polling: haltPolling.optional(),
     io_units: z
       .int()
       .min(0)

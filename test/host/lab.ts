@@ -4,6 +4,7 @@ import { Streams } from '../../src/core/rng.ts';
 import type { Runnable } from '../../src/core/runnable.ts';
 import { Trace, type TraceEvent } from '../../src/core/trace.ts';
 import { NS_PER_MS, type Ns } from '../../src/core/units.ts';
+import type { CacheRefill } from '../../src/host/cache-refill.ts';
 import { Dispatcher, type RunOutcome, type TaskSpec, type VmSpec } from '../../src/host/dispatch.ts';
 import { type DemandModel, DemandVm, ModelledVcpu } from '../../src/host/modelled/demand.ts';
 import type { Monitor } from '../../src/host/monitor.ts';
@@ -30,6 +31,7 @@ export interface LabSpec {
   readonly hz?: number;
   readonly quantumNs?: Ns;
   readonly switchCycles?: number;
+  readonly cacheRefill?: CacheRefill;
   readonly seed?: number;
   readonly keepMax?: number;
   readonly vms: readonly LabVm[];
@@ -54,6 +56,7 @@ export class Lab {
         hz: spec.hz ?? 1_000_000_000,
         ...(spec.quantumNs === undefined ? {} : { quantum: spec.quantumNs }),
         switchCycles: spec.switchCycles ?? 0,
+        ...(spec.cacheRefill === undefined ? {} : { cacheRefill: spec.cacheRefill }),
       },
       {
         engine: this.engine,

@@ -4,6 +4,7 @@
  */
 import { divergences } from './divergences.ts';
 import { exits } from './exits.ts';
+import { haltPolling } from './halt-polling.ts';
 import { holes } from './holes.ts';
 import { memory } from './memory.ts';
 import type { Metric } from './metric.ts';
@@ -29,4 +30,5 @@ export const METRICS: readonly Metric[] = [
   schedulingRuns,
   schedulingVms,
   schedulingVcpus,
+  haltPolling,
 ];

@@ -4,7 +4,9 @@
  */
 import type { Digest } from '../../core/digest.ts';
 import type { Engine } from '../../core/engine.ts';
+import type { Runnable } from '../../core/runnable.ts';
 import type { Dispatcher, RunOutcome, TaskSpec } from '../../host/dispatch.ts';
+import { HaltPolling } from '../../host/halt-polling.ts';
 import type { HypervisorKind } from '../../host/kinds/kind.ts';
 import type { HostVm } from '../../host/task.ts';
 import type { PhysicalMachine } from '../../vmm/machine.ts';
@@ -45,6 +47,12 @@ export function addHostVm({ dispatcher }: Site, { name, weight, capPercent, sche
     capPercent,
     ...(scheduling === undefined ? {} : { params: scheduling.params }),
   });
+}
+
+/** What the dispatcher runs for a vCPU: itself, or with polling before it blocks. */
+export function runnableFor({ dispatcher }: Site, { haltPolling }: ResolvedVm, vcpu: Runnable): Runnable {
+  if (haltPolling === undefined) return vcpu;
+  return new HaltPolling(vcpu, { ...haltPolling }, (pcpu) => dispatcher.waits(pcpu.id));
 }
 
 /** Where vCPU `number` may run, and its parameters. `own`: the pCPU that is its own, or -1. */
