@@ -11,7 +11,7 @@ import { Streams } from '../core/rng.ts';
 import { ACCOUNT_THREAD } from '../core/runnable.ts';
 import { Trace } from '../core/trace.ts';
 import { PAGE_BYTES } from '../core/units.ts';
-import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
+import { Dispatcher, type DispatchObserver, type RunOutcome } from '../host/dispatch.ts';
 import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
@@ -20,6 +20,7 @@ import { poolsPolicy } from '../host/pools.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
+import { type Timeline, TimelineRecorder } from '../host/timeline.ts';
 import { makeTopology } from '../host/topology.ts';
 import type { MachinePreset } from '../vmm/costs.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
@@ -56,16 +57,36 @@ export interface BuildOptions {
   readonly onConsole?: (byte: number) => void;
   /** Who executes guest code; changes no result. The compiler unless told. */
   readonly engine?: EngineName;
+  /** Watches what the dispatcher does. */
+  readonly observer?: DispatchObserver;
   /** More about the first VM than a scenario can say: how it is loaded, its disks, what is typed. */
   readonly guest?: Pick<VmSpec, 'load' | 'disks' | 'serialInput' | 'keyboardInput' | 'portLogs'>;
+}
+
+/** Segments of one run that a chart can show. */
+const GANTT_SEGMENTS_MAX = 5_000;
+
+/** Carries out a run for its timeline only, and answers that and the fingerprint of the run's history. */
+export function timelineOf(
+  run: ResolvedRun,
+  options: { readonly engine?: EngineName; readonly keepMax: number },
+): { readonly timeline: Timeline; readonly digest: string } {
+  const { keepMax, ...build } = options;
+  const recorder = new TimelineRecorder({ fromNs: 0, toNs: Infinity, keepMax });
+  const world = buildWorld(run, { ...build, observer: recorder });
+  const outcome = finishWorld(world);
+  return { timeline: recorder.finish(world.dispatcher), digest: collect(world, outcome).digest };
 }
 
 /** Carries out one run. */
 export function runWorld(run: ResolvedRun, options: BuildOptions = {}): RunRecord {
   try {
-    const world = buildWorld(run, options);
+    const { timeline } = run;
+    const recorder = timeline === undefined ? null : new TimelineRecorder({ ...timeline, keepMax: GANTT_SEGMENTS_MAX });
+    const world = buildWorld(run, recorder === null ? options : { ...options, observer: recorder });
     const outcome = finishWorld(world);
-    return collect(world, outcome);
+    const record = collect(world, outcome);
+    return recorder === null ? record : { ...record, timeline: recorder.finish(world.dispatcher) };
   } catch (error) {
     // Under a scheduler of the user, what goes wrong while it is asked is most likely its own fault.
     const { own } = run.host.scheduler;
@@ -116,6 +137,7 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
       ...(monitor === null ? {} : { monitor }),
     },
   );
+  dispatcher.observer = options.observer ?? null;
   const escapes = run.compare === 'state' ? new Map<string, number>() : null;
   const world = { run, engine, trace, machine, dispatcher, monitor, escapes };
   const places = admitAll(run, kind);

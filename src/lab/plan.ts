@@ -139,6 +139,8 @@ export interface ResolvedVm {
   readonly vmx?: VmxOptions;
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
   readonly baselineRun: number | null;
+  /** Id of the run in which the same VM has the same host for itself, under the same hypervisor. */
+  readonly aloneRun?: number;
 }
 
 /** One simulation. */
@@ -154,6 +156,8 @@ export interface ResolvedRun {
   readonly vms: readonly ResolvedVm[];
   /** The final state of its VMs is recorded, for comparison. */
   readonly compare?: 'state';
+  /** What every vCPU did in this window is recorded. */
+  readonly timeline?: { readonly fromNs: Ns; readonly toNs: Ns };
   /** What scheduling did is recorded. */
   readonly scheduling?: true;
 }
@@ -163,6 +167,10 @@ export interface Plan {
   readonly runs: readonly ResolvedRun[];
 }
 
+const BASELINES: Readonly<
+  Record<Scenario['doc']['baseline'], (points: readonly ResolvedRun[]) => readonly ResolvedRun[]>
+> = { native: withBaselines, alone: withAlone, none: (points) => points };
+
 /** Numbers the runs. `fileOf` turns the path of a guest, as written, into an absolute one. */
 export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   const { doc, points } = scenario;
@@ -171,10 +179,15 @@ export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   );
   const asked = {
     ...(doc.compare === undefined ? {} : { compare: doc.compare }),
+    ...(doc.timeline === undefined ? {} : { timeline: windowOf(doc.timeline) }),
     ...(doc.metrics?.includes('scheduling') === true ? { scheduling: true as const } : {}),
   };
   const compared = runs.map((run) => ({ ...run, ...asked }));
-  return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
+  return { scenario, runs: BASELINES[doc.baseline](compared) };
+}
+
+function windowOf({ from, to }: NonNullable<Scenario['doc']['timeline']>): { fromNs: Ns; toNs: Ns } {
+  return { fromNs: quantity('duration', from), toNs: quantity('duration', to) };
 }
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf): ResolvedRun {
@@ -392,6 +405,30 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
       ...vm,
       baselineRun: vm.technique === 'native' ? run.runId : (twins.get(twinKey(run, vm)) ?? null),
     })),
+  }));
+}
+
+/** Has every VM run alone on its host too: in a point of the sweep that has only this VM, else in a run of its own. */
+function withAlone(points: readonly ResolvedRun[]): ResolvedRun[] {
+  const ids = new Map<string, number>();
+  const key = ({ host, durationNs, seed }: ResolvedRun, vm: ResolvedVm): string =>
+    JSON.stringify([host, vm, durationNs, seed]);
+  for (const run of points) {
+    const [vm] = run.vms;
+    if (run.vms.length === 1 && !ids.has(key(run, vm!))) ids.set(key(run, vm!), run.runId);
+  }
+  const added: ResolvedRun[] = [];
+  for (const run of points) {
+    for (const vm of run.vms) {
+      if (ids.has(key(run, vm))) continue;
+      const runId = points.length + added.length + 1;
+      ids.set(key(run, vm), runId);
+      added.push({ ...run, runId, role: 'baseline', axes: {}, vms: [vm] });
+    }
+  }
+  return [...points, ...added].map((run) => ({
+    ...run,
+    vms: run.vms.map((vm) => ({ ...vm, aloneRun: ids.get(key(run, vm))! })),
   }));
 }
 

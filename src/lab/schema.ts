@@ -141,9 +141,11 @@ export const headSchema = z.strictObject({
     .describe('Axes of the experiment; every combination of their values is run'),
   seeds: z.array(z.int().min(0).max(4294967295)).min(1).max(1000).default([1]).describe('One run per seed'),
   baseline: z
-    .enum(['native', 'none'])
+    .enum(['native', 'alone', 'none'])
     .default('native')
-    .describe('native: also run each VM alone on the bare machine, for slowdown and equivalence'),
+    .describe(
+      'native: also run each VM alone on the bare machine, for slowdown and equivalence; alone: run it alone on the same host, for the speed-ups of metrics: [scheduling]',
+    ),
   compare: z
     .literal('state')
     .optional()
@@ -153,6 +155,13 @@ export const headSchema = z.strictObject({
     .max(1)
     .optional()
     .describe('More tables. scheduling: shares, waits, jobs and spinning, in scheduling-*.csv'),
+  timeline: z
+    .strictObject({
+      from: quantity('duration').default('0 ns').describe('Start of the window'),
+      to: quantity('duration').describe('Its end'),
+    })
+    .optional()
+    .describe('Record what every vCPU does in this window of each run, in gantt.csv; chart gantt draws it'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

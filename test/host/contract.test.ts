@@ -35,11 +35,14 @@ const MIX: readonly LabVm[] = [
 /** A scheduler of the user is held to the same. */
 const own = loadPolicy(resolve('scenarios/custom/shortest-first.js'), 'default', 'shortest-first.js');
 
-/** Credit in one pool of all pCPUs promises what credit does. */
+/** Credit in one pool of all pCPUs promises what credit does, under the settings that EAGER has for it. */
 const inOnePool: SchedulerPolicy = {
   ...poolsPolicy([{ name: 'all', pcpus: [0], policy: credit }]),
   traits: credit.traits,
-  make: (host) => poolsPolicy([{ name: 'all', pcpus: host.topology.map(({ id }) => id), policy: credit }]).make(host),
+  make: (host) => {
+    const pcpus = host.topology.map(({ id }) => id);
+    return poolsPolicy([{ name: 'all', pcpus, policy: credit, params: EAGER['credit']! }]).make(host);
+  },
 };
 
 const cases = [...schedulers, own, inOnePool].flatMap((policy) =>
