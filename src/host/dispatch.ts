@@ -60,6 +60,14 @@ export interface DispatcherSpec {
   readonly cacheRefill?: CacheRefill;
 }
 
+/** Somebody who watches, and changes nothing. */
+export interface DispatchObserver {
+  /** The task is about to leave its state. */
+  changed(task: HostTask, now: Ns): void;
+  /** The policy noted an incident. */
+  noted(kind: string, task: number, pcpu: number, now: Ns): void;
+}
+
 export interface DispatcherParts {
   readonly engine: Engine;
   readonly trace: Trace;
@@ -113,6 +121,9 @@ export class Dispatcher {
   now: Ns = 0;
   /** Windows run; a measure of the work of the simulator, not of the simulated host. */
   windows = 0;
+
+  /** Null when nobody watches. */
+  observer: DispatchObserver | null = null;
 
   private readonly slots: Slot[];
   /** Shared by all tasks that may run everywhere. */
@@ -589,6 +600,7 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
+    this.observer?.changed(task, now);
     this.monitor?.entering(task, state, now, this.now);
     this.inState[task.state]--;
     this.inState[state]++;
@@ -647,6 +659,7 @@ export class Dispatcher {
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);
         this.trace.emit(this.present(), kind, pcpu, task.id);
+        this.observer?.noted(kind, task.id, pcpu, this.present());
       },
     };
   }

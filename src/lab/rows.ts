@@ -4,6 +4,7 @@
  */
 
 import type { Cycles, Ns } from '../core/units.ts';
+import type { Timeline } from '../host/timeline.ts';
 import type { EngineName } from '../vmm/machine.ts';
 import type { Divergence, OutcomeKind, Section } from '../vmm/vm.ts';
 import type { ResolvedRun } from './plan.ts';
@@ -133,6 +134,8 @@ export interface RunRecord {
   readonly digest: string;
   readonly vms: readonly VmRecord[];
   readonly pcpus: readonly PcpuRecord[];
+  /** Only where the scenario asks for it. */
+  readonly timeline?: Timeline;
   /** Only where the scenario asks for it. */
   readonly scheduling?: SchedulingRecord;
 }

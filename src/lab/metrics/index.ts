@@ -4,6 +4,7 @@
  */
 import { divergences } from './divergences.ts';
 import { exits } from './exits.ts';
+import { gantt } from './gantt.ts';
 import { haltPolling } from './halt-polling.ts';
 import { holes } from './holes.ts';
 import { memory } from './memory.ts';
@@ -27,6 +28,7 @@ export const METRICS: readonly Metric[] = [
   sections,
   requirements,
   holes,
+  gantt,
   schedulingRuns,
   schedulingVms,
   schedulingVcpus,

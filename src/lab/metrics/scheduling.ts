@@ -20,24 +20,45 @@ interface RunRow {
   readonly record: RunRecord;
   readonly run: SchedulingRecord;
   readonly tasks: TasksRecord;
+  /** Of the VMs of the run. */
+  readonly speedups: readonly (number | null)[];
 }
 
 interface VmRow extends RunRow {
   readonly vm: VmSchedulingRecord;
+  readonly speedup: number | null;
 }
 
 interface VcpuRow extends VmRow {
   readonly vcpu: VcpuSchedulingRecord;
 }
 
-const runRows = (records: readonly RunRecord[]): RunRow[] =>
-  records.flatMap((record) => {
+const runRows = (records: readonly RunRecord[]): RunRow[] => {
+  const byId = new Map(records.map((record) => [record.run.runId, record]));
+  return records.flatMap((record) => {
     const { scheduling: run } = record;
-    return run === undefined || record.run.role === 'baseline' ? [] : [{ record, run, tasks: run }];
+    if (run === undefined || record.run.role === 'baseline') return [];
+    return [{ record, run, tasks: run, speedups: speedupsOf(record, byId) }];
   });
+};
 
 const vmRows = (records: readonly RunRecord[]): VmRow[] =>
-  runRows(records).flatMap((row) => row.run.vms.map((vm) => ({ ...row, vm, tasks: vm })));
+  runRows(records).flatMap((row) => row.run.vms.map((vm, i) => ({ ...row, vm, tasks: vm, speedup: row.speedups[i]! })));
+
+/** How fast each VM of a run went, in terms of how fast it goes alone; null: not known. */
+function speedupsOf({ run, vms, scheduling }: RunRecord, byId: ReadonlyMap<number, RunRecord>): (number | null)[] {
+  return vms.map(({ name }, i) => {
+    const id = run.vms.find((vm) => vm.name === name)?.aloneRun;
+    const alone = id === undefined ? undefined : byId.get(id);
+    const [own, other] = [scheduling?.vms[i], alone?.scheduling?.vms[0]];
+    const [shared, single] = [vms[i]!, alone?.vms[0]];
+    if (own === undefined || other === undefined || single === undefined) return null;
+    // A VM that reports no units, such as a hog, works for as long as it runs.
+    const done = single.workUnits > 0 ? [shared.workUnits, single.workUnits] : [own.runningNs, other.runningNs];
+    if (done[1] === 0 || shared.elapsedNs === 0 || single.elapsedNs === 0) return null;
+    return (done[0]! / done[1]!) * (single.elapsedNs / shared.elapsedNs);
+  });
+}
 
 const vcpuRows = (records: readonly RunRecord[]): VcpuRow[] =>
   vmRows(records).flatMap((row) => row.vm.vcpus.map((vcpu) => ({ ...row, vcpu, tasks: vcpu })));
@@ -95,12 +116,10 @@ const TIMES: readonly Column<RunRow>[] = [
   ...distribution('preempt_to_run', 'waits from a preemption to running again', ({ preemptToRun }) => preemptToRun),
 ];
 
+/** Executed guests report units for the VM as a whole. */
+const UNITS_DOC = 'Units of work that were completed.';
+
 const WORK: readonly Column<RunRow>[] = [
-  time(
-    'units',
-    'Units of work that modelled vCPUs completed. Empty: none is modelled.',
-    ({ work }) => work?.units ?? null,
-  ),
   time('jobs', 'Jobs that were finished: requests, periods, interrupts.', ({ work }) => work?.jobs ?? null),
   time('deadline_misses', 'Jobs that were finished after their deadline.', ({ work }) => work?.missed ?? null),
   time('tardiness_max_ns', 'By how much the worst job missed its deadline.', ({ work }) => work?.tardinessNs ?? null),
@@ -131,8 +150,19 @@ function stateRatio({ statesNs }: VmSchedulingRecord, state: number): Cell {
   );
 }
 
+function skewOf(times: readonly Ns[]): Ns {
+  return times.reduce((most, time) => Math.max(most, time), 0) - times.reduce((least, time) => Math.min(least, time));
+}
+
 function ratioOfPpm(ppm: number | null): Cell {
   return ppm === null ? null : ratio(ppm, 1e6);
+}
+
+/** Of all VMs, or null when one is not known; a VM that stands still makes slowdowns infinite. */
+function overAll(speedups: readonly (number | null)[], of: (speedups: readonly number[]) => number): Cell {
+  const known = speedups.filter((one) => one !== null);
+  const result = of(known);
+  return known.length < speedups.length || !Number.isFinite(result) ? null : ratio(result, 1);
 }
 
 function fairness({ vms }: SchedulingRecord): Cell {
@@ -205,7 +235,23 @@ export const schedulingRuns = metric<RunRow>({
       doc: "Jain's fairness index of running / entitled time of the VMs: 1 is fair, 1 / VMs the worst.",
       of: ({ run }) => fairness(run),
     },
+    {
+      name: 'stp_ratio',
+      doc: 'Weighted speed-up: sum over the VMs of their speed divided by their speed alone. Empty: not run alone.',
+      of: ({ speedups }) => overAll(speedups, (all) => all.reduce((sum, one) => sum + one, 0)),
+    },
+    {
+      name: 'antt_ratio',
+      doc: 'Average normalized turnaround time: mean over the VMs of their speed alone divided by their speed here.',
+      of: ({ speedups }) => overAll(speedups, (all) => all.reduce((sum, one) => sum + 1 / one, 0) / all.length),
+    },
+    {
+      name: 'unfairness_ratio',
+      doc: 'Slowdown of the VM that suffers most, divided by that of the VM that suffers least.',
+      of: ({ speedups }) => overAll(speedups, (all) => Math.max(...all) / Math.min(...all)),
+    },
     ...TIMES,
+    { name: 'units', doc: UNITS_DOC, of: ({ record }) => record.vms.reduce((sum, vm) => sum + vm.workUnits, 0) },
     ...WORK,
   ],
 });
@@ -258,12 +304,27 @@ export const schedulingVms = metric<VmRow>({
       doc: 'By how much it was ahead of a fluid scheduler at most, as a negative number.',
       of: ({ vm }) => vm.lagMinNs,
     },
+    {
+      name: 'speedup_ratio',
+      doc: 'Speed of its work divided by that of the same VM alone on the host. Empty: not run alone.',
+      of: ({ speedup }) => (speedup === null ? null : ratio(speedup, 1)),
+    },
+    {
+      name: 'skew_ns',
+      doc: 'Running time of its vCPU that ran most minus that of the one that ran least.',
+      of: ({ vm }) => skewOf(vm.vcpus.map(({ runningNs }) => runningNs)),
+    },
     ...VM_STATES.flatMap((state, i): Column<VmRow>[] =>
       i === 0
         ? []
         : [{ name: `${state.replace(' ', '_')}_ratio`, doc: STATE_DOCS[state], of: ({ vm }) => stateRatio(vm, i) }],
     ),
     ...TIMES,
+    {
+      name: 'units',
+      doc: UNITS_DOC,
+      of: ({ record, vm }) => record.vms.find(({ name }) => name === vm.name)?.workUnits ?? null,
+    },
     ...WORK,
   ],
 });
@@ -278,6 +339,11 @@ export const schedulingVcpus = metric<VcpuRow>({
     VM,
     { name: 'vcpu', doc: 'Number of the virtual CPU in its VM, from 0.', of: ({ vcpu }) => vcpu.vcpu },
     ...TIMES,
+    {
+      name: 'units',
+      doc: `${UNITS_DOC} Empty: only the VM as a whole reports them.`,
+      of: ({ tasks }) => tasks.work?.units ?? null,
+    },
     ...WORK,
   ],
 });
