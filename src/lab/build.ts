@@ -16,6 +16,7 @@ import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
 import { Monitor } from '../host/monitor.ts';
+import { poolsPolicy } from '../host/pools.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
@@ -111,11 +112,12 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   // The bare machine has no hypervisor: nobody switches contexts, and what it touches is the hardware.
   const allBare = run.vms.every((vm) => isBare(vm.technique));
   const kind = findKind(allBare ? undefined : host.hypervisor);
-  const chosen = chosenPolicy(host.scheduler);
+  const pools = kind.policy === null && !allBare ? poolsOf(run) : null;
+  const chosen = pools ?? chosenPolicy(host.scheduler);
   const policy = kind.policy ?? chosen;
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
   const switchCycles = allBare ? 0 : kind.switchCycles(preset);
-  const policyParams = kind.policy === null ? host.scheduler.params : {};
+  const policyParams = kind.policy === null && pools === null ? host.scheduler.params : {};
   const topology = makeTopology(host.topology ?? { sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 });
   const monitor = run.scheduling === true ? new Monitor(topology) : null;
   const dispatcher = new Dispatcher(
@@ -160,6 +162,17 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   if (escapes !== null) auditAll(machine, vms, escapes);
   for (const vm of all) vm.start();
   return { ...world, vms, all };
+}
+
+/** The policy of a host with pools; null when it has none. */
+function poolsOf({ host, seed }: ResolvedRun): SchedulerPolicy | null {
+  const streams = new Streams(seed);
+  const [first, ...more] = (host.pools ?? []).map(({ name, pcpus, scheduler }) => {
+    const policy = chosenPolicy(scheduler);
+    if (policy === undefined) throw new UserError(`pool ${name}: unknown scheduler ${scheduler.policy}`);
+    return { name, pcpus, policy, params: scheduler.params, random: streams.stream(`scheduler of pool ${name}`) };
+  });
+  return first === undefined ? null : poolsPolicy([first, ...more]);
 }
 
 function chosenPolicy({ policy, own }: ResolvedHost['scheduler']): SchedulerPolicy | undefined {

@@ -8,7 +8,6 @@ import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { CacheRefill } from '../host/cache-refill.ts';
 import type { HaltPollingSettings } from '../host/halt-polling.ts';
-import { findKind } from '../host/kinds/index.ts';
 import type { Params } from '../host/params.ts';
 import type { TopologySpec } from '../host/topology.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
@@ -18,7 +17,8 @@ import { vmNames } from './checks.ts';
 import { isGuestPath } from './guests.ts';
 import { haltPollingOf, refillOf } from './host-options.ts';
 import { loadPolicy } from './own-policy.ts';
-import { paramsFor, policyOf } from './policies.ts';
+import { paramsFor } from './policies.ts';
+import { policyFor, poolParts } from './pools.ts';
 import type { Point, Scenario } from './scenario.ts';
 import { isOwn, type Scheduler, type World } from './schema.ts';
 import {
@@ -38,6 +38,8 @@ export interface ResolvedHost {
   readonly pcpus: number;
   /** One socket of cores with one thread each when it is not there. */
   readonly topology?: TopologySpec;
+  /** All pools, which share out the pCPUs; the first is that of threads and processes. */
+  readonly pools?: readonly ResolvedPool[];
   /** No cost when it is not there. */
   readonly cacheRefill?: CacheRefill;
   readonly memoryBytes: Bytes;
@@ -55,6 +57,13 @@ export interface ResolvedHost {
   readonly processes?: readonly ResolvedThread[];
   /** Of the hypervisor itself. */
   readonly threads?: readonly ResolvedThread[];
+}
+
+/** A part of the pCPUs with its scheduler. */
+export interface ResolvedPool {
+  readonly name: string;
+  readonly pcpus: readonly number[];
+  readonly scheduler: ResolvedHost['scheduler'];
 }
 
 /** A model of what a vCPU or thread wants of the CPUs. */
@@ -120,6 +129,8 @@ export interface ResolvedVm {
   readonly vcpus: number;
   readonly weight: number;
   readonly capPercent: number;
+  /** Its pool; the first one when it is not there. */
+  readonly pool?: string;
   /** Its vCPUs poll before they block. */
   readonly haltPolling?: HaltPollingSettings;
   /** The guest's CPU has VMX. */
@@ -207,6 +218,7 @@ function resolveHost({ host }: World, fileOf: FileOf): ResolvedHost {
     frequencyHz,
     pcpus: host.pcpus,
     ...(host.topology === undefined ? {} : { topology: topologyOf(host.topology) }),
+    ...(host.pools === undefined ? {} : { pools: resolvePools(host, fileOf) }),
     ...(host.cache_refill === undefined ? {} : { cacheRefill: refillOf(host.cache_refill, frequencyHz) }),
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
@@ -216,6 +228,14 @@ function resolveHost({ host }: World, fileOf: FileOf): ResolvedHost {
     ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveThread) }),
     ...(host.threads === undefined ? {} : { threads: host.threads.flatMap(resolveThread) }),
   };
+}
+
+function resolvePools(host: World['host'], fileOf: FileOf): ResolvedPool[] {
+  return poolParts(host).map(({ name, pcpus, scheduler }) => ({
+    name,
+    pcpus,
+    scheduler: resolveScheduler(scheduler ?? host.scheduler, fileOf),
+  }));
 }
 
 /** The absolute path of a file, given as the scenario has it. */
@@ -250,9 +270,7 @@ function resolveDemand(demand: DemandInput): ResolvedDemand {
 function schedulingOf({ host }: World, vm: VmInput, fileOf: FileOf): { readonly scheduling?: ResolvedScheduling } {
   const { scheduling, vcpu_scheduling: perVcpu, affinity = {} } = vm;
   if (scheduling === undefined && perVcpu === undefined && vm.affinity === undefined) return {};
-  const policy =
-    findKind(host.hypervisor).policy ??
-    policyOf(host.scheduler, (module, name) => loadPolicy(resolve(fileOf(module)), name, module))!;
+  const policy = policyFor(host, vm, (module, name) => loadPolicy(resolve(fileOf(module)), name, module))!;
   return {
     scheduling: {
       params: paramsFor(policy, scheduling),
@@ -269,6 +287,10 @@ function pollingOf({ host }: World, vm: VmInput): { readonly haltPolling?: HaltP
   const input = vm.halt_polling ?? host.halt_polling;
   if (input === undefined || (!isModelled(vm) && vm.technique === 'native')) return {};
   return { haltPolling: haltPollingOf(input) };
+}
+
+function poolOf({ pool }: VmInput): { readonly pool?: string } {
+  return pool === undefined ? {} : { pool };
 }
 
 function masksOf({ hard, soft }: AffinityInput): ResolvedAffinity {
@@ -294,6 +316,7 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf
       })),
     },
     ...schedulingOf(world, vm, fileOf),
+    ...poolOf(vm),
     ...pollingOf(world, vm),
     guest: '',
     imageFile: null,
@@ -323,6 +346,7 @@ function resolveExecuted(
   return {
     name,
     ...schedulingOf(world, vm, fileOf),
+    ...poolOf(vm),
     ...pollingOf(world, vm),
     guest: vm.guest,
     imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
@@ -431,6 +455,7 @@ function withoutVmm(vm: ResolvedVm): ResolvedVm {
     keepShadows: _keepShadows,
     scheduling: _asks,
     haltPolling: _polling,
+    pool: _pool,
     ...rest
   } = vm;
   return rest;
@@ -450,6 +475,7 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     threads: _threads,
     topology: _topology,
     cacheRefill: _refill,
+    pools: _pools,
     ...host
   } = run.host;
   return {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS } from './catalog.ts';
 import { cacheRefill, haltPolling } from './schema-host.ts';
 import { AXIS_PATTERN, DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity, SNAKE } from './schema-parts.ts';
-import { hostThread, vm } from './schema-vms.ts';
+import { hostThread, pcpusOfPool, vm } from './schema-vms.ts';
 
 /** Physical CPUs of a host; those with executed guests have fewer, see checks.ts. */
 export const PCPUS_MAX = 4096;
@@ -44,6 +44,17 @@ const topology = z
   })
   .describe('Where the physical CPUs sit; their number follows. Default: one socket of cores with one thread each');
 
+const pool = z
+  .strictObject({
+    name: nameOf(NAME_PATTERN, DASHED).describe('Its name; default is that of the physical CPUs in no pool'),
+    pcpus: pcpusOfPool.describe('Its physical CPUs: a number, "first-last", or a list of these'),
+    scheduler: z
+      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject])
+      .optional()
+      .describe('Its scheduler: the name of a policy, or a mapping with its parameters; default: host.scheduler'),
+  })
+  .describe('Physical CPUs with a scheduler of their own');
+
 const host = z
   .strictObject({
     preset: enumOf(PRESET_NAMES).default('broadwell').describe('CPU model: what instructions and exits cost'),
@@ -64,6 +75,12 @@ const host = z
       .describe(
         'Kind of hypervisor: type-0 (partitions, no scheduler), type-1 (the default), type-2 (a process of a host OS)',
       ),
+    pools: z
+      .array(pool)
+      .min(1)
+      .max(64)
+      .optional()
+      .describe('CPU pools; each VM runs in one of them. Physical CPUs in none of them are the pool default'),
     cache_refill: cacheRefill.optional(),
     halt_polling: haltPolling.optional(),
     io_units: z
@@ -159,6 +176,7 @@ export type World = z.output<typeof worldSchema>;
 export type Head = z.output<typeof headSchema>;
 export type Axis = z.output<typeof axis>;
 export type OwnScheduler = z.output<typeof ownScheduler>;
+export type Pool = z.output<typeof pool>;
 export type Scheduler = World['host']['scheduler'];
 
 export const isOwn = (scheduler: Scheduler): scheduler is OwnScheduler =>

@@ -19,7 +19,8 @@ import {
 } from '../../src/host/modelled/index.ts';
 import { Monitor } from '../../src/host/monitor.ts';
 import { type Params, parseParams } from '../../src/host/params.ts';
-import { schedulers } from '../../src/host/sched/index.ts';
+import { poolsPolicy } from '../../src/host/pools.ts';
+import { credit, schedulers } from '../../src/host/sched/index.ts';
 import {
   type SchedulerPolicy,
   STATE_COSTOPPED,
@@ -44,7 +45,17 @@ const MIX: readonly LabVm[] = [
 /** A scheduler of the user is held to the same. */
 const own = loadPolicy(resolve('scenarios/custom/shortest-first.js'), 'default', 'shortest-first.js');
 
-const cases = [...schedulers, own].flatMap((policy) =>
+/** Credit in one pool of all pCPUs promises what credit does, under the settings that EAGER has for it. */
+const inOnePool: SchedulerPolicy = {
+  ...poolsPolicy([{ name: 'all', pcpus: [0], policy: credit }]),
+  traits: credit.traits,
+  make: (host) => {
+    const pcpus = host.topology.map(({ id }) => id);
+    return poolsPolicy([{ name: 'all', pcpus, policy: credit, params: EAGER['credit']! }]).make(host);
+  },
+};
+
+const cases = [...schedulers, own, inOnePool].flatMap((policy) =>
   [REPLACED_DEFAULTS[policy.name] ?? {}, ...(VARIANTS[policy.name] ?? [])].map(
     (params): [string, SchedulerPolicy, Params] => [`${policy.name} ${JSON.stringify(params)}`, policy, params],
   ),

@@ -170,7 +170,7 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, scheduling, vcpu_scheduling, halt_polling, affinity, cap, guest_vmx, vmcs_shadowing, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, scheduling, vcpu_scheduling, halt_polling, pool, affinity, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [

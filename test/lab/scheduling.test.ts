@@ -95,6 +95,27 @@ test('what the monitor saw: turns of 10 ms, the cap that round robin does not kn
   expect(num(run!, 'jain_index')!).toBeGreaterThan(0.9999);
 });
 
+test('one vCPU of two shares its pCPU: half a second of skew, and a concurrency hazard half of the time', () => {
+  const tables = tablesOf(`metrics: [scheduling]
+duration: 1 s
+host: { pcpus: 2, frequency: 1 GHz, scheduler: { policy: round-robin, quantum_ms: 10 } }
+vms:
+  - { name: pair, vcpus: 2, demand: hog, affinity: [{ hard: [0] }, { hard: [1] }] }
+  - { name: other, demand: hog, affinity: { hard: [1] } }
+`);
+  const pair = row(tables['scheduling-vms'], 'pair');
+  expect(Math.abs(num(pair, 'skew_ns')! - 500 * MS)).toBeLessThan(MS);
+  expect(Math.abs(num(pair, 'full_run_ratio')! - 0.5)).toBeLessThan(0.01);
+  expect(Math.abs(num(pair, 'concurrency_hazard_ratio')! - 0.5)).toBeLessThan(0.01);
+  // Equal weights: a pCPU for each VM, of which the pair has half a pCPU more than its due.
+  expect(Math.abs(num(pair, 'allocation_ratio')! - 1.5)).toBeLessThan(0.01);
+  expect(Math.abs(num(pair, 'lag_min_ns')! + 500 * MS)).toBeLessThan(6 * MS);
+  const [run] = tables['scheduling-runs']!.rows;
+  // Normalised shares 1.5 and 0.5: (1.5 + 0.5)^2 / (2 (1.5^2 + 0.5^2)) = 0.8.
+  expect(Math.abs(num(run!, 'jain_index')! - 0.8)).toBeLessThan(0.005);
+  expect(run).toMatchObject({ wasted_idle_ns: '0' });
+});
+
 describe('baseline: alone', () => {
   const text = (vms: string): string => `
 metrics: [scheduling]

@@ -150,6 +150,10 @@ function stateRatio({ statesNs }: VmSchedulingRecord, state: number): Cell {
   );
 }
 
+function skewOf(times: readonly Ns[]): Ns {
+  return times.reduce((most, time) => Math.max(most, time), 0) - times.reduce((least, time) => Math.min(least, time));
+}
+
 function ratioOfPpm(ppm: number | null): Cell {
   return ppm === null ? null : ratio(ppm, 1e6);
 }
@@ -304,6 +308,11 @@ export const schedulingVms = metric<VmRow>({
       name: 'speedup_ratio',
       doc: 'Speed of its work divided by that of the same VM alone on the host. Empty: not run alone.',
       of: ({ speedup }) => (speedup === null ? null : ratio(speedup, 1)),
+    },
+    {
+      name: 'skew_ns',
+      doc: 'Running time of its vCPU that ran most minus that of the one that ran least.',
+      of: ({ vm }) => skewOf(vm.vcpus.map(({ runningNs }) => runningNs)),
     },
     ...VM_STATES.flatMap((state, i): Column<VmRow>[] =>
       i === 0
