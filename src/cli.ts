@@ -41,6 +41,8 @@ function addExperiments(root: Command): void {
     .option('--seed <n>', 'run with this seed only')
     .option('-j, --jobs <n>', 'number of workers (default: one per core); results do not depend on it')
     .option('--engine <name>', ENGINE_HELP, engineOf, 'compiled')
+    .option('--timeline [run]', 'also write what every CPU and vCPU did in that run (default: 1), for ui.perfetto.dev')
+    .option('--timeline-max <n>', 'entries that a timeline keeps, the first ones (default: 200000)')
     .option('-q, --quiet', 'no progress')
     .addHelpText('after', RUN_EXAMPLES)
     .action(async (files, options) => done((await import('./commands/run.ts')).runCommand(files, options)));
@@ -168,6 +170,7 @@ Examples:
   hvsim run scenarios/overhead.yaml
   hvsim run scenarios/*.yaml --jobs 4 --out /tmp/results
   hvsim run scenarios/consolidation.yaml --seed 7 --set host.pcpus=2 --set "host.quantum=10 us"
+  hvsim run scenarios/custom/compare.yaml --timeline 2      run 2 also as timeline.json, for ui.perfetto.dev
   hvsim run results/overhead/scenario.yaml --out again      the same bytes again`;
 
 const BOOT_EXAMPLES = `

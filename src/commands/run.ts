@@ -4,12 +4,14 @@
  */
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { UserError } from '../core/errors.ts';
+import { assert, UserError } from '../core/errors.ts';
+import { timelineOf } from '../lab/build.ts';
 import { runScenario } from '../lab/experiment.ts';
 import { withGuestCopies } from '../lab/guest-files.ts';
 import type { RunRecord } from '../lab/rows.ts';
 import { jobsOf } from '../lab/run.ts';
 import { ResultFolder } from '../report/folder.ts';
+import { chromeTrace } from '../report/timeline.ts';
 import { writeResults } from '../report/write.ts';
 import type { EngineName } from '../vmm/machine.ts';
 import { type LoadedScenario, loadScenarios } from './load.ts';
@@ -24,22 +26,34 @@ export interface RunCommandOptions {
   readonly jobs?: string;
   readonly engine: EngineName;
   readonly quiet?: boolean;
+  /** True, or the number of the run. */
+  readonly timeline?: boolean | string;
+  readonly timelineMax?: string;
 }
+
+/** Segments of a timeline that are kept unless told otherwise: about 50 MB of file. */
+const TIMELINE_MAX = 200_000;
 
 /** Answers the exit code. */
 export async function runCommand(files: readonly string[], options: RunCommandOptions): Promise<number> {
   const jobs = jobsOf(options.jobs, availableParallelism());
+  const timeline = timelineWish(options);
   const seed = options.seed === undefined ? {} : { seed: seedOf(options.seed) };
   const scenarios = loadScenarios(files, { ...seed, set: options.set ?? [] });
   refuseSameName(scenarios);
   // Fails now, and not after minutes of simulation, when nothing can be written there.
   for (const { scenario } of scenarios) new ResultFolder(join(options.out, scenario.doc.name)).discard();
   let code = 0;
-  for (const loaded of scenarios) code = Math.max(code, await runOne(loaded, jobs, options));
+  for (const loaded of scenarios) code = Math.max(code, await runOne(loaded, jobs, options, timeline));
   return code;
 }
 
-async function runOne(loaded: LoadedScenario, jobs: number, options: RunCommandOptions): Promise<number> {
+async function runOne(
+  loaded: LoadedScenario,
+  jobs: number,
+  options: RunCommandOptions,
+  timeline: TimelineWish | null,
+): Promise<number> {
   const { scenario, files } = withGuestCopies(loaded.scenario, loaded.fileOf);
   const { name } = scenario.doc;
   const quiet = options.quiet === true;
@@ -53,11 +67,46 @@ async function runOne(loaded: LoadedScenario, jobs: number, options: RunCommandO
   }).finally(() => progress.stop());
   const folder = join(options.out, name);
   await writeResults(folder, scenario, tables, files, { version: packageVersion() });
+  if (timeline !== null) writeTimeline(folder, name, records, timeline, options.engine);
   for (const record of records) report(name, record, quiet);
   for (const { runId, stack } of defects) note(`${name}: run ${runId}: this is a defect of hvsim:\n${stack}`);
   const failed = records.filter((record) => record.outcome === 'failed').length;
   print(`${name}: ${records.length} runs${failed > 0 ? `, ${failed} failed` : ''}; ${join(folder, 'report.html')}`);
   return defects.length > 0 ? 70 : failed > 0 ? 1 : 0;
+}
+
+interface TimelineWish {
+  readonly runId: number;
+  readonly keepMax: number;
+}
+
+function timelineWish({ timeline, timelineMax }: RunCommandOptions): TimelineWish | null {
+  if (timeline === undefined || timeline === false) {
+    if (timelineMax !== undefined) throw new UserError('--timeline-max: needs --timeline');
+    return null;
+  }
+  const runId = timeline === true ? 1 : wholeNumber('--timeline', timeline);
+  return { runId, keepMax: timelineMax === undefined ? TIMELINE_MAX : wholeNumber('--timeline-max', timelineMax) };
+}
+
+/** Carries out the run once more, watched, and writes what was seen: the workers need not carry it around. */
+function writeTimeline(
+  folder: string,
+  name: string,
+  records: readonly RunRecord[],
+  { runId, keepMax }: TimelineWish,
+  engine: EngineName,
+): void {
+  const record = records.find(({ run }) => run.runId === runId);
+  if (record === undefined) throw new UserError(`--timeline: ${name} has runs 1 to ${records.length}, found ${runId}`);
+  if (record.outcome === 'failed') return;
+  const { timeline, digest } = timelineOf(record.run, { engine, keepMax });
+  assert(digest === record.digest, `${name}: run ${runId} took another course when it was watched`);
+  const results = new ResultFolder(folder);
+  results.add('timeline.json', chromeTrace(timeline, { scenario: name, run: runId, ...record.run.axes }));
+  results.commit(false);
+  const dropped = timeline.dropped === 0 ? '' : `; ${timeline.dropped} later entries did not fit (--timeline-max)`;
+  print(`${name}: timeline of run ${runId}: ${join(folder, 'timeline.json')} (open in ui.perfetto.dev)${dropped}`);
 }
 
 /** Runs that failed, and guests that crashed. */
@@ -80,6 +129,11 @@ function refuseSameName(scenarios: readonly LoadedScenario[]): void {
     }
     files.set(scenario.doc.name, file);
   }
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new UserError(`${option}: found "${text}", expected a whole number from 1`);
+  return Number(text);
 }
 
 function seedOf(text: string): number {

@@ -20,7 +20,9 @@ import type { RandomStream } from '../core/rng.ts';
 import type { GuestSignal, Runnable } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
+import { type CacheRefill, refillCycles } from './cache-refill.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
+import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
@@ -54,6 +56,16 @@ export interface DispatcherSpec {
   readonly quantum?: Ns;
   /** Cost of loading another task's context. Default 0. */
   readonly switchCycles?: Cycles;
+  /** Cost of a cold cache on top of that. Default none. */
+  readonly cacheRefill?: CacheRefill;
+}
+
+/** Somebody who watches, and changes nothing. */
+export interface DispatchObserver {
+  /** The task is about to leave its state. */
+  changed(task: HostTask, now: Ns): void;
+  /** The policy noted an incident. */
+  noted(kind: string, task: number, pcpu: number, now: Ns): void;
 }
 
 export interface DispatcherParts {
@@ -62,6 +74,8 @@ export interface DispatcherParts {
   readonly random: RandomStream;
   readonly policy: SchedulerPolicy;
   readonly policyParams?: Params;
+  /** Is told of every change; nobody by default. */
+  readonly monitor?: Monitor;
 }
 
 export interface VmSpec {
@@ -108,14 +122,20 @@ export class Dispatcher {
   /** Windows run; a measure of the work of the simulator, not of the simulated host. */
   windows = 0;
 
+  /** Null when nobody watches. */
+  observer: DispatchObserver | null = null;
+
   private readonly slots: Slot[];
   /** Shared by all tasks that may run everywhere. */
   private readonly allPcpus: CpuSet;
   private readonly quantum: Ns;
   private readonly switchCycles: Cycles;
+  private readonly cacheRefill: CacheRefill | null;
+  private readonly topology: Topology;
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;
+  private readonly monitor: Monitor | null;
   private readonly scheduler: Scheduler;
   private readonly timers = new Timers();
   private readonly holdRequests: HoldRequest[] = [];
@@ -133,7 +153,7 @@ export class Dispatcher {
   private stepsAtOneTime = 0;
 
   constructor(spec: DispatcherSpec, parts: DispatcherParts) {
-    const { topology, hz, quantum = QUANTUM_NS, switchCycles = 0 } = spec;
+    const { topology, hz, quantum = QUANTUM_NS, switchCycles = 0, cacheRefill = null } = spec;
     assert(Number.isInteger(quantum) && quantum > 0, 'the quantum must be a positive number of nanoseconds');
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
@@ -142,9 +162,12 @@ export class Dispatcher {
     for (const slot of this.slots) this.touch(slot);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
+    this.cacheRefill = cacheRefill;
+    this.topology = topology;
     this.engine = parts.engine;
     this.trace = parts.trace;
     this.policy = parts.policy;
+    this.monitor = parts.monitor ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
   }
 
@@ -395,6 +418,7 @@ export class Dispatcher {
     const { stop, time: now } = slot;
     this.charge(slot);
     if (stop === 'end' || stop === 'block' || task.holds !== 0) {
+      if (stop !== 'end' && stop !== 'block') this.monitor?.taken(task);
       if (stop === 'end') this.finish(task, now);
       else this.enter(task, stop === 'block' ? STATE_BLOCKED : heldState(task.holds), now);
       if (task.state === STATE_PARKED || task.state === STATE_COSTOPPED || task.state === STATE_PAUSED) {
@@ -414,12 +438,15 @@ export class Dispatcher {
   private changeTask(slot: Slot, again: HostTask | null, next: HostTask | null, stop: string): void {
     const { pcpu } = slot;
     if (again !== null) {
-      if (stop === 'budget') again.involuntary++;
-      else again.voluntary++;
+      if (stop === 'budget') {
+        again.involuntary++;
+        this.monitor?.taken(again);
+      } else again.voluntary++;
       this.enter(again, STATE_READY, slot.time);
       this.trace.emit(slot.time, stop === 'budget' ? 'preempted' : 'yielded', pcpu.id, again.id);
     }
     slot.current = next;
+    this.monitor?.picked(pcpu.id, next, slot.time, this.now);
     if (next === null) {
       this.trace.emit(slot.time, 'idle', pcpu.id, -1);
       return;
@@ -445,10 +472,15 @@ export class Dispatcher {
     }
     slot.resident = task;
     task.loadedOn = pcpu;
-    slot.switchFor(this.switchCycles);
+    slot.switchFor(this.switchCycles + this.refill(slot, task));
     const { cycles } = pcpu.clock;
     task.runnable.onDispatch(pcpu);
     if (pcpu.clock.cycles !== cycles) throw new Bug(`${task.label} spent cycles in onDispatch`);
+  }
+
+  private refill(slot: Slot, task: HostTask): Cycles {
+    if (this.cacheRefill === null) return 0;
+    return refillCycles(this.cacheRefill, this.topology, task.pcpu, slot.pcpu.id, slot.time - task.leftAt);
   }
 
   private checkDecision(slot: Slot, slice: Ns, next: HostTask | null, again: HostTask | null): void {
@@ -568,6 +600,8 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
+    this.observer?.changed(task, now);
+    this.monitor?.entering(task, state, now, this.now);
     this.inState[task.state]--;
     this.inState[state]++;
     task.enter(state, now);
@@ -598,6 +632,7 @@ export class Dispatcher {
       const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
     }
+    this.monitor?.until(end);
     assertBalanced(this.slots, this.tasks);
   }
 
@@ -624,6 +659,7 @@ export class Dispatcher {
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);
         this.trace.emit(this.present(), kind, pcpu, task.id);
+        this.observer?.noted(kind, task.id, pcpu, this.present());
       },
     };
   }

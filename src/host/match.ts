@@ -15,6 +15,22 @@ export function matchPlaces(
   places: number,
   fits: (task: number, place: number) => boolean,
 ): number[] | null {
+  const { owner, matched } = matching(tasks, places, fits, true);
+  return matched < tasks ? null : Array.from({ length: tasks }, (_, task) => owner.indexOf(task));
+}
+
+/** How many tasks can have a place at the same time. */
+export function largestMatching(tasks: number, places: number, fits: (task: number, place: number) => boolean): number {
+  return matching(tasks, places, fits, false).matched;
+}
+
+/** Seats one task after the other; gives up at the first without a place, if `all` must have one. */
+function matching(
+  tasks: number,
+  places: number,
+  fits: (task: number, place: number) => boolean,
+  all: boolean,
+): { readonly owner: readonly number[]; readonly matched: number } {
   const owner: number[] = Array.from<number>({ length: places }).fill(-1);
   const seat = (task: number, tried: Set<number>): boolean => {
     // A free place first, so that nobody is moved without need.
@@ -29,6 +45,10 @@ export function matchPlaces(
     }
     return false;
   };
-  for (let task = 0; task < tasks; task++) if (!seat(task, new Set())) return null;
-  return Array.from({ length: tasks }, (_, task) => owner.indexOf(task));
+  let matched = 0;
+  for (let task = 0; task < tasks; task++) {
+    if (seat(task, new Set())) matched++;
+    else if (all) break;
+  }
+  return { owner, matched };
 }

@@ -21,16 +21,15 @@ import type { CpuSet } from './topology.ts';
 /** A VM as the base sees it. */
 export class VmView implements SchedVm {
   readonly real: SchedVm;
+  readonly id: number;
   readonly params: Params;
   readonly tasks: TaskView[] = [];
 
-  constructor(real: SchedVm, base: SchedulerPolicy) {
+  /** @param id as the base is to know it, `real.id` unless told; @param values those for the base, `real.params` unless told */
+  constructor(real: SchedVm, base: SchedulerPolicy, id = real.id, values = real.params) {
     this.real = real;
-    this.params = parseParams(`VM ${real.name} under ${base.name}`, base.vmParams, real.params) as Params;
-  }
-
-  get id(): number {
-    return this.real.id;
+    this.id = id;
+    this.params = parseParams(`VM ${real.name} under ${base.name}`, base.vmParams, values) as Params;
   }
 
   get name(): string {
@@ -150,7 +149,7 @@ export function definePolicyOver<const P extends ParamSet>(description: {
 }
 
 /** Parameters of all bases together, none with a default: the base that is chosen fills in its own and checks them. */
-function mergedParams(bases: readonly SchedulerPolicy[], set: 'params' | 'vmParams' | 'vcpuParams'): ParamSet {
+export function mergedParams(bases: readonly SchedulerPolicy[], set: 'params' | 'vmParams' | 'vcpuParams'): ParamSet {
   const merged: Record<string, Param> = {};
   for (const policy of bases) {
     for (const [key, param] of Object.entries(policy[set])) {

@@ -6,7 +6,7 @@ import { ACCOUNTS, type Pcpu, type Runnable } from '../core/runnable.ts';
 import { Samples } from '../core/samples.ts';
 import type { Ns } from '../core/units.ts';
 import type { Params } from './params.ts';
-import { type SchedVm, STATE_NEW, STATES, type Task, type TaskState } from './scheduler.ts';
+import { type SchedVm, STATE_NEW, STATE_RUNNING, STATES, type Task, type TaskState } from './scheduler.ts';
 import type { CpuSet } from './topology.ts';
 
 export class HostVm implements SchedVm {
@@ -47,6 +47,8 @@ export class HostTask implements Task {
   holds = 0;
   /** The pCPU that has its context loaded, if any. */
   loadedOn: Pcpu | null = null;
+  /** When it was last taken off a pCPU, or left it. */
+  leftAt: Ns = 0;
   /** Its running time is charged to the policy up to here. */
   chargedUntil: Ns = 0;
   /** When it was last woken by an event and has not run since; -1 otherwise. */
@@ -109,6 +111,7 @@ export class HostTask implements Task {
 
   enter(state: TaskState, now: Ns): void {
     this.account(now);
+    if (this.state === STATE_RUNNING) this.leftAt = now;
     this.state = state;
     this.since = now;
   }

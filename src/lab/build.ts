@@ -11,15 +11,18 @@ import { Streams } from '../core/rng.ts';
 import { ACCOUNT_THREAD } from '../core/runnable.ts';
 import { Trace } from '../core/trace.ts';
 import { PAGE_BYTES } from '../core/units.ts';
-import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
+import { Dispatcher, type DispatchObserver, type RunOutcome } from '../host/dispatch.ts';
 import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
+import { Monitor } from '../host/monitor.ts';
+import { poolsPolicy } from '../host/pools.ts';
 import type { Recorder } from '../host/replay/recorder.ts';
 import type { Score } from '../host/replay/replayed.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
+import { type Timeline, TimelineRecorder } from '../host/timeline.ts';
 import { makeTopology } from '../host/topology.ts';
 import type { MachinePreset } from '../vmm/costs.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
@@ -43,6 +46,8 @@ export interface World {
   readonly trace: Trace;
   readonly machine: PhysicalMachine;
   readonly dispatcher: Dispatcher;
+  /** Where the scenario asks for metrics of scheduling. */
+  readonly monitor: Monitor | null;
   /** Those with guests. */
   readonly vms: readonly WorldVm[];
   /** All, in the order of the plan. */
@@ -56,6 +61,8 @@ export interface BuildOptions {
   readonly onConsole?: (byte: number) => void;
   /** Who executes guest code; changes no result. The compiler unless told. */
   readonly engine?: EngineName;
+  /** Watches what the dispatcher does. */
+  readonly observer?: DispatchObserver;
   /** More about the first VM than a scenario can say: how it is loaded, its disks, what is typed. */
   readonly guest?: Pick<VmSpec, 'load' | 'disks' | 'serialInput' | 'keyboardInput' | 'portLogs'>;
   /** Writes down what the only vCPU does. */
@@ -64,12 +71,30 @@ export interface BuildOptions {
   readonly scores?: (replay: ResolvedReplay) => Score;
 }
 
+/** Segments of one run that a chart can show. */
+const GANTT_SEGMENTS_MAX = 5_000;
+
+/** Carries out a run for its timeline only, and answers that and the fingerprint of the run's history. */
+export function timelineOf(
+  run: ResolvedRun,
+  options: { readonly engine?: EngineName; readonly keepMax: number },
+): { readonly timeline: Timeline; readonly digest: string } {
+  const { keepMax, ...build } = options;
+  const recorder = new TimelineRecorder({ fromNs: 0, toNs: Infinity, keepMax });
+  const world = buildWorld(run, { ...build, observer: recorder });
+  const outcome = finishWorld(world);
+  return { timeline: recorder.finish(world.dispatcher), digest: collect(world, outcome).digest };
+}
+
 /** Carries out one run. */
 export function runWorld(run: ResolvedRun, options: BuildOptions = {}): RunRecord {
   try {
-    const world = buildWorld(run, options);
+    const { timeline } = run;
+    const recorder = timeline === undefined ? null : new TimelineRecorder({ ...timeline, keepMax: GANTT_SEGMENTS_MAX });
+    const world = buildWorld(run, recorder === null ? options : { ...options, observer: recorder });
     const outcome = finishWorld(world);
-    return collect(world, outcome);
+    const record = collect(world, outcome);
+    return recorder === null ? record : { ...record, timeline: recorder.finish(world.dispatcher) };
   } catch (error) {
     // Under a scheduler of the user, what goes wrong while it is asked is most likely its own fault.
     const { own } = run.host.scheduler;
@@ -95,22 +120,34 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   // The bare machine has no hypervisor: nobody switches contexts, and what it touches is the hardware.
   const allBare = run.vms.every((vm) => isBare(vm.technique));
   const kind = findKind(allBare ? undefined : host.hypervisor);
-  const chosen = chosenPolicy(host.scheduler);
+  const pools = kind.policy === null && !allBare ? poolsOf(run) : null;
+  const chosen = pools ?? chosenPolicy(host.scheduler);
   const policy = kind.policy ?? chosen;
   if (policy === undefined) throw new UserError(`unknown scheduler ${host.scheduler.policy}`);
   const switchCycles = allBare ? 0 : kind.switchCycles(preset);
-  const policyParams = kind.policy === null ? host.scheduler.params : {};
+  const policyParams = kind.policy === null && pools === null ? host.scheduler.params : {};
+  const topology = makeTopology(host.topology ?? { sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 });
+  const monitor = run.scheduling === true ? new Monitor(topology) : null;
   const dispatcher = new Dispatcher(
     {
-      topology: makeTopology(host.topology ?? { sockets: 1, coresPerSocket: host.pcpus, threadsPerCore: 1 }),
+      topology,
       hz: host.frequencyHz,
       quantum: host.quantumNs,
       switchCycles,
+      ...(host.cacheRefill === undefined || allBare ? {} : { cacheRefill: host.cacheRefill }),
     },
-    { engine, trace, random: new Streams(run.seed).stream('scheduler'), policy, policyParams },
+    {
+      engine,
+      trace,
+      random: new Streams(run.seed).stream('scheduler'),
+      policy,
+      policyParams,
+      ...(monitor === null ? {} : { monitor }),
+    },
   );
+  dispatcher.observer = options.observer ?? null;
   const escapes = run.compare === 'state' ? new Map<string, number>() : null;
-  const world = { run, engine, trace, machine, dispatcher, escapes };
+  const world = { run, engine, trace, machine, dispatcher, monitor, escapes };
   const places = admitAll(run, kind);
   const threads = allBare ? [] : startThreads(world, kind);
   let left = run.vms.length;
@@ -136,6 +173,17 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
   if (escapes !== null) auditAll(machine, vms, escapes);
   for (const vm of all) vm.start();
   return { ...world, vms, all };
+}
+
+/** The policy of a host with pools; null when it has none. */
+function poolsOf({ host, seed }: ResolvedRun): SchedulerPolicy | null {
+  const streams = new Streams(seed);
+  const [first, ...more] = (host.pools ?? []).map(({ name, pcpus, scheduler }) => {
+    const policy = chosenPolicy(scheduler);
+    if (policy === undefined) throw new UserError(`pool ${name}: unknown scheduler ${scheduler.policy}`);
+    return { name, pcpus, policy, params: scheduler.params, random: streams.stream(`scheduler of pool ${name}`) };
+  });
+  return first === undefined ? null : poolsPolicy([first, ...more]);
 }
 
 function chosenPolicy({ policy, own }: ResolvedHost['scheduler']): SchedulerPolicy | undefined {
@@ -193,5 +241,6 @@ export function finishWorld(world: World, before?: (outcome: RunOutcome) => void
   const outcome = world.dispatcher.runUntil(world.run.durationNs);
   before?.(outcome);
   for (const vm of world.all) vm.finish(outcome);
+  world.monitor?.finish();
   return outcome;
 }

@@ -4,9 +4,11 @@
  */
 import { findKind } from '../host/kinds/index.ts';
 import { parsePcpus } from './affinity.ts';
+import { checkHostOptions } from './host-options.ts';
 import type { PolicyLoader } from './own-policy.ts';
 import type { Path } from './paths.ts';
-import { checkPolicyParams, policyOf } from './policies.ts';
+import { checkPolicyParams } from './policies.ts';
+import { checkPools, policyFor } from './pools.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { World } from './schema.ts';
 import { type AffinityInput, isExecuted, isModelled, type VmInput } from './schema-vms.ts';
@@ -20,14 +22,15 @@ export function checkScheduling(world: World, load: PolicyLoader): Finding[] {
       ...checkTimes(world, vm, index),
     ]),
     ...checkThreads(world),
+    ...checkHostOptions(world),
+    ...checkPools(world),
   ];
 }
 
 /** The scheduler's own parameters of VMs and vCPUs. */
 function checkParams({ host }: World, vm: VmInput, index: number, load: PolicyLoader): Finding[] {
   if (vm.scheduling === undefined && vm.vcpu_scheduling === undefined) return [];
-  const kind = findKind(host.hypervisor);
-  const policy = kind.policy ?? policyOf(host.scheduler, load);
+  const policy = policyFor(host, vm, load);
   if (policy === undefined) return [];
   const at = (key: string): Path => ['vms', index, key];
   const findings: Finding[] = [];

@@ -31,7 +31,7 @@ export function collect(world: World, outcome: RunOutcome): RunRecord {
     digest: digestOf(world),
     vms,
     pcpus: world.dispatcher.pcpus.map(({ pcpu }) => pcpuRecord(world.machine, pcpu.id, pcpu.spent)),
-    ...(world.run.scheduling === true ? { scheduling: schedulingRecord(world.dispatcher, world.all) } : {}),
+    ...(world.monitor === null ? {} : { scheduling: schedulingRecord(world.dispatcher, world.monitor, world.all) }),
   };
 }
 

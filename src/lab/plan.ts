@@ -6,7 +6,8 @@
 import { resolve } from 'node:path';
 import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
-import { findKind } from '../host/kinds/index.ts';
+import type { CacheRefill } from '../host/cache-refill.ts';
+import type { HaltPollingSettings } from '../host/halt-polling.ts';
 import type { Params } from '../host/params.ts';
 import type { TopologySpec } from '../host/topology.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
@@ -14,8 +15,10 @@ import { parsePcpus } from './affinity.ts';
 import { GUESTS, PRESETS, TECHNIQUES } from './catalog.ts';
 import { vmNames } from './checks.ts';
 import { isGuestPath } from './guests.ts';
+import { haltPollingOf, refillOf } from './host-options.ts';
 import { loadPolicy } from './own-policy.ts';
-import { paramsFor, policyOf } from './policies.ts';
+import { paramsFor } from './policies.ts';
+import { policyFor, poolParts } from './pools.ts';
 import { Recordings } from './recordings.ts';
 import type { Point, Scenario } from './scenario.ts';
 import { isOwn, type Scheduler, type World } from './schema.ts';
@@ -24,6 +27,7 @@ import {
   type DemandInput,
   type ExecutedVmInput,
   type HostThread,
+  isExecuted,
   isModelled,
   isReplayed,
   type ModelledVmInput,
@@ -38,6 +42,10 @@ export interface ResolvedHost {
   readonly pcpus: number;
   /** One socket of cores with one thread each when it is not there. */
   readonly topology?: TopologySpec;
+  /** All pools, which share out the pCPUs; the first is that of threads and processes. */
+  readonly pools?: readonly ResolvedPool[];
+  /** No cost when it is not there. */
+  readonly cacheRefill?: CacheRefill;
   readonly memoryBytes: Bytes;
   readonly quantumNs: Ns;
   readonly scheduler: {
@@ -53,6 +61,13 @@ export interface ResolvedHost {
   readonly processes?: readonly ResolvedThread[];
   /** Of the hypervisor itself. */
   readonly threads?: readonly ResolvedThread[];
+}
+
+/** A part of the pCPUs with its scheduler. */
+export interface ResolvedPool {
+  readonly name: string;
+  readonly pcpus: readonly number[];
+  readonly scheduler: ResolvedHost['scheduler'];
 }
 
 /** A model of what a vCPU or thread wants of the CPUs. */
@@ -131,12 +146,18 @@ export interface ResolvedVm {
   readonly vcpus: number;
   readonly weight: number;
   readonly capPercent: number;
+  /** Its pool; the first one when it is not there. */
+  readonly pool?: string;
+  /** Its vCPUs poll before they block. */
+  readonly haltPolling?: HaltPollingSettings;
   /** The guest's CPU has VMX. */
   readonly guestVmx?: 'plain' | 'shadowing';
   /** Options of hardware assistance; absent: the usual ones. */
   readonly vmx?: VmxOptions;
   /** Id of the run in which the same guest has the bare machine for itself; its own for a native VM. */
   readonly baselineRun: number | null;
+  /** Id of the run in which the same VM has the same host for itself, under the same hypervisor. */
+  readonly aloneRun?: number;
 }
 
 /** One simulation. */
@@ -152,6 +173,8 @@ export interface ResolvedRun {
   readonly vms: readonly ResolvedVm[];
   /** The final state of its VMs is recorded, for comparison. */
   readonly compare?: 'state';
+  /** What every vCPU did in this window is recorded. */
+  readonly timeline?: { readonly fromNs: Ns; readonly toNs: Ns };
   /** What scheduling did is recorded. */
   readonly scheduling?: true;
 }
@@ -160,6 +183,10 @@ export interface Plan {
   readonly scenario: Scenario;
   readonly runs: readonly ResolvedRun[];
 }
+
+const BASELINES: Readonly<
+  Record<Scenario['doc']['baseline'], (points: readonly ResolvedRun[]) => readonly ResolvedRun[]>
+> = { native: withBaselines, alone: withAlone, none: (points) => points };
 
 /** Numbers the runs. `fileOf` turns the path of a guest, as written, into an absolute one. */
 export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
@@ -170,10 +197,15 @@ export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   );
   const asked = {
     ...(doc.compare === undefined ? {} : { compare: doc.compare }),
+    ...(doc.timeline === undefined ? {} : { timeline: windowOf(doc.timeline) }),
     ...(doc.metrics?.includes('scheduling') === true ? { scheduling: true as const } : {}),
   };
   const compared = runs.map((run) => ({ ...run, ...asked }));
-  return { scenario, runs: doc.baseline === 'native' ? withBaselines(compared) : compared };
+  return { scenario, runs: BASELINES[doc.baseline](compared) };
+}
+
+function windowOf({ from, to }: NonNullable<Scenario['doc']['timeline']>): { fromNs: Ns; toNs: Ns } {
+  return { fromNs: quantity('duration', from), toNs: quantity('duration', to) };
 }
 
 function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf, recordings: Recordings): ResolvedRun {
@@ -199,11 +231,14 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf, r
 
 function resolveHost({ host }: World, fileOf: FileOf): ResolvedHost {
   const preset = PRESETS.find((entry) => entry.id === host.preset)!;
+  const frequencyHz = host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency);
   return {
     preset: host.preset,
-    frequencyHz: host.frequency === 'auto' ? preset.frequencyHz : quantity('frequency', host.frequency),
+    frequencyHz,
     pcpus: host.pcpus,
     ...(host.topology === undefined ? {} : { topology: topologyOf(host.topology) }),
+    ...(host.pools === undefined ? {} : { pools: resolvePools(host, fileOf) }),
+    ...(host.cache_refill === undefined ? {} : { cacheRefill: refillOf(host.cache_refill, frequencyHz) }),
     memoryBytes: quantity('size', host.memory),
     quantumNs: quantity('duration', host.quantum),
     scheduler: resolveScheduler(host.scheduler, fileOf),
@@ -212,6 +247,14 @@ function resolveHost({ host }: World, fileOf: FileOf): ResolvedHost {
     ...(host.processes === undefined ? {} : { processes: host.processes.flatMap(resolveThread) }),
     ...(host.threads === undefined ? {} : { threads: host.threads.flatMap(resolveThread) }),
   };
+}
+
+function resolvePools(host: World['host'], fileOf: FileOf): ResolvedPool[] {
+  return poolParts(host).map(({ name, pcpus, scheduler }) => ({
+    name,
+    pcpus,
+    scheduler: resolveScheduler(scheduler ?? host.scheduler, fileOf),
+  }));
 }
 
 /** The absolute path of a file, given as the scenario has it. */
@@ -229,8 +272,13 @@ function resolveScheduler(scheduler: Scheduler, fileOf: FileOf): ResolvedHost['s
 }
 
 function topologyOf(spec: NonNullable<World['host']['topology']>): TopologySpec {
-  const { sockets, cores_per_socket: coresPerSocket, threads_per_core: threadsPerCore } = spec;
-  return { sockets, coresPerSocket, threadsPerCore };
+  const { sockets, cores_per_socket: coresPerSocket, threads_per_core: threadsPerCore, nodes_per_socket: nodes } = spec;
+  return {
+    sockets,
+    coresPerSocket,
+    threadsPerCore,
+    ...(nodes === undefined ? {} : { nodesPerSocket: nodes }),
+  };
 }
 
 function resolveThread(thread: HostThread): ResolvedThread[] {
@@ -246,9 +294,7 @@ function resolveDemand(demand: DemandInput): ResolvedDemand {
 function schedulingOf({ host }: World, vm: VmInput, fileOf: FileOf): { readonly scheduling?: ResolvedScheduling } {
   const { scheduling, vcpu_scheduling: perVcpu, affinity = {} } = vm;
   if (scheduling === undefined && perVcpu === undefined && vm.affinity === undefined) return {};
-  const policy =
-    findKind(host.hypervisor).policy ??
-    policyOf(host.scheduler, (module, name) => loadPolicy(resolve(fileOf(module)), name, module))!;
+  const policy = policyFor(host, vm, (module, name) => loadPolicy(resolve(fileOf(module)), name, module))!;
   return {
     scheduling: {
       params: paramsFor(policy, scheduling),
@@ -258,6 +304,17 @@ function schedulingOf({ host }: World, vm: VmInput, fileOf: FileOf): { readonly 
       affinity: Array.isArray(affinity) ? affinity.map(masksOf) : masksOf(affinity),
     },
   };
+}
+
+/** A VM's own settings win over those of the host. Nobody polls on the bare machine. */
+function pollingOf({ host }: World, vm: VmInput): { readonly haltPolling?: HaltPollingSettings } {
+  const input = vm.halt_polling ?? host.halt_polling;
+  if (input === undefined || (isExecuted(vm) && vm.technique === 'native')) return {};
+  return { haltPolling: haltPollingOf(input) };
+}
+
+function poolOf({ pool }: VmInput): { readonly pool?: string } {
+  return pool === undefined ? {} : { pool };
 }
 
 function masksOf({ hard, soft }: AffinityInput): ResolvedAffinity {
@@ -283,6 +340,8 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf
       })),
     },
     ...schedulingOf(world, vm, fileOf),
+    ...poolOf(vm),
+    ...pollingOf(world, vm),
     guest: '',
     imageFile: null,
     workload: [...new Set(demands.map(({ model }) => model))].join(' '),
@@ -312,6 +371,8 @@ function resolveReplayed(
     name,
     replay: { file, shown: vm.replay, startNs },
     ...schedulingOf(world, vm, fileOf),
+    ...poolOf(vm),
+    ...pollingOf(world, vm),
     guest: vm.replay,
     imageFile: null,
     workload,
@@ -340,6 +401,8 @@ function resolveExecuted(
   return {
     name,
     ...schedulingOf(world, vm, fileOf),
+    ...poolOf(vm),
+    ...pollingOf(world, vm),
     guest: vm.guest,
     imageFile: isGuestPath(vm.guest) ? fileOf(vm.guest) : null,
     workload,
@@ -401,6 +464,30 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
   }));
 }
 
+/** Has every VM run alone on its host too: in a point of the sweep that has only this VM, else in a run of its own. */
+function withAlone(points: readonly ResolvedRun[]): ResolvedRun[] {
+  const ids = new Map<string, number>();
+  const key = ({ host, durationNs, seed }: ResolvedRun, vm: ResolvedVm): string =>
+    JSON.stringify([host, vm, durationNs, seed]);
+  for (const run of points) {
+    const [vm] = run.vms;
+    if (run.vms.length === 1 && !ids.has(key(run, vm!))) ids.set(key(run, vm!), run.runId);
+  }
+  const added: ResolvedRun[] = [];
+  for (const run of points) {
+    for (const vm of run.vms) {
+      if (ids.has(key(run, vm))) continue;
+      const runId = points.length + added.length + 1;
+      ids.set(key(run, vm), runId);
+      added.push({ ...run, runId, role: 'baseline', axes: {}, vms: [vm] });
+    }
+  }
+  return [...points, ...added].map((run) => ({
+    ...run,
+    vms: run.vms.map((vm) => ({ ...vm, aloneRun: ids.get(key(run, vm))! })),
+  }));
+}
+
 /** A foreign program that is a file of the user has no build for the bare machine; other VMs may have nothing to execute. */
 function hasNativeBuild({ technique, imageFile, load, replay }: ResolvedVm): boolean {
   if (load !== undefined || replay !== undefined) return false;
@@ -418,7 +505,15 @@ function twinKey(run: ResolvedRun, vm: ResolvedVm): string {
 
 /** Without what only a VMM can be asked. */
 function withoutVmm(vm: ResolvedVm): ResolvedVm {
-  const { ring: _ring, outOfSync: _outOfSync, keepShadows: _keepShadows, scheduling: _asks, ...rest } = vm;
+  const {
+    ring: _ring,
+    outOfSync: _outOfSync,
+    keepShadows: _keepShadows,
+    scheduling: _asks,
+    haltPolling: _polling,
+    pool: _pool,
+    ...rest
+  } = vm;
   return rest;
 }
 
@@ -435,6 +530,8 @@ function nativeTwin(run: ResolvedRun, vm: ResolvedVm, runId: number): ResolvedRu
     processes: _processes,
     threads: _threads,
     topology: _topology,
+    cacheRefill: _refill,
+    pools: _pools,
     ...host
   } = run.host;
   return {

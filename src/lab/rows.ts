@@ -4,6 +4,7 @@
  */
 
 import type { Cycles, Ns } from '../core/units.ts';
+import type { Timeline } from '../host/timeline.ts';
 import type { EngineName } from '../vmm/machine.ts';
 import type { Divergence, OutcomeKind, Section } from '../vmm/vm.ts';
 import type { ResolvedRun } from './plan.ts';
@@ -39,6 +40,17 @@ export interface VcpuRecord {
   readonly switchesVoluntary: number;
   readonly switchesInvoluntary: number;
   readonly migrations: number;
+  /** Only where vCPUs poll before they block. */
+  readonly haltPolling?: HaltPollingRecord;
+}
+
+/** Blocks that began with a poll; those that were woken during it; wake-ups for nothing. */
+export interface HaltPollingRecord {
+  readonly attempted: number;
+  readonly successful: number;
+  readonly invalid: number;
+  readonly successNs: Ns;
+  readonly failNs: Ns;
 }
 
 export interface VmRecord {
@@ -122,6 +134,8 @@ export interface RunRecord {
   readonly digest: string;
   readonly vms: readonly VmRecord[];
   readonly pcpus: readonly PcpuRecord[];
+  /** Only where the scenario asks for it. */
+  readonly timeline?: Timeline;
   /** Only where the scenario asks for it. */
   readonly scheduling?: SchedulingRecord;
 }

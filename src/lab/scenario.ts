@@ -20,6 +20,7 @@ import {
   headSchema,
   isOwn,
   PCPUS_MAX,
+  type Pool,
   type ScenarioDoc,
   type ScenarioInput,
   schedulerObject,
@@ -242,14 +243,21 @@ const loadAsWritten: PolicyLoader = (module, exportName) => loadPolicy(resolve(m
 
 /** `scheduler: credit` stands for that policy with its defaults; a topology says how many pCPUs there are. */
 function complete(world: World, load: PolicyLoader): { readonly world: World; readonly findings: readonly Finding[] } {
-  const { scheduler, topology, pcpus } = world.host;
+  const { scheduler, topology, pcpus, pools } = world.host;
   const own = isOwn(scheduler) ? completeOwn(scheduler, load) : { scheduler, findings: [] };
   const host = {
     ...world.host,
     pcpus: topology === undefined ? pcpus : sizeOf(topology),
     scheduler: typeof own.scheduler === 'string' ? schedulerObject.parse({ policy: own.scheduler }) : own.scheduler,
+    ...(pools === undefined ? {} : { pools: pools.map(completePool) }),
   };
   return { world: { ...world, host }, findings: own.findings };
+}
+
+function completePool(pool: Pool): Pool {
+  return typeof pool.scheduler === 'string'
+    ? { ...pool, scheduler: schedulerObject.parse({ policy: pool.scheduler }) }
+    : pool;
 }
 
 function sizeOf(topology: NonNullable<World['host']['topology']>): number {

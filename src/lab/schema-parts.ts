@@ -23,6 +23,11 @@ export function quantity(kind: QuantityKind) {
     .meta({ quantity: kind });
 }
 
+/** A cost: a whole number of cycles, or a duration. */
+export function cost() {
+  return z.union([z.int().min(0).max(1_000_000_000), quantity('duration')]);
+}
+
 /** A name, with what a message says when it is not one. */
 export function nameOf(pattern: RegExp, expected: string) {
   return z.string().regex(pattern).meta({ expected });

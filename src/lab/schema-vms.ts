@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { DEMANDS, GUESTS, namesOf, TECHNIQUES } from './catalog.ts';
+import { haltPolling } from './schema-host.ts';
 import { DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity } from './schema-parts.ts';
 
 const PAGINGS = ['auto', 'native', 'shadow', 'nested', 'direct'] as const;
@@ -40,18 +41,16 @@ const paramValue = z.union([z.string(), z.number(), z.boolean()]);
 /** Which of the chosen scheduler's parameters there are is known only when it is chosen; checks.ts looks at the values. */
 const policyParams = z.record(z.string(), z.union([paramValue, z.record(z.string(), paramValue)]));
 
-const pcpuList = z
-  .array(
-    z.union([
-      z.int().min(0).max(4095),
-      z
-        .string()
-        .regex(/^\d{1,4}-\d{1,4}$/)
-        .meta({ expected: '"first-last"' }),
-    ]),
-  )
-  .min(1)
-  .max(4096);
+const pcpuItem = z.union([
+  z.int().min(0).max(4095),
+  z
+    .string()
+    .regex(/^\d{1,4}-\d{1,4}$/)
+    .meta({ expected: '"first-last"' }),
+]);
+const pcpuList = z.array(pcpuItem).min(1).max(4096);
+/** One item needs no list around it. */
+export const pcpusOfPool = z.union([...pcpuItem.options, pcpuList]);
 const affinity = z.strictObject({
   hard: pcpuList.optional().describe('Physical CPUs it may run on, by number or "first-last"; default: all'),
   soft: pcpuList.optional().describe('Those of them that it prefers; default: none'),
@@ -67,6 +66,11 @@ const share = {
     .union([policyParams, z.array(policyParams).min(1).max(MODELLED_VCPUS_MAX)])
     .optional()
     .describe("The scheduler's own parameters of a vCPU: one mapping for all, or a list with one for each"),
+  halt_polling: haltPolling.optional(),
+  pool: z
+    .string()
+    .optional()
+    .describe('Its CPU pool, one of host.pools; default: the physical CPUs that are in none of them'),
   affinity: z
     .union([affinity, z.array(affinity).min(1).max(MODELLED_VCPUS_MAX)])
     .optional()

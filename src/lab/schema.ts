@@ -5,8 +5,9 @@
  */
 import { z } from 'zod';
 import { HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS } from './catalog.ts';
+import { cacheRefill, haltPolling } from './schema-host.ts';
 import { AXIS_PATTERN, DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity, SNAKE } from './schema-parts.ts';
-import { hostThread, vm } from './schema-vms.ts';
+import { hostThread, pcpusOfPool, vm } from './schema-vms.ts';
 
 /** Physical CPUs of a host; those with executed guests have fewer, see checks.ts. */
 export const PCPUS_MAX = 4096;
@@ -40,8 +41,25 @@ const topology = z
       .max(8)
       .default(1)
       .describe('Hardware threads of each core; each is a physical CPU'),
+    nodes_per_socket: z
+      .int()
+      .min(1)
+      .max(1024)
+      .optional()
+      .describe('Memory nodes of each processor, with equal numbers of its cores; default: 1'),
   })
   .describe('Where the physical CPUs sit; their number follows. Default: one socket of cores with one thread each');
+
+const pool = z
+  .strictObject({
+    name: nameOf(NAME_PATTERN, DASHED).describe('Its name; default is that of the physical CPUs in no pool'),
+    pcpus: pcpusOfPool.describe('Its physical CPUs: a number, "first-last", or a list of these'),
+    scheduler: z
+      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject])
+      .optional()
+      .describe('Its scheduler: the name of a policy, or a mapping with its parameters; default: host.scheduler'),
+  })
+  .describe('Physical CPUs with a scheduler of their own');
 
 const host = z
   .strictObject({
@@ -63,6 +81,14 @@ const host = z
       .describe(
         'Kind of hypervisor: type-0 (partitions, no scheduler), type-1 (the default), type-2 (a process of a host OS)',
       ),
+    pools: z
+      .array(pool)
+      .min(1)
+      .max(64)
+      .optional()
+      .describe('CPU pools; each VM runs in one of them. Physical CPUs in none of them are the pool default'),
+    cache_refill: cacheRefill.optional(),
+    halt_polling: haltPolling.optional(),
     io_units: z
       .int()
       .min(0)
@@ -121,9 +147,11 @@ export const headSchema = z.strictObject({
     .describe('Axes of the experiment; every combination of their values is run'),
   seeds: z.array(z.int().min(0).max(4294967295)).min(1).max(1000).default([1]).describe('One run per seed'),
   baseline: z
-    .enum(['native', 'none'])
+    .enum(['native', 'alone', 'none'])
     .default('native')
-    .describe('native: also run each VM alone on the bare machine, for slowdown and equivalence'),
+    .describe(
+      'native: also run each VM alone on the bare machine, for slowdown and equivalence; alone: run it alone on the same host, for the speed-ups of metrics: [scheduling]',
+    ),
   compare: z
     .literal('state')
     .optional()
@@ -133,6 +161,13 @@ export const headSchema = z.strictObject({
     .max(1)
     .optional()
     .describe('More tables. scheduling: shares, waits, jobs and spinning, in scheduling-*.csv'),
+  timeline: z
+    .strictObject({
+      from: quantity('duration').default('0 ns').describe('Start of the window'),
+      to: quantity('duration').describe('Its end'),
+    })
+    .optional()
+    .describe('Record what every vCPU does in this window of each run, in gantt.csv; chart gantt draws it'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 
@@ -147,6 +182,7 @@ export type World = z.output<typeof worldSchema>;
 export type Head = z.output<typeof headSchema>;
 export type Axis = z.output<typeof axis>;
 export type OwnScheduler = z.output<typeof ownScheduler>;
+export type Pool = z.output<typeof pool>;
 export type Scheduler = World['host']['scheduler'];
 
 export const isOwn = (scheduler: Scheduler): scheduler is OwnScheduler =>

@@ -114,6 +114,7 @@ export function tablesSection(results: Results): Html {
   const cellsOf = (row: Row): TableCell[] => shown.map((name) => vmCell(name, row, run(row)));
   const points = rows.filter((row) => isPoint(run(row)));
   const baselines = rows.filter((row) => !isPoint(run(row)));
+  const kind = results.scenario.doc.baseline === 'alone' ? 'VMs alone on the host' : 'native twins';
   return [
     element('h2', 'All virtual machines'),
     paragraph('Click on a title to sort. The CSV files beside this page have every column of every table.'),
@@ -122,7 +123,7 @@ export function tablesSection(results: Results): Html {
       : details(`All ${points.length} virtual machines`, table(columns, points.map(cellsOf))),
     baselines.length === 0
       ? ''
-      : details(`Baselines: ${baselines.length} native twins that hvsim added`, table(columns, baselines.map(cellsOf))),
+      : details(`Baselines: ${baselines.length} ${kind} that hvsim added`, table(columns, baselines.map(cellsOf))),
   ].join('\n');
 }
 

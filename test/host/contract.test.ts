@@ -6,10 +6,29 @@ import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS, NS_PER_US } from '../../src/core/units.ts';
-import { hog, interactive, periodic, yielder } from '../../src/host/modelled/index.ts';
+import {
+  barrier,
+  hog,
+  interactive,
+  periodic,
+  pipeline,
+  server,
+  shootdown,
+  spinlock,
+  yielder,
+} from '../../src/host/modelled/index.ts';
+import { Monitor } from '../../src/host/monitor.ts';
 import { type Params, parseParams } from '../../src/host/params.ts';
-import { schedulers } from '../../src/host/sched/index.ts';
-import { type SchedulerPolicy, STATE_READY, STATE_RUNNING } from '../../src/host/scheduler.ts';
+import { poolsPolicy } from '../../src/host/pools.ts';
+import { credit, schedulers } from '../../src/host/sched/index.ts';
+import {
+  type SchedulerPolicy,
+  STATE_COSTOPPED,
+  STATE_PARKED,
+  STATE_READY,
+  STATE_RUNNING,
+} from '../../src/host/scheduler.ts';
+import { makeTopology } from '../../src/host/topology.ts';
 import { loadPolicy } from '../../src/lab/own-policy.ts';
 import { Lab, type LabSpec, type LabVm } from './lab.ts';
 import { DEDICATED, EAGER, REPLACED_DEFAULTS, VARIANTS } from './variants.ts';
@@ -26,7 +45,17 @@ const MIX: readonly LabVm[] = [
 /** A scheduler of the user is held to the same. */
 const own = loadPolicy(resolve('scenarios/custom/shortest-first.js'), 'default', 'shortest-first.js');
 
-const cases = [...schedulers, own].flatMap((policy) =>
+/** Credit in one pool of all pCPUs promises what credit does, under the settings that EAGER has for it. */
+const inOnePool: SchedulerPolicy = {
+  ...poolsPolicy([{ name: 'all', pcpus: [0], policy: credit }]),
+  traits: credit.traits,
+  make: (host) => {
+    const pcpus = host.topology.map(({ id }) => id);
+    return poolsPolicy([{ name: 'all', pcpus, policy: credit, params: EAGER['credit']! }]).make(host);
+  },
+};
+
+const cases = [...schedulers, own, inOnePool].flatMap((policy) =>
   [REPLACED_DEFAULTS[policy.name] ?? {}, ...(VARIANTS[policy.name] ?? [])].map(
     (params): [string, SchedulerPolicy, Params] => [`${policy.name} ${JSON.stringify(params)}`, policy, params],
   ),
@@ -63,6 +92,21 @@ describe.each(cases)('%s', (_name, policy, params) => {
       const lab = run({ pcpus, vms: Array.from({ length: 2 * pcpus + 1 }, () => A) }, 3000);
       for (const pcpu of lab.host.pcpus) expect(pcpu.idleNs).toBe(0);
       for (const share of lab.shares()) expect(share).toBeGreaterThan(0.5 * (pcpus / (2 * pcpus + 1)));
+    }
+  });
+
+  test('a monitor changes nothing, and its books are those of the dispatcher', () => {
+    const spec = { pcpus: 3, switchCycles: 3_000, vms: MIX };
+    const monitor = new Monitor(makeTopology({ sockets: 1, coresPerSocket: 3, threadsPerCore: 1 }));
+    const lab = run({ ...spec, monitor }, 300);
+    monitor.finish();
+    expect(history(lab)).toEqual(history(run(spec, 300)));
+    for (const vm of lab.host.vms) {
+      const { runNs, wantNs } = monitor.ofVm(vm);
+      const wanted = [STATE_RUNNING, STATE_READY, STATE_PARKED, STATE_COSTOPPED];
+      const time = (states: readonly number[]): number =>
+        vm.tasks.reduce((sum, task) => sum + states.reduce((own, state) => own + task.times[state]!, 0), 0);
+      expect([runNs, wantNs]).toEqual([time([STATE_RUNNING]), time(wanted)]);
     }
   });
 
@@ -149,6 +193,12 @@ describe.each(cases)('%s', (_name, policy, params) => {
       ...MIX,
       { demand: hog, capPercent: 30 },
       { demand: interactive, with: { burst_us: 50, think_us: 90 } },
+      { demand: spinlock, vcpus: 3, with: { lock: 'pv', hold_us: 200, gap_us: 300, pause_loop_us: 20 } },
+      { demand: spinlock, vcpus: 2, with: { lock: 'ticket', pause_loop_us: 20 } },
+      { demand: barrier, vcpus: 3 },
+      { demand: shootdown, vcpus: 2, with: { pause_loop_us: 20 } },
+      { demand: pipeline, vcpus: 3 },
+      { demand: server, with: { every_us: 700, work_us: 300, computes: true } },
     );
     const spec = fc.record({
       vms: fc.array(demand, { minLength: 1, maxLength: 6 }),

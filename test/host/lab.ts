@@ -4,8 +4,10 @@ import { Streams } from '../../src/core/rng.ts';
 import type { Runnable } from '../../src/core/runnable.ts';
 import { Trace, type TraceEvent } from '../../src/core/trace.ts';
 import { NS_PER_MS, type Ns } from '../../src/core/units.ts';
+import type { CacheRefill } from '../../src/host/cache-refill.ts';
 import { Dispatcher, type RunOutcome, type TaskSpec, type VmSpec } from '../../src/host/dispatch.ts';
 import { type DemandModel, DemandVm, ModelledVcpu } from '../../src/host/modelled/demand.ts';
+import type { Monitor } from '../../src/host/monitor.ts';
 import type { Params } from '../../src/host/params.ts';
 import { type SchedulerPolicy, STATE_NEW, STATE_RUNNING } from '../../src/host/scheduler.ts';
 import type { HostTask } from '../../src/host/task.ts';
@@ -21,6 +23,7 @@ export interface LabVm extends Partial<VmSpec> {
 }
 
 export interface LabSpec {
+  readonly monitor?: Monitor;
   readonly policy: SchedulerPolicy;
   readonly params?: Params;
   readonly pcpus?: number;
@@ -28,6 +31,7 @@ export interface LabSpec {
   readonly hz?: number;
   readonly quantumNs?: Ns;
   readonly switchCycles?: number;
+  readonly cacheRefill?: CacheRefill;
   readonly seed?: number;
   readonly keepMax?: number;
   readonly vms: readonly LabVm[];
@@ -52,12 +56,14 @@ export class Lab {
         hz: spec.hz ?? 1_000_000_000,
         ...(spec.quantumNs === undefined ? {} : { quantum: spec.quantumNs }),
         switchCycles: spec.switchCycles ?? 0,
+        ...(spec.cacheRefill === undefined ? {} : { cacheRefill: spec.cacheRefill }),
       },
       {
         engine: this.engine,
         trace: this.trace,
         random: this.streams.stream('scheduler'),
         policy: spec.policy,
+        ...(spec.monitor === undefined ? {} : { monitor: spec.monitor }),
         ...(spec.params === undefined ? {} : { policyParams: spec.params }),
       },
     );

@@ -163,14 +163,14 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key',
       `name: x\nquestoin: y\nvms:${VM}`,
       [
-        'bad.yaml:2:1: questoin: unknown key. Did you mean "question"? Allowed: name, title, question, sweep, seeds, baseline, compare, charts, duration, host, vms',
+        'bad.yaml:2:1: questoin: unknown key. Did you mean "question"? Allowed: name, title, question, sweep, seeds, baseline, compare, metrics, timeline, charts, duration, host, vms',
       ],
     ],
     [
       'a mistyped key of a VM',
       `name: x\nvms:${VM}    wieght: 3\n`,
       [
-        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, scheduling, vcpu_scheduling, affinity, cap, guest_vmx, vmcs_shadowing, vmx',
+        'bad.yaml:5:5: vms[0].wieght: unknown key. Did you mean "weight"? Allowed: name, count, guest, workload, technique, paging, tagged_tlb, ring, out_of_sync, keep_shadows, memory, vcpus, weight, scheduling, vcpu_scheduling, halt_polling, pool, affinity, cap, guest_vmx, vmcs_shadowing, vmx',
       ],
     ],
     [
@@ -298,7 +298,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown chart',
       `name: x\nvms:${VM}charts: [slowdwn]\n`,
       [
-        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published. Did you mean "slowdown"?',
+        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published, gantt. Did you mean "slowdown"?',
       ],
     ],
     [

@@ -1,5 +1,5 @@
 /** Tables of scheduling, against examples that can be worked out by hand. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { runWorld } from '../../src/lab/build.ts';
 import { METRICS } from '../../src/lab/metrics/index.ts';
 import { foldAll } from '../../src/lab/metrics/metric.ts';
@@ -69,4 +69,85 @@ vms: [{ name: rt, vcpus: 1, demand: { model: periodic, work_us: 4000, period_us:
   expect(Math.abs(num(rt, 'response_max_ns')! - 4 * MS)).toBeLessThan(0.01 * MS);
   expect(num(rt, 'running_ns')).toBe(400 * MS);
   expect(num(rt, 'wake_to_run_p50_ns')).toBe(0);
+});
+
+test('what the monitor saw: turns of 10 ms, the cap that round robin does not know', () => {
+  const tables = tablesOf(`metrics: [scheduling]${TWO_HOGS}`);
+  const a = row(tables['scheduling-vms'], 'a');
+  const b = row(tables['scheduling-vms'], 'b');
+  // b is entitled to 50 % of the pCPU by its cap, although its weight is twice that of a.
+  for (const vm of [a, b]) {
+    expect(Math.abs(num(vm, 'entitled_ns')! - 500 * MS)).toBeLessThan(MS);
+    expect(Math.abs(num(vm, 'allocation_ratio')! - 1)).toBeLessThan(0.01);
+    expect(Math.abs(num(vm, 'full_run_ratio')! - 0.5)).toBeLessThan(0.01);
+    expect(Math.abs(num(vm, 'full_run_ratio')! + num(vm, 'full_contention_ratio')! - 1)).toBeLessThan(2e-6);
+    expect(Math.abs(num(vm, 'preempt_to_run_p50_ns')! - 10 * MS)).toBeLessThan(0.1 * MS);
+    expect(num(vm, 'preempt_to_run_count')).toBeGreaterThanOrEqual(48);
+    expect(vm).toMatchObject({
+      migrations_core: '0',
+      migrations_socket: '0',
+      migrations_other: '0',
+      speedup_ratio: '',
+    });
+  }
+  const [run] = tables['scheduling-runs']!.rows;
+  expect(run).toMatchObject({ wasted_idle_ns: '0', stp_ratio: '', antt_ratio: '' });
+  expect(num(run!, 'jain_index')!).toBeGreaterThan(0.9999);
+});
+
+test('one vCPU of two shares its pCPU: half a second of skew, and a concurrency hazard half of the time', () => {
+  const tables = tablesOf(`metrics: [scheduling]
+duration: 1 s
+host: { pcpus: 2, frequency: 1 GHz, scheduler: { policy: round-robin, quantum_ms: 10 } }
+vms:
+  - { name: pair, vcpus: 2, demand: hog, affinity: [{ hard: [0] }, { hard: [1] }] }
+  - { name: other, demand: hog, affinity: { hard: [1] } }
+`);
+  const pair = row(tables['scheduling-vms'], 'pair');
+  expect(Math.abs(num(pair, 'skew_ns')! - 500 * MS)).toBeLessThan(MS);
+  expect(Math.abs(num(pair, 'full_run_ratio')! - 0.5)).toBeLessThan(0.01);
+  expect(Math.abs(num(pair, 'concurrency_hazard_ratio')! - 0.5)).toBeLessThan(0.01);
+  // Equal weights: a pCPU for each VM, of which the pair has half a pCPU more than its due.
+  expect(Math.abs(num(pair, 'allocation_ratio')! - 1.5)).toBeLessThan(0.01);
+  expect(Math.abs(num(pair, 'lag_min_ns')! + 500 * MS)).toBeLessThan(6 * MS);
+  const [run] = tables['scheduling-runs']!.rows;
+  // Normalised shares 1.5 and 0.5: (1.5 + 0.5)^2 / (2 (1.5^2 + 0.5^2)) = 0.8.
+  expect(Math.abs(num(run!, 'jain_index')! - 0.8)).toBeLessThan(0.005);
+  expect(run).toMatchObject({ wasted_idle_ns: '0' });
+});
+
+describe('baseline: alone', () => {
+  const text = (vms: string): string => `
+metrics: [scheduling]
+baseline: alone
+duration: 1 s
+host: { pcpus: 1, frequency: 1 GHz, scheduler: { policy: round-robin, quantum_ms: 10 } }
+sweep: { cpus: { path: host.pcpus, values: [1, 2] } }
+vms: ${vms}
+`;
+
+  test('two hogs on one pCPU go half as fast as alone, on two pCPUs as fast; a demand that fits loses nothing', () => {
+    const tables = tablesOf(text('[{ name: a, demand: hog }, { name: b, demand: { model: hog, work_us: 100000 } }]'));
+    const runs = tables['scheduling-runs']!.rows;
+    // Each of the two points has two VMs to run alone.
+    expect(tables['runs']!.rows.map((run) => run['role'])).toEqual(['point', 'point', ...Array(4).fill('baseline')]);
+    expect(runs).toHaveLength(2);
+    const speedups = tables['scheduling-vms']!.rows.map((vm) => num(vm, 'speedup_ratio')!);
+    // b does its 100 ms of work in 200 ms; a has half of 200 ms and all of the other 800 ms.
+    for (const [i, expected] of [0.9, 0.5, 1, 1].entries())
+      expect(Math.abs(speedups[i]! - expected)).toBeLessThan(0.03);
+    const [one, two] = runs.map((run) =>
+      ['stp_ratio', 'antt_ratio', 'unfairness_ratio'].map((name) => num(run, name)!),
+    );
+    for (const [i, expected] of [1.4, (1 / 0.9 + 2) / 2, 1.8].entries()) {
+      expect(Math.abs(one![i]! / expected - 1)).toBeLessThan(0.05);
+    }
+    for (const [i, expected] of [2, 1, 1].entries()) expect(Math.abs(two![i]! - expected)).toBeLessThan(0.01);
+  });
+
+  test('a point with one VM is its own', () => {
+    const tables = tablesOf(text('[{ name: a, demand: hog }]'));
+    expect(tables['runs']!.rows).toHaveLength(2);
+    expect(tables['scheduling-vms']!.rows.map((vm) => vm['speedup_ratio'])).toEqual(['1', '1']);
+  });
 });

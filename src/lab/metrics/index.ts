@@ -4,6 +4,8 @@
  */
 import { divergences } from './divergences.ts';
 import { exits } from './exits.ts';
+import { gantt } from './gantt.ts';
+import { haltPolling } from './halt-polling.ts';
 import { holes } from './holes.ts';
 import { memory } from './memory.ts';
 import type { Metric } from './metric.ts';
@@ -26,7 +28,9 @@ export const METRICS: readonly Metric[] = [
   sections,
   requirements,
   holes,
+  gantt,
   schedulingRuns,
   schedulingVms,
   schedulingVcpus,
+  haltPolling,
 ];

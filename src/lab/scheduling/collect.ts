@@ -6,6 +6,7 @@ import { Samples } from '../../core/samples.ts';
 import type { Ns } from '../../core/units.ts';
 import type { Dispatcher } from '../../host/dispatch.ts';
 import type { ModelledVcpu } from '../../host/modelled/demand.ts';
+import type { Monitor } from '../../host/monitor.ts';
 import {
   STATE_BLOCKED,
   STATE_COSTOPPED,
@@ -15,7 +16,7 @@ import {
   STATE_RUNNING,
   type TaskState,
 } from '../../host/scheduler.ts';
-import type { HostTask } from '../../host/task.ts';
+import type { HostTask, HostVm } from '../../host/task.ts';
 import type { SchedulingRecord, TasksRecord, TimesRecord, WorkRecord } from './rows.ts';
 
 /** What a vCPU got done, where it knows: those that do not execute. */
@@ -32,23 +33,45 @@ export interface ScheduledVm {
   readonly tasks: readonly Scheduled[];
 }
 
-export function schedulingRecord({ pcpus }: Dispatcher, vms: readonly ScheduledVm[]): SchedulingRecord {
+export function schedulingRecord(
+  { pcpus }: Dispatcher,
+  monitor: Monitor,
+  vms: readonly ScheduledVm[],
+): SchedulingRecord {
   return {
-    ...tasksRecord(vms.flatMap(({ tasks }) => tasks)),
+    ...tasksRecord(
+      monitor,
+      vms.flatMap(({ tasks }) => tasks),
+    ),
     vms: vms.map(({ name, tasks }) => ({
       name,
-      ...tasksRecord(tasks),
-      vcpus: tasks.map((vcpu) => ({ vcpu: vcpu.task.index, ...tasksRecord([vcpu]) })),
+      ...tasksRecord(monitor, tasks),
+      ...vmRecord(monitor, tasks[0]!.task.vm),
+      vcpus: tasks.map((vcpu) => ({ vcpu: vcpu.task.index, ...tasksRecord(monitor, [vcpu]) })),
     })),
     pcpus: pcpus.length,
     busyNs: sum(pcpus, ({ busyNs }) => busyNs),
     switchNs: sum(pcpus, ({ switchNs }) => switchNs),
     idleNs: sum(pcpus, ({ idleNs }) => idleNs),
     switches: sum(pcpus, ({ switches }) => switches),
+    wastedIdleNs: monitor.wastedIdleNs,
   };
 }
 
-function tasksRecord(vcpus: readonly Scheduled[]): TasksRecord {
+function vmRecord(monitor: Monitor, vm: HostVm) {
+  const { entitledNs, lagMaxNs, lagMinNs, errorSum, errorMax, periods } = monitor.fluid.ofVm(vm);
+  return {
+    statesNs: [...monitor.ofVm(vm).times],
+    entitledNs: Math.round(entitledNs),
+    lagMaxNs: Math.round(lagMaxNs),
+    lagMinNs: Math.round(lagMinNs),
+    errorMeanPpm: periods === 0 ? null : Math.round((errorSum / periods) * 1e6),
+    errorMaxPpm: periods === 0 ? null : Math.round(errorMax * 1e6),
+  };
+}
+
+function tasksRecord(monitor: Monitor, vcpus: readonly Scheduled[]): TasksRecord {
+  const watches = vcpus.map(({ task }) => monitor.ofTask(task));
   const time = (state: TaskState): Ns => sum(vcpus, ({ task }) => task.times[state]!);
   return {
     runningNs: time(STATE_RUNNING),
@@ -61,6 +84,12 @@ function tasksRecord(vcpus: readonly Scheduled[]): TasksRecord {
     switchesVoluntary: sum(vcpus, ({ task }) => task.voluntary),
     switchesInvoluntary: sum(vcpus, ({ task }) => task.involuntary),
     migrations: sum(vcpus, ({ task }) => task.migrations),
+    migrationsCore: sum(watches, (watch) => watch.migrations[0]),
+    migrationsSocket: sum(watches, (watch) => watch.migrations[1]),
+    migrationsOther: sum(watches, (watch) => watch.migrations[2]),
+    lockHolderPreemptions: sum(watches, (watch) => watch.lockHolderPreemptions),
+    lockWaiterPreemptions: sum(watches, (watch) => watch.lockWaiterPreemptions),
+    preemptToRun: timesRecord(watches.map(({ preemptToRun }) => preemptToRun)),
     wakeToRun: timesRecord(vcpus.map(({ task }) => task.wakeToRun)),
     work: workRecord(vcpus.flatMap(({ modelled }) => (modelled === null ? [] : [modelled]))),
   };

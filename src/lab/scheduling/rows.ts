@@ -40,6 +40,14 @@ export interface TasksRecord {
   readonly migrations: number;
   /** From each wake-up to running. Null: there were none. */
   readonly wakeToRun: TimesRecord | null;
+  /** From each preemption to running. */
+  readonly preemptToRun: TimesRecord | null;
+  /** Of the migrations: to another thread of the core, another core of the socket, another socket. */
+  readonly migrationsCore: number;
+  readonly migrationsSocket: number;
+  readonly migrationsOther: number;
+  readonly lockHolderPreemptions: number;
+  readonly lockWaiterPreemptions: number;
   /** Null where nothing is modelled. */
   readonly work: WorkRecord | null;
 }
@@ -50,6 +58,15 @@ export interface VcpuSchedulingRecord extends TasksRecord {
 
 export interface VmSchedulingRecord extends TasksRecord {
   readonly name: string;
+  /** What its vCPUs did together; one time per state of a VM (host/monitor.ts). */
+  readonly statesNs: readonly Ns[];
+  /** What a fluid scheduler would have given it, and by how much it was behind and ahead of that (host/fluid-shares.ts). */
+  readonly entitledNs: Ns;
+  readonly lagMaxNs: Ns;
+  readonly lagMinNs: Ns;
+  /** Of the error of allocation over periods, in millionths; null when no period was over. */
+  readonly errorMeanPpm: number | null;
+  readonly errorMaxPpm: number | null;
   readonly vcpus: readonly VcpuSchedulingRecord[];
 }
 
@@ -62,4 +79,6 @@ export interface SchedulingRecord extends TasksRecord {
   readonly switchNs: Ns;
   readonly idleNs: Ns;
   readonly switches: number;
+  /** Time of pCPUs that idled while they could have run a vCPU or thread that waited. */
+  readonly wastedIdleNs: Ns;
 }

@@ -25,7 +25,7 @@ import { guestFor } from '../guests.ts';
 import type { ResolvedVm } from '../plan.ts';
 import type { RequirementsRecord, VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 /** A VM with its vCPUs, each with the dispatcher's task for it. */
@@ -78,7 +78,8 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       const vcpu = new ExecutedVcpu(this.vm, number, technique);
       // The CPUs of the bare machine are what the guest takes them for.
       const own = plan.technique === 'native' && plan.vcpus > 1 ? number : firstPcpu < 0 ? -1 : firstPcpu + number;
-      return { vcpu, task: dispatcher.attach(hostVm, recorder?.attach(vcpu) ?? vcpu, taskSpec(plan, number, own)) };
+      const runnable = runnableFor(site, plan, recorder?.attach(vcpu) ?? vcpu);
+      return { vcpu, task: dispatcher.attach(hostVm, runnable, taskSpec(plan, number, own)) };
     });
   }
 

@@ -4,8 +4,11 @@
  */
 import type { Digest } from '../../core/digest.ts';
 import type { Engine } from '../../core/engine.ts';
+import type { Runnable } from '../../core/runnable.ts';
 import type { Dispatcher, RunOutcome, TaskSpec } from '../../host/dispatch.ts';
+import { HaltPolling } from '../../host/halt-polling.ts';
 import type { HypervisorKind } from '../../host/kinds/kind.ts';
+import { POOL_PARAM } from '../../host/pools.ts';
 import type { HostVm } from '../../host/task.ts';
 import type { PhysicalMachine } from '../../vmm/machine.ts';
 import type { ResolvedRun, ResolvedVm } from '../plan.ts';
@@ -38,13 +41,20 @@ export interface BuiltVm extends ScheduledVm {
 }
 
 /** The host's record of a VM, with its share and what it asks of the scheduler. */
-export function addHostVm({ dispatcher }: Site, { name, weight, capPercent, scheduling }: ResolvedVm): HostVm {
+export function addHostVm({ dispatcher }: Site, { name, weight, capPercent, scheduling, pool }: ResolvedVm): HostVm {
+  const params = { ...scheduling?.params, ...(pool === undefined ? {} : { [POOL_PARAM]: pool }) };
   return dispatcher.addVm({
     name,
     weight,
     capPercent,
-    ...(scheduling === undefined ? {} : { params: scheduling.params }),
+    params,
   });
+}
+
+/** What the dispatcher runs for a vCPU: itself, or with polling before it blocks. */
+export function runnableFor({ dispatcher }: Site, { haltPolling }: ResolvedVm, vcpu: Runnable): Runnable {
+  if (haltPolling === undefined) return vcpu;
+  return new HaltPolling(vcpu, { ...haltPolling }, (pcpu) => dispatcher.waits(pcpu.id));
 }
 
 /** Where vCPU `number` may run, and its parameters. `own`: the pCPU that is its own, or -1. */

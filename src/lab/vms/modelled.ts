@@ -15,7 +15,7 @@ import type { HostTask, HostVm } from '../../host/task.ts';
 import type { ResolvedChange, ResolvedDemand, ResolvedLoad, ResolvedVm } from '../plan.ts';
 import type { VmOutcome, VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 interface Member {
@@ -116,7 +116,11 @@ export class ModelledWorldVm implements BuiltVm {
     const vcpu = new ModelledVcpu(engine, demand);
     vcpu.onEnd = () => this.vcpuEnded();
     const own = firstPcpu < 0 ? -1 : firstPcpu + number;
-    const task = dispatcher.attach(this.hostVm, vcpu, taskSpec(this.plan, number, own));
+    const task = dispatcher.attach(
+      this.hostVm,
+      runnableFor(this.site, this.plan, vcpu),
+      taskSpec(this.plan, number, own),
+    );
     this.members.push({ vcpu, task });
     return task;
   }

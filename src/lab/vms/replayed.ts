@@ -19,7 +19,7 @@ import type { Outcome } from '../../vmm/vm.ts';
 import type { ResolvedReplay, ResolvedVm } from '../plan.ts';
 import type { VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 export class ReplayedWorldVm implements BuiltVm {
@@ -36,7 +36,11 @@ export class ReplayedWorldVm implements BuiltVm {
     this.plan = plan;
     this.startNs = replay.startNs;
     this.vcpu = new ReplayedVcpu(site.engine, score, replay.startNs, (outcome, at) => this.end(outcome, at));
-    this.task = site.dispatcher.attach(addHostVm(site, plan), this.vcpu, taskSpec(plan, 0, site.firstPcpu));
+    this.task = site.dispatcher.attach(
+      addHostVm(site, plan),
+      runnableFor(site, plan, this.vcpu),
+      taskSpec(plan, 0, site.firstPcpu),
+    );
   }
 
   get name(): string {

@@ -1,9 +1,10 @@
 /** The ledger of one vCPU as a record. */
 import { Samples } from '../../core/samples.ts';
 import type { Ns } from '../../core/units.ts';
+import { HaltPolling } from '../../host/halt-polling.ts';
 import { STATE_BLOCKED, STATE_COSTOPPED, STATE_PARKED, STATE_READY, STATE_RUNNING } from '../../host/scheduler.ts';
 import type { HostTask } from '../../host/task.ts';
-import type { LatencyRecord, VcpuRecord } from '../rows.ts';
+import type { HaltPollingRecord, LatencyRecord, VcpuRecord } from '../rows.ts';
 
 export function vcpuRecord(vcpu: number, task: HostTask): VcpuRecord {
   return {
@@ -18,7 +19,12 @@ export function vcpuRecord(vcpu: number, task: HostTask): VcpuRecord {
     switchesVoluntary: task.voluntary,
     switchesInvoluntary: task.involuntary,
     migrations: task.migrations,
+    ...(task.runnable instanceof HaltPolling ? { haltPolling: pollingRecord(task.runnable) } : {}),
   };
+}
+
+function pollingRecord({ attempted, successful, invalid, successNs, failNs }: HaltPolling): HaltPollingRecord {
+  return { attempted, successful, invalid, successNs, failNs };
 }
 
 function latency(samples: Samples): LatencyRecord | null {

@@ -7,6 +7,7 @@ import { cycles } from './cycles.ts';
 import { equivalence } from './equivalence.ts';
 import { exitCosts } from './exit-costs.ts';
 import { exits } from './exits.ts';
+import { gantt } from './gantt.ts';
 import { holes } from './holes.ts';
 import { interpretation } from './interpretation.ts';
 import { latency } from './latency.ts';
@@ -31,6 +32,7 @@ export const CHARTS: readonly Chart[] = [
   holes,
   requirements,
   published,
+  gantt,
 ];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

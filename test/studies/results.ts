@@ -1,0 +1,54 @@
+/** Numbers out of committed results, by the label of a run; test/results.test.ts makes sure that the scenario gives them today. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+
+type Row = Readonly<Record<string, string>>;
+
+export class StudyResults {
+  private readonly folder: string;
+  private readonly runs: readonly Row[];
+
+  constructor(study: string) {
+    this.folder = join(new URL('../..', import.meta.url).pathname, 'results', study);
+    this.runs = this.read('runs');
+  }
+
+  /** Of the run with these labels. */
+  ofRun(labels: Row, column: string): number {
+    return this.one('scheduling-runs', labels, {}, column);
+  }
+
+  ofVm(labels: Row, vm: string, column: string): number {
+    return this.one('scheduling-vms', labels, { vm }, column);
+  }
+
+  ofVcpu(labels: Row, vm: string, vcpu: number, column: string): number {
+    return this.one('scheduling-vcpus', labels, { vm, vcpu: String(vcpu) }, column);
+  }
+
+  private one(file: string, labels: Row, key: Row, column: string): number {
+    const run = this.runs.filter((row) => matches(row, labels));
+    expect(run.length, JSON.stringify(labels)).toBe(1);
+    const rows = this.read(file).filter((row) => row['run_id'] === run[0]!['run_id'] && matches(row, key));
+    expect(rows.length, `${file}: ${JSON.stringify(key)}`).toBe(1);
+    const text = rows[0]![column];
+    expect(text, `${file} has no ${column}`).toMatch(/^-?[0-9.]+$/);
+    return Number(text);
+  }
+
+  /** No cell of these files has a comma in it, except for texts in quotation marks in runs.csv. */
+  private read(file: string): Row[] {
+    const [head, ...lines] = readFileSync(join(this.folder, `${file}.csv`), 'utf8')
+      .trim()
+      .split('\n')
+      .map(cells);
+    return lines.map((line) => Object.fromEntries(head!.map((name, i) => [name, line[i]!])));
+  }
+}
+
+const matches = (row: Row, wanted: Row): boolean => Object.entries(wanted).every(([key, value]) => row[key] === value);
+
+function cells(line: string): string[] {
+  return [...line.matchAll(/(?:^|,)(?:"([^"]*)"|([^,]*))/g)].map(([, quoted, plain]) => quoted ?? plain!);
+}
