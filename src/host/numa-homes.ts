@@ -1,5 +1,5 @@
 /**
- * Home nodes of vCPUs on hosts with several memory nodes (sockets): where a vCPU lives, and a balancer that moves homes.
+ * Home nodes of vCPUs on hosts with several memory nodes: where a vCPU lives, and a balancer that moves homes.
  * A VM with more vCPUs than a node has cores is split into clients, each with one home.
  * Invariants: a client never has more members than a node has cores; a node's load is the sum of the demands at home there.
  * Source: VMware's papers on the vSphere CPU scheduler: homes at power-on by least load, balancing every 2 s, a move only

@@ -45,11 +45,13 @@ export function partOf(topology: Topology, pcpus: readonly number[]): Topology {
   const places = pcpus.map((id) => topology[id]!);
   const cores = dense(places.map(({ core }) => core));
   const sockets = dense(places.map(({ socket }) => socket));
+  const nodes = dense(places.map(({ node }) => node));
   const nextThread = new Map<number, number>();
   return places.map((place, id) => {
     const thread = nextThread.get(place.core) ?? 0;
     nextThread.set(place.core, thread + 1);
-    return { ...place, id, socket: sockets.get(place.socket)!, core: cores.get(place.core)!, thread };
+    const [socket, node] = [sockets.get(place.socket)!, nodes.get(place.node)!];
+    return { id, socket, node, core: cores.get(place.core)!, thread };
   });
 }
 

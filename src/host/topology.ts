@@ -1,6 +1,7 @@
 /**
  * Where the physical CPUs sit, as plain data, and sets of them.
- * Invariant: pCPU ids are dense; the threads of a core are neighbours, and so are the cores of a socket.
+ * Invariant: pCPU ids are dense; the threads of a core are neighbours, and so are the cores of a memory node, the nodes of a
+ * socket.
  */
 import { assert } from '../core/errors.ts';
 
@@ -8,12 +9,15 @@ export interface TopologySpec {
   readonly sockets: number;
   readonly coresPerSocket: number;
   readonly threadsPerCore: number;
+  /** Memory nodes of each socket, with equal numbers of its cores; one unless told. */
+  readonly nodesPerSocket?: number;
 }
 
-/** One pCPU (hardware thread). `core` counts over the whole host; one socket is one memory node. */
+/** One pCPU (hardware thread). `core` and `node`, its memory node, count over the whole host. */
 export interface PcpuPlace {
   readonly id: number;
   readonly socket: number;
+  readonly node: number;
   readonly core: number;
   readonly thread: number;
 }
@@ -22,13 +26,16 @@ export type Topology = readonly PcpuPlace[];
 
 export function makeTopology(spec: TopologySpec): Topology {
   const places: PcpuPlace[] = [];
-  const { sockets, coresPerSocket, threadsPerCore } = spec;
-  for (const n of [sockets, coresPerSocket, threadsPerCore]) {
+  const { sockets, coresPerSocket, threadsPerCore, nodesPerSocket = 1 } = spec;
+  for (const n of [sockets, coresPerSocket, threadsPerCore, nodesPerSocket]) {
     assert(Number.isInteger(n) && n >= 1, 'a topology needs at least one socket, core and thread');
   }
+  const coresPerNode = coresPerSocket / nodesPerSocket;
+  assert(Number.isInteger(coresPerNode), 'the nodes of a socket have equal numbers of cores');
   for (let core = 0; core < sockets * coresPerSocket; core++) {
     for (let thread = 0; thread < threadsPerCore; thread++) {
-      places.push({ id: places.length, socket: Math.floor(core / coresPerSocket), core, thread });
+      const socket = Math.floor(core / coresPerSocket);
+      places.push({ id: places.length, socket, node: Math.floor(core / coresPerNode), core, thread });
     }
   }
   return places;
@@ -203,4 +210,14 @@ export class CpuSet {
     }
     return -1;
   }
+}
+
+/** The pCPUs of each core, memory node or socket, by its number. */
+export function groupsBy(topology: Topology, level: 'core' | 'node' | 'socket'): CpuSet[] {
+  const groups: CpuSet[] = [];
+  for (const place of topology) {
+    groups[place[level]] ??= new CpuSet(topology.length);
+    groups[place[level]].add(place.id);
+  }
+  return groups;
 }

@@ -36,9 +36,14 @@ export function haltPollingOf(input: HaltPollingInput): HaltPollingSettings {
   };
 }
 
-/** Bounds that a schema of texts cannot have. */
+/** Bounds that a schema cannot have: those of texts, and of numbers that depend on each other. */
 export function checkHostOptions({ host, vms }: World): Finding[] {
   const findings: Finding[] = [];
+  const { cores_per_socket: cores = 1, nodes_per_socket: nodes = 1 } = host.topology ?? {};
+  if (cores % nodes !== 0) {
+    const message = `found ${nodes}, expected a divisor of cores_per_socket, ${cores}`;
+    findings.push(finding(['host', 'topology', 'nodes_per_socket'], message));
+  }
   const bounded = (path: Path, text: string, least: string, most: string): void => {
     const value = quantity('duration', text);
     if (value >= quantity('duration', least) && value <= quantity('duration', most)) return;

@@ -253,8 +253,13 @@ function resolveScheduler(scheduler: Scheduler, fileOf: FileOf): ResolvedHost['s
 }
 
 function topologyOf(spec: NonNullable<World['host']['topology']>): TopologySpec {
-  const { sockets, cores_per_socket: coresPerSocket, threads_per_core: threadsPerCore } = spec;
-  return { sockets, coresPerSocket, threadsPerCore };
+  const { sockets, cores_per_socket: coresPerSocket, threads_per_core: threadsPerCore, nodes_per_socket: nodes } = spec;
+  return {
+    sockets,
+    coresPerSocket,
+    threadsPerCore,
+    ...(nodes === undefined ? {} : { nodesPerSocket: nodes }),
+  };
 }
 
 function resolveThread(thread: HostThread): ResolvedThread[] {

@@ -41,6 +41,12 @@ const topology = z
       .max(8)
       .default(1)
       .describe('Hardware threads of each core; each is a physical CPU'),
+    nodes_per_socket: z
+      .int()
+      .min(1)
+      .max(1024)
+      .optional()
+      .describe('Memory nodes of each processor, with equal numbers of its cores; default: 1'),
   })
   .describe('Where the physical CPUs sit; their number follows. Default: one socket of cores with one thread each');
 

@@ -6,7 +6,17 @@ import { resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS, NS_PER_US } from '../../src/core/units.ts';
-import { hog, interactive, periodic, yielder } from '../../src/host/modelled/index.ts';
+import {
+  barrier,
+  hog,
+  interactive,
+  periodic,
+  pipeline,
+  server,
+  shootdown,
+  spinlock,
+  yielder,
+} from '../../src/host/modelled/index.ts';
 import { Monitor } from '../../src/host/monitor.ts';
 import { type Params, parseParams } from '../../src/host/params.ts';
 import { poolsPolicy } from '../../src/host/pools.ts';
@@ -183,6 +193,12 @@ describe.each(cases)('%s', (_name, policy, params) => {
       ...MIX,
       { demand: hog, capPercent: 30 },
       { demand: interactive, with: { burst_us: 50, think_us: 90 } },
+      { demand: spinlock, vcpus: 3, with: { lock: 'pv', hold_us: 200, gap_us: 300, pause_loop_us: 20 } },
+      { demand: spinlock, vcpus: 2, with: { lock: 'ticket', pause_loop_us: 20 } },
+      { demand: barrier, vcpus: 3 },
+      { demand: shootdown, vcpus: 2, with: { pause_loop_us: 20 } },
+      { demand: pipeline, vcpus: 3 },
+      { demand: server, with: { every_us: 700, work_us: 300, computes: true } },
     );
     const spec = fc.record({
       vms: fc.array(demand, { minLength: 1, maxLength: 6 }),

@@ -36,13 +36,19 @@ test.each(schedulers.map((policy) => [policy.name, policy] as const))('%s in one
 });
 
 test('a part of a host keeps who shares what, numbered anew', () => {
-  const whole = makeTopology({ sockets: 2, coresPerSocket: 2, threadsPerCore: 2 });
-  const places = partOf(whole, [1, 4, 5, 7]).map(({ id, core, socket, thread }) => [id, core, socket, thread]);
+  const whole = makeTopology({ sockets: 2, coresPerSocket: 2, threadsPerCore: 2, nodesPerSocket: 2 });
+  const places = partOf(whole, [1, 4, 5, 7]).map(({ id, core, node, socket, thread }) => [
+    id,
+    core,
+    node,
+    socket,
+    thread,
+  ]);
   expect(places).toEqual([
-    [0, 0, 0, 0],
-    [1, 1, 1, 0],
-    [2, 1, 1, 1],
-    [3, 2, 1, 0],
+    [0, 0, 0, 0, 0],
+    [1, 1, 1, 1, 0],
+    [2, 1, 1, 1, 1],
+    [3, 2, 2, 1, 0],
   ]);
 });
 

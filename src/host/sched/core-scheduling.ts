@@ -343,7 +343,13 @@ function placesOf(topology: Topology, granularity: Granularity): Topology {
   const places: PcpuPlace[] = [];
   for (const place of topology) {
     const id = groupIdOf(place, granularity);
-    places[id] ??= { id, socket: place.socket, core: id, thread: 0 };
+    places[id] ??= {
+      id,
+      socket: place.socket,
+      node: granularity === 'core' ? place.node : place.socket,
+      core: id,
+      thread: 0,
+    };
   }
   return places;
 }

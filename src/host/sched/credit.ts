@@ -16,7 +16,7 @@ import {
   type Task,
   type WakeReason,
 } from '../scheduler.ts';
-import { CpuSet, type Topology } from '../topology.ts';
+import { CpuSet, groupsBy } from '../topology.ts';
 
 const params = {
   tslice_ms: {
@@ -177,9 +177,10 @@ class Credit implements Scheduler {
   /** Tasks that have a soft affinity; without any nobody looks for them. */
   private softTasks = 0;
   private readonly siblings: { readonly core: readonly CpuSet[]; readonly socket: readonly CpuSet[] };
-  /** First pCPU to be looked at by the next steal from a socket. */
+  /** The pCPUs of each memory node. */
+  private readonly nodes: readonly CpuSet[];
+  /** First pCPU to be looked at by the next steal from a node. */
   private readonly balanceBias: number[];
-  private readonly sockets: number;
 
   private activeDomains: Domain[] = [];
   private weight = 0;
@@ -206,8 +207,8 @@ class Credit implements Scheduler {
     this.suitable = new CpuSet(size);
     this.unseen = new CpuSet(size);
     this.siblings = { core: groupsBy(host.topology, 'core'), socket: groupsBy(host.topology, 'socket') };
-    this.sockets = Math.max(...host.topology.map((place) => place.socket)) + 1;
-    this.balanceBias = Array.from({ length: this.sockets }, () => host.topology.length - 1);
+    this.nodes = groupsBy(host.topology, 'node');
+    this.balanceBias = this.nodes.map(() => host.topology.length - 1);
     this.accountingTimer = host.topology.length;
     for (const place of host.topology) host.arm(place.id, this.tickNs);
     host.arm(this.accountingTimer, this.tsliceNs);
@@ -485,17 +486,17 @@ class Credit implements Scheduler {
     // Those with an empty queue have nothing to steal; one that has work over its share wants better work only.
     const victims = priority === OVER ? this.urgent : this.loaded;
     if (victims.count === 0) return null;
-    const own = this.host.topology[pcpu].socket;
+    const own = this.host.topology[pcpu].node;
     for (const bySoft of this.softTasks > 0 ? BOTH : HARD_ONLY) {
-      for (let step = 0; step < this.sockets; step++) {
-        const socket = (own + step) % this.sockets;
-        const peers = this.siblings.socket[socket];
-        const first = victims.nextIn(peers, this.balanceBias[socket]);
+      for (let step = 0; step < this.nodes.length; step++) {
+        const node = (own + step) % this.nodes.length;
+        const peers = this.nodes[node];
+        const first = victims.nextIn(peers, this.balanceBias[node]);
         for (let peer = first; peer >= 0; ) {
           const unit =
             peer === pcpu || this.idlers.has(peer) ? null : this.stealFrom(peer, pcpu, now, priority, bySoft);
           if (unit !== null) {
-            this.balanceBias[socket] = peer;
+            this.balanceBias[node] = peer;
             return unit;
           }
           peer = victims.nextIn(peers, peer);
@@ -610,16 +611,6 @@ class Credit implements Scheduler {
     if (unit.queued) this.mark(unit.pcpu);
     this.balance += unit.credit;
   }
-}
-
-/** The pCPUs of each core or socket. */
-function groupsBy(topology: Topology, level: 'core' | 'socket'): CpuSet[] {
-  const groups: CpuSet[] = [];
-  for (const place of topology) {
-    groups[place[level]] ??= new CpuSet(topology.length);
-    groups[place[level]].add(place.id);
-  }
-  return groups;
 }
 
 /** One active domain at an accounting. */

@@ -1,7 +1,7 @@
 /**
  * Which pCPUs share a run queue under credit2.
  * Invariants: each pCPU is in exactly one group; threads of a core are in the same group, except with one group per pCPU;
- * groups of one core, socket or host differ by at most one core.
+ * groups of one core, memory node, socket or host differ by at most one core.
  * Source: the boot options credit2_runqueue and sched_credit2_max_cpus_runqueue of Xen.
  */
 import type { Topology } from '../topology.ts';
@@ -9,9 +9,9 @@ import type { Topology } from '../topology.ts';
 export const RUN_QUEUE_LEVELS = ['cpu', 'core', 'socket', 'node', 'all'] as const;
 export type RunQueueLevel = (typeof RUN_QUEUE_LEVELS)[number];
 
-/** The pCPU ids of each run queue. One socket is one node here. */
+/** The pCPU ids of each run queue. */
 export function runQueues(topology: Topology, level: RunQueueLevel, cpusMax: number): number[][] {
-  const groupOf = { cpu: 'id', core: 'core', socket: 'socket', node: 'socket', all: null } as const;
+  const groupOf = { cpu: 'id', core: 'core', socket: 'socket', node: 'node', all: null } as const;
   const key = groupOf[level];
   const groups = new Map<number, Map<number, number[]>>();
   for (const place of topology) {

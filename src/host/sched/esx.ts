@@ -26,7 +26,7 @@ import {
   type WakeReason,
 } from '../scheduler.ts';
 import { OVER, ShareScheduler, ShareUnit, UNDER, type VmShare } from '../share-scheduler.ts';
-import { CpuSet } from '../topology.ts';
+import { CpuSet, groupsBy } from '../topology.ts';
 
 const params = {
   coscheduling: {
@@ -158,6 +158,8 @@ class Esx extends ShareScheduler<EsxUnit> {
   private readonly threads: number;
   /** Sleeping vCPUs of a VM keep pCPUs. */
   private readonly idlesOnPcpu: boolean;
+  /** The pCPUs of each memory node. */
+  private readonly nodes: readonly CpuSet[];
   private readonly homes: NumaHomes<EsxUnit> | null;
   private polling = false;
   private now: Ns = 0;
@@ -175,8 +177,9 @@ class Esx extends ShareScheduler<EsxUnit> {
     this.busy = new CpuSet(topology.length);
     this.threads = this.cores[0].count;
     this.idlesOnPcpu = settings.coscheduling === 'strict' && !settings.idle_detection;
-    const several = this.sockets.length > 1 && settings.numa_rebalance_ms > 0;
-    this.homes = several ? new NumaHomes(this.sockets.length, this.cores.length / this.sockets.length) : null;
+    this.nodes = groupsBy(topology, 'node');
+    const several = this.nodes.length > 1 && settings.numa_rebalance_ms > 0;
+    this.homes = several ? new NumaHomes(this.nodes.length, this.cores.length / this.nodes.length) : null;
     if (several) host.arm(NUMA_TIMER, settings.numa_rebalance_ms * NS_PER_MS);
   }
 
@@ -556,7 +559,7 @@ class Esx extends ShareScheduler<EsxUnit> {
 
   private setMasks(unit: EsxUnit): void {
     const { hard, soft } = unit.task;
-    const node = unit.client === null ? null : this.sockets[unit.client.node];
+    const node = unit.client === null ? null : this.nodes[unit.client.node];
     const first = soft ?? (node?.meets(hard) === true ? hard.intersect(node) : hard);
     unit.masks = first === hard ? [hard] : [first, hard];
   }
