@@ -51,7 +51,7 @@ export const bench: Bench = {
     for (const [pcpus, hogs, ios] of sizes) {
       const host = makeHost(pcpus, hogs, ios);
       // About as many events for each size; the first round warms up.
-      const step = Math.max(Math.ceil((ios === 0 ? 12_000 : 12_800) / pcpus), 25) * NS_PER_MS;
+      const step = Math.max(Math.ceil(12_800 / pcpus), 25) * NS_PER_MS;
       const costs = Array.from({ length: 6 }, () => {
         const before = eventsOf(host);
         const start = process.cpuUsage();
