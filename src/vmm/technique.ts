@@ -62,6 +62,8 @@ export interface Executor {
   sliceOver?(): boolean;
   /** The guest's view of its registers, up to date. */
   guestView(): Cpu;
+  /** The guest's privilege level, where it shows at an exit without looking into the guest. */
+  readonly guestCpl?: number;
   /** Guest instructions retired, emulated ones included. */
   readonly instructions: number;
   /** Where the cycles of the executing CPU go; guest code run directly unless told. */

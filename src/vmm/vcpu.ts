@@ -13,6 +13,8 @@ import {
   ACCOUNT_TRANSLATED,
   ACCOUNT_VMM,
   ACCOUNT_WALK,
+  DOING_KERNEL,
+  DOING_SPIN,
   type Pcpu,
   type Runnable,
   type RunnableHost,
@@ -66,6 +68,8 @@ export class ExecutedVcpu implements Runnable, VmCpu {
   private rest: Rest;
   /** The CPU that executed the last HLT. */
   private haltedCpu: Cpu | null = null;
+  /** The last run() ended because it was caught in a loop of PAUSE. */
+  private spins = false;
   private wake: () => void = () => {};
   private host: RunnableHost | null = null;
   /** Called after each run(), for whoever audits the machine. */
@@ -121,6 +125,11 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     return this.host?.waitedNs() ?? 0;
   }
 
+  /** What shows at its last exit: a loop of PAUSE, and under hardware assistance whether its kernel ran. */
+  get doing(): number {
+    return (this.spins ? DOING_SPIN : 0) | (this.executor.guestCpl === 0 ? DOING_KERNEL : 0);
+  }
+
   wakeUp(): void {
     this.wake();
   }
@@ -160,6 +169,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
       if (vm.outcome !== null) stop = 'end';
       else if (disposition !== 'resume') stop = disposition;
     } while (stop === 'budget' && pcpu.clock.cycles < end && !vm.clock.scheduled);
+    this.spins = stop === 'spin';
     if (stop === 'block') this.side?.blocked();
     vm.clock.cpu = null;
     vm.clock.pcpu = null;

@@ -377,6 +377,10 @@ class HardwareExecutor implements Executor {
     return this.cpu;
   }
 
+  get guestCpl(): number {
+    return this.cpu.cpl;
+  }
+
   // ------------------------------------------------------------------ exits
 
   /** Charges one exit: hardware out and in, what the VMM reads, its dispatch, and the path of the reason; `name` is where it is counted. */
