@@ -19,10 +19,12 @@ interface Pair {
 /** Reads numbers out of the results of a paper's scenario. Labels that name no run, or two, are an error. */
 export class MeasuredResults implements Measured {
   private readonly pairs: readonly Pair[];
+  private readonly results: Results;
   private readonly name: string;
 
   constructor(results: Results) {
     const run = runOf(results);
+    this.results = results;
     this.name = results.scenario.doc.name;
     const pairs = frame(results, 'vms').rows.map((vm) => ({ run: run(vm), vm }));
     this.pairs = pairs.filter((pair) => isPoint(pair.run));
@@ -55,6 +57,28 @@ export class MeasuredResults implements Measured {
     return (of(many) - of(few)) / (Number(many) - Number(few));
   }
 
+  ofVm(labels: Labels, vm: string, column: string): number {
+    return this.scheduling('scheduling-vms', labels, column, (row) => text(row, 'vm') === vm);
+  }
+
+  ofRun(labels: Labels, column: string): number {
+    return this.scheduling('scheduling-runs', labels, column, () => true);
+  }
+
+  private scheduling(table: string, labels: Labels, column: string, isMeant: (row: Row) => boolean): number {
+    const run = runOf(this.results);
+    const wanted = Object.entries(labels);
+    const found = frame(this.results, table).rows.filter(
+      (row) => isMeant(row) && wanted.every(([axis, label]) => run(row)[axis] === label),
+    );
+    const value = found.length === 1 ? num(found[0]!, column) : null;
+    if (value === null) {
+      const said = wanted.map(([axis, label]) => `${axis}=${label}`).join(', ');
+      throw new UserError(`${this.name}: ${found.length} rows of ${table} with ${said}, expected one with ${column}`);
+    }
+    return value;
+  }
+
   private with(labels: Labels): readonly Pair[] {
     const wanted = Object.entries(labels);
     return this.pairs.filter(({ run }) => wanted.every(([axis, label]) => run[axis] === label));
@@ -66,6 +90,8 @@ const NOTHING: Measured = {
   value: () => refuse(),
   cycles: () => refuse(),
   perOperation: () => refuse(),
+  ofVm: () => refuse(),
+  ofRun: () => refuse(),
 };
 function refuse(): never {
   throw new UserError('this paper has no scenario, so nothing was measured for it');

@@ -18,7 +18,7 @@ const root = new URL('../..', import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), 'hvsim-published-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const nothing: Measured = { value: () => 0, cycles: () => 0, perOperation: () => 0 };
+const nothing: Measured = { value: () => 0, cycles: () => 0, perOperation: () => 0, ofVm: () => 0, ofRun: () => 0 };
 
 function row(change: Partial<PaperRow>): PaperRow {
   const cause = change.claimed === false ? { cause: 'a cause' } : {};

@@ -4,8 +4,25 @@
  */
 import { adamsAgesen2006 } from './adams-agesen-2006.ts';
 import { bhargava2008 } from './bhargava-2008.ts';
+import { bvt2003 } from './bvt-2003.ts';
+import { cherkasova2007 } from './cherkasova-2007.ts';
+import { creditBoost } from './credit-boost.ts';
+import { ongaro2008 } from './ongaro-2008.ts';
 import type { Paper } from './paper.ts';
+import { relaxedCoscheduling } from './relaxed-coscheduling.ts';
 import { sugerman2001 } from './sugerman-2001.ts';
+import { tickEvasion } from './tick-evasion.ts';
 import { xen2003 } from './xen-2003.ts';
 
-export const PAPERS: readonly Paper[] = [adamsAgesen2006, bhargava2008, xen2003, sugerman2001];
+export const PAPERS: readonly Paper[] = [
+  adamsAgesen2006,
+  bhargava2008,
+  xen2003,
+  sugerman2001,
+  bvt2003,
+  tickEvasion,
+  creditBoost,
+  relaxedCoscheduling,
+  cherkasova2007,
+  ongaro2008,
+];

@@ -21,6 +21,15 @@ export interface Measured {
    * runs by that of their n. What happens once, such as booting, falls out. Of a column, if one is named, instead.
    */
   perOperation(labels: Labels, column?: string): number;
+  /** Of one VM of that run: a column of scheduling-vms.csv. */
+  ofVm(labels: Labels, vm: string, column: string): number;
+  /** Of that run: a column of scheduling-runs.csv. */
+  ofRun(labels: Labels, column: string): number;
+}
+
+/** A finding without a number of its own, as a row: 1 where ours shows it, else 0. */
+export function finding(row: string, holds: (measured: Measured) => boolean): PaperRow {
+  return { row, theirs: 1, unit: 'direction', tolerance: 0, claimed: true, ours: (m) => (holds(m) ? 1 : 0) };
 }
 
 /** A number in a paper, and ours. */
