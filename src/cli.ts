@@ -26,6 +26,7 @@ function program(): Command {
     .addHelpText('after', ROOT_EXAMPLES);
   addExperiments(root);
   addBoot(root);
+  addRecord(root);
   addTranslate(root);
   return root;
 }
@@ -125,6 +126,23 @@ function addBoot(root: Command): void {
     .action(async (guest, options) => done((await import('./commands/boot.ts')).bootCommand(guest, options)));
 }
 
+function addRecord(root: Command): void {
+  root
+    .command('record')
+    .description('run a guest and write down what it does to its CPU, for VMs that play it (vms[].replay)')
+    .argument('<guest>', 'name of a guest (hvsim list guests), or path of a multiboot ELF file')
+    .requiredOption('-o, --out <file>', 'the recording; usually name.hvrec')
+    .option('-t, --technique <name>', 'how the VM is virtualized; see hvsim list techniques', 'hardware-assisted')
+    .option('-p, --paging <name>', 'auto, shadow or nested', 'auto')
+    .option('-m, --memory <size>', 'memory of the guest', '32MiB')
+    .option('-a, --append <text>', 'command line of the kernel', '')
+    .option('--preset <name>', 'CPU model (hvsim list presets)', 'broadwell')
+    .option('--max-seconds <s>', 'bound of simulated time', '10')
+    .option('--engine <name>', ENGINE_HELP, engineOf, 'compiled')
+    .addHelpText('after', RECORD_EXAMPLES)
+    .action(async (guest, options) => done((await import('./commands/record.ts')).recordCommand(guest, options)));
+}
+
 function addTranslate(root: Command): void {
   root
     .command('translate')
@@ -178,6 +196,16 @@ Examples:
   hvsim boot kernel.elf --disk system.img --disk index=1,file=data.img
   hvsim boot --bios test.rom --log-port 0x190
   hvsim boot program.bin --format flat --load 0x200000`;
+
+const RECORD_EXAMPLES = `
+The guest runs alone on one physical CPU, with one vCPU. A VM of a scenario plays the file in its place:
+  vms:
+    - { name: web, count: 16, replay: web.hvrec, stagger: 3 ms }
+Alone and under the same preset it has the same ledger, to the cycle. docs/replay.md has the format, and what is exact.
+
+Examples:
+  hvsim record nano --append "web requests=200 hz=1000" --out web.hvrec
+  hvsim record nano --append "sieve n=10000" --technique binary-translation --out sieve.hvrec`;
 
 const PUBLISHED_EXAMPLES = `
 Exit code 1: a row that claims agreement is outside its tolerance. Other rows say why they miss.

@@ -10,6 +10,7 @@ import { guestFor } from '../lab/guests.ts';
 import { loadPolicy } from '../lab/own-policy.ts';
 import { parsePath } from '../lab/paths.ts';
 import { found } from '../lab/problems.ts';
+import { Recordings } from '../lab/recordings.ts';
 import { type Override, parseScenario, type Scenario } from '../lab/scenario.ts';
 import { parseYaml, readTextFile, SCENARIO_BYTES_MAX } from '../lab/source.ts';
 import { CHART_NAMES } from '../report/charts/index.ts';
@@ -52,11 +53,13 @@ function loadScenario(file: string, overrides: readonly Override[], seed: number
     if (!known.has(key)) known.set(key, problemOf(guest, fileOf(guest), memoryBytes, technique));
     return known.get(key);
   };
+  const recordings = new Recordings();
   const scenario = parseScenario(readTextFile(file, 'a scenario', SCENARIO_BYTES_MAX), file, {
     overrides,
     charts: CHART_NAMES,
     guestProblem,
     policyFrom: (module, exportName) => loadPolicy(fileOf(module), exportName, module),
+    recordingFrom: (written) => recordings.header(fileOf(written), written),
     ...(seed === undefined ? {} : { seeds: [seed] }),
   });
   return { file, scenario, fileOf };

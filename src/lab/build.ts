@@ -17,6 +17,8 @@ import { type HypervisorKind, isRefused, type Resources, refusalText } from '../
 import { ModelledVcpu } from '../host/modelled/demand.ts';
 import { Monitor } from '../host/monitor.ts';
 import { poolsPolicy } from '../host/pools.ts';
+import type { Recorder } from '../host/replay/recorder.ts';
+import type { Score } from '../host/replay/replayed.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
@@ -30,11 +32,13 @@ import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts
 import type { VmSpec } from '../vmm/vm.ts';
 import { collect } from './collect.ts';
 import { loadPolicy } from './own-policy.ts';
-import type { ResolvedHost, ResolvedRun, ResolvedVm } from './plan.ts';
+import type { ResolvedHost, ResolvedReplay, ResolvedRun, ResolvedVm } from './plan.ts';
+import { Recordings } from './recordings.ts';
 import type { RunRecord } from './rows.ts';
 import { auditAll, ExecutedWorldVm, type WorldVm } from './vms/executed.ts';
 import type { BuiltVm, Site } from './vms/kind.ts';
 import { ModelledWorldVm, makeDemand } from './vms/modelled.ts';
+import { ReplayedWorldVm } from './vms/replayed.ts';
 
 export interface World {
   readonly run: ResolvedRun;
@@ -61,6 +65,10 @@ export interface BuildOptions {
   readonly observer?: DispatchObserver;
   /** More about the first VM than a scenario can say: how it is loaded, its disks, what is typed. */
   readonly guest?: Pick<VmSpec, 'load' | 'disks' | 'serialInput' | 'keyboardInput' | 'portLogs'>;
+  /** Writes down what the only vCPU does. */
+  readonly recorder?: Recorder;
+  /** Where recordings come from; their files unless told. */
+  readonly scores?: (replay: ResolvedReplay) => Score;
 }
 
 /** Segments of one run that a chart can show. */
@@ -152,10 +160,13 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
     });
   };
   const vms: ExecutedWorldVm[] = [];
+  const recordings = new Recordings();
+  const { recorder, scores = ({ file, shown }) => recordings.score(file, shown) } = options;
   const all = run.vms.map((vm, index): BuiltVm => {
     const site: Site = { run, engine, machine, dispatcher, kind, index, firstPcpu: places[index]!, endOfVm };
     if (vm.load !== undefined) return new ModelledWorldVm(site, vm, vm.load);
-    const built = new ExecutedWorldVm(site, vm, extrasFor(index, options), escapes);
+    if (vm.replay !== undefined) return new ReplayedWorldVm(site, vm, vm.replay, scores(vm.replay));
+    const built = new ExecutedWorldVm(site, vm, extrasFor(index, options), escapes, recorder);
     vms.push(built);
     return built;
   });
@@ -182,7 +193,7 @@ function chosenPolicy({ policy, own }: ResolvedHost['scheduler']): SchedulerPoli
 
 /** The machine under the guests; where there are none, next to nothing. */
 function machineFor({ host, vms }: ResolvedRun, preset: MachinePreset, engine?: EngineName): PhysicalMachine {
-  const executed = vms.filter((vm) => vm.load === undefined);
+  const executed = vms.filter((vm) => vm.load === undefined && vm.replay === undefined);
   if (executed.length === 0) return new PhysicalMachine(preset, 1, 1, 1, 'interpreter');
   const vcpus = executed.reduce((sum, vm) => sum + vm.vcpus, 0);
   return new PhysicalMachine(preset, host.memoryBytes / PAGE_BYTES, host.pcpus, vcpus, engine);
@@ -202,8 +213,8 @@ function admitAll({ host, vms }: ResolvedRun, kind: HypervisorKind): number[] {
   });
 }
 
-function resourcesOf({ technique, paging, memoryBytes, vcpus, load }: ResolvedVm): Resources {
-  if (load !== undefined) return { pcpus: vcpus, memoryBytes: 0, ioUnits: 0 };
+function resourcesOf({ technique, paging, memoryBytes, vcpus, load, replay }: ResolvedVm): Resources {
+  if (load !== undefined || replay !== undefined) return { pcpus: vcpus, memoryBytes: 0, ioUnits: 0 };
   const frames = tableFrames(technique as TechniqueName, paging as PagingName, memoryBytes / PAGE_BYTES, vcpus);
   return { pcpus: vcpus, memoryBytes: memoryBytes + frames * PAGE_BYTES, ioUnits: 1 };
 }
@@ -225,9 +236,10 @@ function startThreads({ run, engine, dispatcher }: Omit<World, 'vms' | 'all'>, k
   });
 }
 
-/** Runs a world to its end or its bound; afterwards every VM has an outcome. */
-export function finishWorld(world: World): RunOutcome {
+/** Runs a world to its end or its bound; afterwards every VM has an outcome. `before`: called before VMs are told. */
+export function finishWorld(world: World, before?: (outcome: RunOutcome) => void): RunOutcome {
   const outcome = world.dispatcher.runUntil(world.run.durationNs);
+  before?.(outcome);
   for (const vm of world.all) vm.finish(outcome);
   world.monitor?.finish();
   return outcome;

@@ -11,7 +11,7 @@ import { checkPolicyParams } from './policies.ts';
 import { checkPools, policyFor } from './pools.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { World } from './schema.ts';
-import { type AffinityInput, isModelled, type VmInput } from './schema-vms.ts';
+import { type AffinityInput, isExecuted, isModelled, type VmInput } from './schema-vms.ts';
 import { quantity } from './units.ts';
 
 export function checkScheduling(world: World, load: PolicyLoader): Finding[] {
@@ -62,7 +62,7 @@ function checkAffinity({ host }: World, vm: VmInput, index: number): Finding[] {
   if (findKind(host.hypervisor).policy !== null) {
     return [finding(path, `found ${found(affinity)}, but ${host.hypervisor} gives each vCPU a pCPU itself`)];
   }
-  if (!isModelled(vm) && vm.technique === 'native') {
+  if (isExecuted(vm) && vm.technique === 'native') {
     return [finding(path, `found ${found(affinity)}, but a native guest has the machine for itself`)];
   }
   if (!Array.isArray(affinity)) return checkMasks(affinity, host.pcpus, path);

@@ -11,12 +11,14 @@ import { PV_MEMORY_MAX_BYTES } from '../vmm/paravirtual/abi.ts';
 import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import { GUESTS, namesOf, PRESETS, TECHNIQUES } from './catalog.ts';
+import { checkReplays } from './checks-replay.ts';
 import { checkScheduling } from './checks-scheduling.ts';
 import { guestMismatch, isGuestPath } from './guests.ts';
 import type { PolicyLoader } from './own-policy.ts';
 import { type Finding, finding, found } from './problems.ts';
+import type { RecordingLoader } from './recordings.ts';
 import type { World } from './schema.ts';
-import { type ExecutedVmInput, isModelled, type VmInput } from './schema-vms.ts';
+import { type ExecutedVmInput, isExecuted, isModelled, type VmInput } from './schema-vms.ts';
 import { didYouMean } from './suggest.ts';
 import { formatQuantity, quantity } from './units.ts';
 
@@ -36,9 +38,14 @@ const DURATION_MAX = 3_600_000_000_000;
 export type GuestProblem = (guest: string, memoryBytes: number, technique: string) => string | undefined;
 
 /** Everything that is wrong with a world as a whole. */
-export function checkWorld(world: World, guestProblem: GuestProblem = () => undefined, load: PolicyLoader): Finding[] {
+export function checkWorld(
+  world: World,
+  guestProblem: GuestProblem = () => undefined,
+  load: PolicyLoader,
+  recordingFrom?: RecordingLoader,
+): Finding[] {
   const files = world.vms.flatMap((vm, index) => {
-    if (isModelled(vm)) return [];
+    if (!isExecuted(vm)) return [];
     const problem = isGuestPath(vm.guest)
       ? guestProblem(vm.guest, quantity('size', vm.memory), vm.technique)
       : undefined;
@@ -48,10 +55,11 @@ export function checkWorld(world: World, guestProblem: GuestProblem = () => unde
     ...files,
     ...checkHost(world),
     ...checkNames(world),
-    ...world.vms.flatMap((vm, index) => (isModelled(vm) ? [] : checkVm(world, vm, index))),
+    ...world.vms.flatMap((vm, index) => (isExecuted(vm) ? checkVm(world, vm, index) : [])),
     ...world.vms.flatMap(checkCap),
     ...checkHypervisor(world),
     ...checkScheduling(world, load),
+    ...checkReplays(world, recordingFrom),
   ];
 }
 
@@ -64,7 +72,7 @@ function checkHost({ host, duration, vms }: World): Finding[] {
   if (host.frequency !== 'auto') {
     findings.push(...within(['host', 'frequency'], 'frequency', host.frequency, FREQUENCY_MIN, FREQUENCY_MAX));
   }
-  if (host.pcpus > EXECUTING_PCPUS_MAX && !vms.every(isModelled)) {
+  if (host.pcpus > EXECUTING_PCPUS_MAX && vms.some(isExecuted)) {
     const message = `found ${host.pcpus}, expected at most ${EXECUTING_PCPUS_MAX} where guests are executed`;
     findings.push(finding(['host', host.topology === undefined ? 'pcpus' : 'topology'], message));
   }
@@ -253,7 +261,7 @@ function checkHypervisor(world: World): Finding[] {
       index,
       need: {
         pcpus: vm.vcpus,
-        ...(isModelled(vm) ? NOTHING : { memoryBytes: bytesOf(vm) + tableBytes(vm), ioUnits: 1 }),
+        ...(isExecuted(vm) ? { memoryBytes: bytesOf(vm) + tableBytes(vm), ioUnits: 1 } : NOTHING),
       },
     })),
   );
@@ -294,7 +302,7 @@ function checkParavirtual(vm: ExecutedVmInput, at: (key: string) => (string | nu
 }
 
 function checkMemory({ host, vms }: World): Finding[] {
-  const executed = vms.filter((vm): vm is ExecutedVmInput => !isModelled(vm));
+  const executed = vms.filter(isExecuted);
   const perVm = executed.map((vm) => vm.count * bytesOf(vm));
   const guests = perVm.reduce((sum, bytes) => sum + bytes, 0);
   const tables = executed.reduce((sum, vm) => sum + vm.count * tableBytes(vm), 0);
@@ -305,7 +313,7 @@ function checkMemory({ host, vms }: World): Finding[] {
   return [finding(['host', 'memory'], message)];
 }
 
-/** What a modelled VM needs beside pCPUs. */
+/** What a VM that does not execute needs beside pCPUs. */
 const NOTHING = { memoryBytes: 0, ioUnits: 0 } as const;
 
 const bytesOf = (vm: ExecutedVmInput): Bytes => quantity('size', vm.memory);

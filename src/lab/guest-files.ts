@@ -1,14 +1,15 @@
 /**
- * Guests and schedulers that are files of the user: a copy goes into the results, which so say which code made them and
+ * Guests, recordings and schedulers that are files of the user: a copy goes into the results, which so say which code made them and
  * can be run again as they are.
- * Invariant: in the scenario that is written, such a file is `guests/<file name>` or `schedulers/<file name>`.
+ * Invariant: in the scenario that is written, such a file is `guests/<file name>`, `recordings/<file name>` or
+ * `schedulers/<file name>`.
  */
 import { basename } from 'node:path';
 import { isGuestPath } from './guests.ts';
 import { isPlainObject } from './paths.ts';
 import type { Scenario } from './scenario.ts';
 import { isOwn, type ScenarioDoc, type World } from './schema.ts';
-import { isModelled } from './schema-vms.ts';
+import { isExecuted, isReplayed } from './schema-vms.ts';
 
 export interface PortableScenario {
   readonly scenario: Scenario;
@@ -22,7 +23,10 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
   const names = new Map<string, string>();
   for (const { world } of scenario.points) {
     const { scheduler } = world.host;
-    const used = world.vms.flatMap((vm) => (isModelled(vm) || !isGuestPath(vm.guest) ? [] : [['guests', vm.guest]]));
+    const used = world.vms.flatMap((vm) => {
+      if (isReplayed(vm)) return [['recordings', vm.replay]];
+      return isExecuted(vm) && isGuestPath(vm.guest) ? [['guests', vm.guest]] : [];
+    });
     if (isOwn(scheduler)) used.push(['schedulers', scheduler.module]);
     for (const [folder, guest] of used as [string, string][]) {
       if (names.has(guest)) continue;
@@ -40,7 +44,10 @@ export function withGuestCopies(scenario: Scenario, fileOf: (guest: string) => s
     world: {
       ...point.world,
       host: rename(point.world.host, names) as World['host'],
-      vms: point.world.vms.map((vm) => (isModelled(vm) ? vm : { ...vm, guest: renamed(vm.guest) })),
+      vms: point.world.vms.map((vm) => {
+        if (isReplayed(vm)) return { ...vm, replay: renamed(vm.replay) };
+        return isExecuted(vm) ? { ...vm, guest: renamed(vm.guest) } : vm;
+      }),
     },
   }));
   return { scenario: { ...scenario, points, doc: renameIn(scenario.doc, names) }, files };

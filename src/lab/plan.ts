@@ -19,6 +19,7 @@ import { haltPollingOf, refillOf } from './host-options.ts';
 import { loadPolicy } from './own-policy.ts';
 import { paramsFor } from './policies.ts';
 import { policyFor, poolParts } from './pools.ts';
+import { Recordings } from './recordings.ts';
 import type { Point, Scenario } from './scenario.ts';
 import { isOwn, type Scheduler, type World } from './schema.ts';
 import {
@@ -26,8 +27,11 @@ import {
   type DemandInput,
   type ExecutedVmInput,
   type HostThread,
+  isExecuted,
   isModelled,
+  isReplayed,
   type ModelledVmInput,
+  type ReplayedVmInput,
   type VmInput,
 } from './schema-vms.ts';
 import { quantity } from './units.ts';
@@ -96,6 +100,15 @@ export interface ResolvedLoad {
   readonly changes: readonly ResolvedChange[];
 }
 
+/** What the vCPU of a VM plays that does not execute. */
+export interface ResolvedReplay {
+  /** Absolute path of the recording; never part of results. */
+  readonly file: string;
+  /** As it was written. */
+  readonly shown: string;
+  readonly startNs: Ns;
+}
+
 /** What a VM asks of the scheduler beyond weight and cap. Lists have one element for each vCPU, others are for all. */
 export interface ResolvedScheduling {
   readonly params: Params;
@@ -108,10 +121,14 @@ export interface ResolvedAffinity {
   readonly soft?: readonly number[];
 }
 
-/** A VM. One that has a `load` is modelled: it has no guest, no memory, and `modelled` for a technique. */
+/**
+ * A VM. One that has a `load` is modelled: it has no guest, no memory, and `modelled` for a technique. One that has a
+ * `replay` plays what a guest did: its guest is the recording, and its technique that of the recording; no memory.
+ */
 export interface ResolvedVm {
   readonly name: string;
   readonly load?: ResolvedLoad;
+  readonly replay?: ResolvedReplay;
   readonly scheduling?: ResolvedScheduling;
   /** Name of one of our guests, or the path of an ELF file as it was written. */
   readonly guest: string;
@@ -174,8 +191,9 @@ const BASELINES: Readonly<
 /** Numbers the runs. `fileOf` turns the path of a guest, as written, into an absolute one. */
 export function planRuns(scenario: Scenario, fileOf: FileOf): Plan {
   const { doc, points } = scenario;
+  const recordings = new Recordings();
   const runs: ResolvedRun[] = points.flatMap((point, index) =>
-    doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf)),
+    doc.seeds.map((seed, turn) => resolveRun(point, index * doc.seeds.length + turn + 1, seed, fileOf, recordings)),
   );
   const asked = {
     ...(doc.compare === undefined ? {} : { compare: doc.compare }),
@@ -190,7 +208,7 @@ function windowOf({ from, to }: NonNullable<Scenario['doc']['timeline']>): { fro
   return { fromNs: quantity('duration', from), toNs: quantity('duration', to) };
 }
 
-function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf): ResolvedRun {
+function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf, recordings: Recordings): ResolvedRun {
   const { world, axes } = point;
   const all = world.vms.flatMap((vm) => vmNames(vm).map((name, member) => ({ vm, name, member })));
   return {
@@ -202,6 +220,7 @@ function resolveRun(point: Point, runId: number, seed: number, fileOf: FileOf): 
     host: resolveHost(world, fileOf),
     vms: all.map(({ vm, name, member }, index) => {
       if (isModelled(vm)) return resolveModelled(world, vm, name, fileOf);
+      if (isReplayed(vm)) return resolveReplayed(world, vm, name, member, fileOf, recordings);
       // The seed of a member does not depend on how many others there are.
       const ownSeed = new Streams(seed).stream(`workload of ${vm.name}, member ${member + 1}`).uint32() >>> 1;
       const workload = vm.workload.replaceAll('{seed}', String(ownSeed)).replaceAll('{vm}', String(index + 1));
@@ -290,7 +309,7 @@ function schedulingOf({ host }: World, vm: VmInput, fileOf: FileOf): { readonly 
 /** A VM's own settings win over those of the host. Nobody polls on the bare machine. */
 function pollingOf({ host }: World, vm: VmInput): { readonly haltPolling?: HaltPollingSettings } {
   const input = vm.halt_polling ?? host.halt_polling;
-  if (input === undefined || (!isModelled(vm) && vm.technique === 'native')) return {};
+  if (input === undefined || (isExecuted(vm) && vm.technique === 'native')) return {};
   return { haltPolling: haltPollingOf(input) };
 }
 
@@ -331,6 +350,37 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf
     taggedTlb: false,
     memoryBytes: 0,
     vcpus: vm.vcpus,
+    weight: vm.weight,
+    capPercent: vm.cap,
+    baselineRun: null,
+  };
+}
+
+function resolveReplayed(
+  world: World,
+  vm: ReplayedVmInput,
+  name: string,
+  member: number,
+  fileOf: FileOf,
+  recordings: Recordings,
+): ResolvedVm {
+  const file = resolve(fileOf(vm.replay));
+  const { workload, technique, paging } = recordings.header(file, vm.replay);
+  const startNs = quantity('duration', vm.start) + member * quantity('duration', vm.stagger);
+  return {
+    name,
+    replay: { file, shown: vm.replay, startNs },
+    ...schedulingOf(world, vm, fileOf),
+    ...poolOf(vm),
+    ...pollingOf(world, vm),
+    guest: vm.replay,
+    imageFile: null,
+    workload,
+    technique,
+    paging,
+    taggedTlb: false,
+    memoryBytes: 0,
+    vcpus: 1,
     weight: vm.weight,
     capPercent: vm.cap,
     baselineRun: null,
@@ -392,7 +442,8 @@ function withBaselines(points: readonly ResolvedRun[]): ResolvedRun[] {
   const twins = new Map<string, number>();
   for (const run of points) {
     const [vm] = run.vms;
-    if (vm === undefined || vm.technique !== 'native' || twins.has(twinKey(run, vm))) continue;
+    if (vm === undefined || vm.technique !== 'native' || vm.replay !== undefined || twins.has(twinKey(run, vm)))
+      continue;
     twins.set(twinKey(run, vm), run.runId);
   }
   const baselines: ResolvedRun[] = [];
@@ -437,9 +488,9 @@ function withAlone(points: readonly ResolvedRun[]): ResolvedRun[] {
   }));
 }
 
-/** A foreign program that is a file of the user has no build for the bare machine, and a modelled VM nothing to execute. */
-function hasNativeBuild({ technique, imageFile, load }: ResolvedVm): boolean {
-  if (load !== undefined) return false;
+/** A foreign program that is a file of the user has no build for the bare machine; other VMs may have nothing to execute. */
+function hasNativeBuild({ technique, imageFile, load, replay }: ResolvedVm): boolean {
+  if (load !== undefined || replay !== undefined) return false;
   return imageFile === null || TECHNIQUES.find(({ name }) => name === technique)?.program === undefined;
 }
 

@@ -10,7 +10,7 @@ import type { Path } from './paths.ts';
 import { policyOf } from './policies.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { Pool, World } from './schema.ts';
-import { isModelled, type VmInput } from './schema-vms.ts';
+import { isExecuted, type VmInput } from './schema-vms.ts';
 import { didYouMean } from './suggest.ts';
 
 /** The pool of those who name none. */
@@ -103,7 +103,7 @@ function checkParts(pools: readonly Pool[], pcpus: number): Finding[] {
 
 function checkMember(parts: readonly PoolPart[], vm: VmInput, index: number): Finding[] {
   const path: Path = ['vms', index, 'pool'];
-  if (!isModelled(vm) && vm.technique === 'native') {
+  if (isExecuted(vm) && vm.technique === 'native') {
     if (vm.pool === undefined) return [];
     return [finding(path, `found ${found(vm.pool)}, but a native guest has the machine for itself`)];
   }

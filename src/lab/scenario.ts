@@ -14,6 +14,7 @@ import { loadPolicy, type PolicyLoader } from './own-policy.ts';
 import { formatPath, isPlainObject, type Path, valueAt, withValue } from './paths.ts';
 import { completeOwn } from './policies.ts';
 import { type Finding, finding, found, type Place, type Problem, placed, ScenarioError } from './problems.ts';
+import type { RecordingLoader } from './recordings.ts';
 import {
   type Head,
   headSchema,
@@ -60,6 +61,8 @@ export interface ParseOptions {
   readonly guestProblem?: GuestProblem;
   /** Loads a scheduler that is a file. Without it, paths are relative to the working directory. */
   readonly policyFrom?: PolicyLoader;
+  /** Reads the header of a recording. Without it, recordings are not opened. */
+  readonly recordingFrom?: RecordingLoader;
 }
 
 /** The typed twin of a scenario file. Throws ScenarioError as the file would. */
@@ -199,17 +202,18 @@ function checkPoint(
   data: Record<string, unknown>,
   options: ParseOptions,
 ): { world?: World; findings: readonly Finding[] } {
-  const { guestProblem, policyFrom: load = loadAsWritten } = options;
+  const { guestProblem, policyFrom: load = loadAsWritten, recordingFrom } = options;
   const first = check(worldSchema, data);
   if (first.value !== undefined) {
     const { world, findings } = complete(first.value, load);
-    return { world, findings: [...findings, ...checkPcpus(data, world), ...checkWorld(world, guestProblem, load)] };
+    const more = checkWorld(world, guestProblem, load, recordingFrom);
+    return { world, findings: [...findings, ...checkPcpus(data, world), ...more] };
   }
   // Take out what is wrong and look at the rest, so that a user sees all mistakes at once and not in turns.
   const second = check(worldSchema, repaired(data, first.findings));
   if (second.value === undefined) return { findings: first.findings };
   const { world, findings } = complete(second.value, load);
-  const more = [...findings, ...checkWorld(world, guestProblem, load)];
+  const more = [...findings, ...checkWorld(world, guestProblem, load, recordingFrom)];
   const known = first.findings.map((item) => item.path);
   return {
     findings: [...first.findings, ...more.filter((item) => !known.some((path) => startsWith(item.path, path)))],

@@ -1,6 +1,7 @@
 /**
  * What a scenario may say about one VM: one form per kind of vCPU, and what all kinds have in common.
- * A form is chosen by the key that only it has: `guest` boots a kernel, `demand` is a model of one.
+ * A form is chosen by the key that only it has: `guest` boots a kernel, `demand` is a model of one, `replay` plays a
+ * recording of one.
  * Invariant: as in schema.ts, parsing only fills defaults and normalises spelling.
  */
 import { z } from 'zod';
@@ -203,15 +204,38 @@ const modelledVm = z
   .describe('A VM without a guest, whose vCPUs are models of a demand for CPU time, or a group of equal ones')
   .meta({ chosenBy: 'demand' });
 
+const replayedVm = z
+  .strictObject({
+    name: nameOf(NAME_PATTERN, DASHED).describe('Name in the results; with count > 1, name-1, name-2, ...'),
+    count: z.int().min(1).max(MODELLED_COUNT_MAX).default(1).describe('How many VMs of this kind'),
+    replay: z
+      .string()
+      .min(1)
+      .meta({ expected: 'the path of a file that hvsim record wrote' })
+      .describe('Path of the recording, from the folder of the scenario'),
+    vcpus: z.literal(1).default(1).describe('A recording has one vCPU'),
+    start: quantity('duration').default('0 ns').describe('When the VM comes; times of the recording count from then'),
+    stagger: quantity('duration')
+      .default('0 ns')
+      .describe('With count > 1, by how much each comes after the one before'),
+    ...share,
+    cap: cap.describe(CAP_MEANING),
+  })
+  .describe('A VM that plays what hvsim record has written down of a guest, or a group of such')
+  .meta({ chosenBy: 'replay' });
+
 /** One VM, of any kind. */
-export const vm = z.union([executedVm, modelledVm]).describe('One VM, or a group of equal VMs');
+export const vm = z.union([executedVm, modelledVm, replayedVm]).describe('One VM, or a group of equal VMs');
 
 export type ExecutedVmInput = z.output<typeof executedVm>;
 export type ModelledVmInput = z.output<typeof modelledVm>;
-export type VmInput = ExecutedVmInput | ModelledVmInput;
+export type ReplayedVmInput = z.output<typeof replayedVm>;
+export type VmInput = ExecutedVmInput | ModelledVmInput | ReplayedVmInput;
 export type HostThread = z.output<typeof hostThread>;
 export type DemandInput = z.output<typeof demand>;
 export type PolicyParams = z.output<typeof policyParams>;
 export type AffinityInput = z.output<typeof affinity>;
 
 export const isModelled = (input: VmInput): input is ModelledVmInput => 'demand' in input;
+export const isReplayed = (input: VmInput): input is ReplayedVmInput => 'replay' in input;
+export const isExecuted = (input: VmInput): input is ExecutedVmInput => 'guest' in input;

@@ -19,10 +19,13 @@ import {
 import type { HostTask, HostVm } from '../../host/task.ts';
 import type { SchedulingRecord, TasksRecord, TimesRecord, WorkRecord } from './rows.ts';
 
+/** What a vCPU got done, where it knows: those that do not execute. */
+export type Worker = Pick<ModelledVcpu, 'completed' | 'jobs' | 'missed' | 'tardiness' | 'responseTimes' | 'spun'>;
+
 /** A vCPU with the dispatcher's record of it; `modelled` says what it got done. */
 export interface Scheduled {
   readonly task: HostTask;
-  readonly modelled: ModelledVcpu | null;
+  readonly modelled: Worker | null;
 }
 
 export interface ScheduledVm {
@@ -92,7 +95,7 @@ function tasksRecord(monitor: Monitor, vcpus: readonly Scheduled[]): TasksRecord
   };
 }
 
-function workRecord(modelled: readonly ModelledVcpu[]): WorkRecord | null {
+function workRecord(modelled: readonly Worker[]): WorkRecord | null {
   if (modelled.length === 0) return null;
   return {
     units: sum(modelled, ({ completed }) => completed),

@@ -12,6 +12,7 @@ import {
   type Account,
 } from '../../core/runnable.ts';
 import type { RunOutcome } from '../../host/dispatch.ts';
+import type { Recorder } from '../../host/replay/recorder.ts';
 import type { HostTask } from '../../host/task.ts';
 import { newCpuState, saveCpu } from '../../machine/cpu-state.ts';
 import { findEscapes } from '../../vmm/audit.ts';
@@ -40,7 +41,13 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
   /** By VM: translations found that led out of it. Null: nobody looks. */
   private readonly escapes: Map<string, number> | null;
 
-  constructor(site: Site, plan: ResolvedVm, extras: Partial<VmSpec>, escapes: Map<string, number> | null) {
+  constructor(
+    site: Site,
+    plan: ResolvedVm,
+    extras: Partial<VmSpec>,
+    escapes: Map<string, number> | null,
+    recorder?: Recorder,
+  ) {
     const { index, kind, firstPcpu, machine, engine, dispatcher } = site;
     const technique = findTechnique(plan.technique);
     this.site = site;
@@ -57,7 +64,10 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       vcpus: plan.vcpus,
       ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
       ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
-      onEnd: site.endOfVm,
+      onEnd: () => {
+        recorder?.vmEnded();
+        site.endOfVm();
+      },
       ...(plan.ring === undefined ? {} : { ring: plan.ring }),
       ...(plan.outOfSync === undefined ? {} : { outOfSync: plan.outOfSync }),
       ...(plan.keepShadows === undefined ? {} : { keepShadows: plan.keepShadows }),
@@ -68,7 +78,8 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       const vcpu = new ExecutedVcpu(this.vm, number, technique);
       // The CPUs of the bare machine are what the guest takes them for.
       const own = plan.technique === 'native' && plan.vcpus > 1 ? number : firstPcpu < 0 ? -1 : firstPcpu + number;
-      return { vcpu, task: dispatcher.attach(hostVm, runnableFor(site, plan, vcpu), taskSpec(plan, number, own)) };
+      const runnable = runnableFor(site, plan, recorder?.attach(vcpu) ?? vcpu);
+      return { vcpu, task: dispatcher.attach(hostVm, runnable, taskSpec(plan, number, own)) };
     });
   }
 

@@ -1,0 +1,71 @@
+/**
+ * How much faster a recording is played than its guest is executed, for the same simulated time and the same ledger.
+ * Both are timed from the first event to the last, without reading files and loading guests, which would favour replay.
+ */
+import { decodeRecording, encodeRecording } from '../src/host/replay/recording.ts';
+import { Score } from '../src/host/replay/replayed.ts';
+import { buildWorld, finishWorld, type World } from '../src/lab/build.ts';
+import { collect } from '../src/lab/collect.ts';
+import { planRuns, type ResolvedRun } from '../src/lab/plan.ts';
+import { recordRun } from '../src/lab/record.ts';
+import { defineScenario } from '../src/lab/scenario.ts';
+import { median } from './harness.ts';
+import { type Bench, type BenchRow, rowsOnly } from './options.ts';
+
+const WORKLOADS = [
+  'web requests=2000 gap=10 work=15000 hz=1000',
+  'web requests=200 hz=1000',
+  'sieve n=20000 rounds=20',
+  'mix tasks=8 work=300000 hz=100',
+  'syscall n=20000',
+  'forkwait n=40',
+  'idle ticks=200 hz=1000',
+];
+
+function planOf(workload: string): ResolvedRun {
+  const vms = [{ name: 'vm', guest: 'nano', workload }];
+  const scenario = defineScenario({ name: 'bench', duration: '60 s', host: { scheduler: 'credit' }, vms });
+  return planRuns(scenario, (file) => file).runs[0];
+}
+
+/** Nanoseconds that the rest of a world's run takes. */
+function finish(world: World): number {
+  const before = process.hrtime.bigint();
+  finishWorld(world);
+  return Number(process.hrtime.bigint() - before);
+}
+
+export const bench: Bench = {
+  name: 'replay: playing a recording against executing its guest (nano, hardware-assisted, alone under credit)',
+  run({ repeat }) {
+    const rows: BenchRow[] = [];
+    for (const workload of WORKLOADS) {
+      const run = planOf(workload);
+      const { recording } = recordRun(run);
+      const bytes = encodeRecording(recording);
+      const score = new Score(decodeRecording(workload, bytes));
+      const [vm] = run.vms;
+      const replay: ResolvedRun = {
+        ...run,
+        vms: [{ ...vm, replay: { file: workload, shown: workload, startNs: 0 } }],
+      };
+      const executing: number[] = [];
+      const playing: number[] = [];
+      for (let round = -1; round < repeat; round++) {
+        const executed = buildWorld(run);
+        const replayed = buildWorld(replay, { scores: () => score });
+        const executingNs = finish(executed);
+        const playingNs = finish(replayed);
+        const cycles = (world: World): number => collect(world, 'ended').vms[0].guestCycles;
+        if (cycles(executed) !== cycles(replayed)) throw new Error(`${workload}: the replay has another ledger`);
+        if (round < 0) continue;
+        executing.push(executingNs);
+        playing.push(playingNs);
+      }
+      rows.push({ name: workload, value: median(executing) / median(playing), unit: 'times as fast' });
+      rows.push({ name: `  executed`, value: median(executing) / 1e6, unit: 'ms' });
+      rows.push({ name: `  replayed, ${bytes.length} bytes`, value: median(playing) / 1e6, unit: 'ms' });
+    }
+    return rowsOnly(rows);
+  },
+};

@@ -1,0 +1,212 @@
+/**
+ * A vCPU that plays a recording in place of executing its guest. It is foreseeable: nothing happens between two stops, so
+ * playing costs the simulator one step a stop, however many instructions were executed in between.
+ * Invariants: waits end at the times at which they ended when it was recorded, or at once if it comes to them late, so
+ * alone on a pCPU of the same kind it does the same at the same cycle; among others it works off everything, later.
+ */
+
+import type { Engine } from '../../core/engine.ts';
+import {
+  ACCOUNT_EXIT,
+  ACCOUNT_GUEST,
+  ACCOUNT_TRANSLATED,
+  ACCOUNT_VMM,
+  ACCOUNT_WALK,
+  type Pcpu,
+  type Runnable,
+  type RunnableHost,
+  type RunStop,
+} from '../../core/runnable.ts';
+import { Samples } from '../../core/samples.ts';
+import type { Cycles, Ns } from '../../core/units.ts';
+import type { ExitRow } from '../../vmm/exit-table.ts';
+import type { Outcome } from '../../vmm/vm.ts';
+import {
+  OP_BLOCK,
+  OP_CUT,
+  OP_FOREVER,
+  OP_SEGMENT,
+  OP_SPIN,
+  OP_STOP,
+  OP_VM_END,
+  OP_YIELD,
+  type Op,
+  RECORDED_ACCOUNTS,
+  type Recording,
+} from './recording.ts';
+
+const PLAYED = [ACCOUNT_GUEST, ACCOUNT_TRANSLATED, ACCOUNT_WALK, ACCOUNT_EXIT, ACCOUNT_VMM] as const;
+
+type Segment = Extract<Op, { readonly kind: typeof OP_SEGMENT }>;
+
+/** A recording made ready for any number of vCPUs that play it. */
+export class Score {
+  readonly recording: Recording;
+  /** Cycles from the beginning of each operation up to the next one that is not a segment. */
+  readonly ahead: Float64Array;
+
+  constructor(recording: Recording) {
+    this.recording = recording;
+    const { ops } = recording;
+    this.ahead = new Float64Array(ops.length);
+    for (let at = ops.length - 2; at >= 0; at--) {
+      const op = ops[at]!;
+      if (op.kind === OP_SEGMENT) this.ahead[at] = this.ahead[at + 1]! + lengthOf(op);
+    }
+  }
+}
+
+const lengthOf = ({ cycles }: Segment): Cycles => cycles.reduce((sum, spent) => sum + spent, 0);
+
+export class ReplayedVcpu implements Runnable {
+  /** Guest instructions, as the recording counted them. */
+  instructions = 0;
+  /** Work units that the guest has reported. */
+  completed = 0;
+  /** Times of work between two waits that completed work units: from the end of the first wait, as recorded. */
+  jobs = 0;
+  readonly responseTimes = new Samples();
+  /** A recording has no deadlines, and does not tell spinning from other work. */
+  readonly missed = 0;
+  readonly tardiness: Ns = 0;
+  readonly spun: Cycles = 0;
+  /** It will not run again. */
+  hasEnded = false;
+
+  private readonly engine: Engine;
+  private readonly score: Score;
+  private readonly startNs: Ns;
+  private readonly onVmEnd: (outcome: Outcome, at: Ns) => void;
+  private host: RunnableHost | null = null;
+  /** The operation that is next or under way. */
+  private at = 0;
+  /** Cycles of the present segment that have passed. */
+  private played: Cycles = 0;
+  private alarmAt: Ns = -1;
+  private release: Ns;
+  private unitsBefore = 0;
+  private readonly counts: Float64Array;
+  private readonly costs: Float64Array;
+  private readonly came: Uint8Array;
+  private readonly wake = (): void => this.host?.wake();
+
+  /**
+   * @param startNs when the VM came: times of the recording count from there
+   * @param onVmEnd called with what became of the VM, and when
+   */
+  constructor(engine: Engine, score: Score, startNs: Ns, onVmEnd: (outcome: Outcome, at: Ns) => void) {
+    this.engine = engine;
+    this.score = score;
+    this.startNs = startNs;
+    this.release = startNs;
+    this.onVmEnd = onVmEnd;
+    const { length } = score.recording.header.reasons;
+    this.counts = new Float64Array(length);
+    this.costs = new Float64Array(length);
+    this.came = new Uint8Array(length);
+  }
+
+  /** How often and at what cost it left its guest, by reason. */
+  get exits(): ExitRow[] {
+    return this.score.recording.header.reasons
+      .flatMap((reason, i) => (this.came[i] === 1 ? [{ reason, count: this.counts[i]!, cycles: this.costs[i]! }] : []))
+      .sort((a, b) => (a.reason < b.reason ? -1 : a.reason > b.reason ? 1 : 0));
+  }
+
+  onAttach(host: RunnableHost): void {
+    this.host = host;
+  }
+
+  onDispatch(): void {}
+
+  onDeschedule(): void {}
+
+  cyclesToStop(): Cycles {
+    return this.score.ahead[this.at]! - this.played;
+  }
+
+  run(pcpu: Pcpu, budget: Cycles): RunStop {
+    const end = pcpu.clock.cycles + budget;
+    const { ops } = this.score.recording;
+    for (;;) {
+      const op = ops[this.at]!;
+      switch (op.kind) {
+        case OP_SEGMENT:
+          if (!this.play(op, pcpu, end - pcpu.clock.cycles)) return 'budget';
+          break;
+        case OP_BLOCK:
+          if (!this.isOver(this.startNs + op.until, pcpu.clock.now)) return 'block';
+          break;
+        case OP_YIELD:
+        case OP_SPIN:
+          this.at++;
+          return op.kind === OP_YIELD ? 'yield' : 'spin';
+        case OP_VM_END:
+          this.endBurst(pcpu.clock.now);
+          this.onVmEnd({ kind: op.outcome, exitCode: op.exitCode, detail: op.detail }, pcpu.clock.now - op.earlyNs);
+          break;
+        case OP_FOREVER:
+          this.endBurst(pcpu.clock.now);
+          return 'block';
+        case OP_CUT:
+          this.endBurst(pcpu.clock.now);
+          this.onVmEnd({ kind: 'time-limit', exitCode: null, detail: 'the recording is over' }, pcpu.clock.now);
+          this.hasEnded = true;
+          return 'end';
+        case OP_STOP:
+          this.hasEnded = true;
+          return 'end';
+      }
+      this.at++;
+    }
+  }
+
+  /** Passes what is left of a segment, or as much as `budget` allows; answers whether it is done. */
+  private play(segment: Segment, pcpu: Pcpu, budget: Cycles): boolean {
+    // Within a segment the accounts come one after the other; where exactly it was cut, nobody knows.
+    let start = 0;
+    let left = Math.max(0, budget);
+    for (let account = 0; account < RECORDED_ACCOUNTS; account++) {
+      const end = start + segment.cycles[account]!;
+      const rest = end - Math.max(start, this.played);
+      if (rest > 0) {
+        const cycles = Math.min(rest, left);
+        if (cycles > 0) pcpu.spend(PLAYED[account]!, cycles);
+        this.played += cycles;
+        left -= cycles;
+        if (cycles < rest) return false;
+      }
+      start = end;
+    }
+    this.played = 0;
+    this.instructions += segment.instructions;
+    if (segment.units >= 0) this.completed = segment.units;
+    for (const { reason, count, cycles } of segment.exits) {
+      this.came[reason] = 1;
+      this.counts[reason]! += count;
+      this.costs[reason]! += cycles;
+    }
+    return true;
+  }
+
+  /** Is the wait that ends at `until` over? If not, it is woken then. */
+  private isOver(until: Ns, now: Ns): boolean {
+    this.endBurst(now);
+    if (until > now) {
+      if (this.alarmAt === until) return false;
+      this.alarmAt = until;
+      this.engine.at(until, this.wake);
+      return false;
+    }
+    this.release = until;
+    return true;
+  }
+
+  /** It comes to a wait. */
+  private endBurst(now: Ns): void {
+    if (this.completed === this.unitsBefore) return;
+    this.unitsBefore = this.completed;
+    this.jobs++;
+    this.responseTimes.push(now - this.release);
+  }
+}
