@@ -184,7 +184,11 @@ export function machineSection(results: Results): Html {
       'as long as on the real machine, measured in seconds. Compare ratios and shapes, not absolute times.';
     return element('p', escapeHtml(text), 'class="note"');
   });
-  const policies = distinct(results.scenario.points.map((point) => schedulerName(point.world.host.scheduler)));
+  const policies = distinct(
+    results.scenario.points.flatMap(({ world: { host: one } }) =>
+      [one.scheduler, ...(one.pools ?? []).map((pool) => pool.scheduler ?? one.scheduler)].map(schedulerName),
+    ),
+  );
   const intro = `${host.pcpus} physical CPU${host.pcpus === 1 ? '' : 's'}, ${host.memory} of memory, scheduler ${listed(policies)}.`;
   return [element('h2', 'The machine'), paragraph(intro), ...scale, ...models].join('\n');
 }

@@ -37,6 +37,8 @@ export class Recorder implements Runnable {
   private startedAt: Ns = 0;
   /** It has answered `block`, and not gone on since. */
   private rests = false;
+  /** When it was woken since; -1: not yet. */
+  private wokenAt: Ns = -1;
   private vmHasEnded = false;
   private hasStopped = false;
 
@@ -55,7 +57,17 @@ export class Recorder implements Runnable {
   }
 
   onAttach(host: RunnableHost): void {
-    this.inner.onAttach(host);
+    const wake = (): void => {
+      if (this.rests && this.wokenAt < 0) this.wokenAt = this.inner.vm.clock.local();
+      host.wake();
+    };
+    this.inner.onAttach({
+      wake,
+      waitedNs: () => host.waitedNs(),
+      isRunning: () => host.isRunning(),
+      changed: (apply) => host.changed(apply),
+      signal: (signal) => host.signal(signal),
+    });
   }
 
   onDispatch(pcpu: Pcpu): void {
@@ -72,14 +84,10 @@ export class Recorder implements Runnable {
     this.lastPcpu = pcpu;
     this.startedAt = clock.now;
     this.mark(pcpu);
-    const { cycles } = clock;
+    this.leaveRest();
     const stop = this.inner.run(pcpu, budget);
-    const stillRests = this.rests && stop === 'block' && clock.cycles === cycles;
-    if (!stillRests) {
-      this.leaveRest(this.startedAt);
-      this.gather(pcpu);
-      this.stopped(stop, pcpu);
-    }
+    this.gather(pcpu);
+    this.stopped(stop, pcpu);
     this.pcpu = null;
     return stop;
   }
@@ -90,7 +98,7 @@ export class Recorder implements Runnable {
     if (this.hasStopped || this.vmHasEnded || outcome === null) return;
     this.vmHasEnded = true;
     const wasResting = this.rests;
-    this.leaveRest(this.pcpu === null ? endedAt : this.startedAt);
+    this.leaveRest(endedAt);
     if (this.pcpu !== null) this.gather(this.pcpu);
     this.flush();
     // An event of a device may end the VM while its pCPU is ahead by the rest of an instruction.
@@ -131,11 +139,12 @@ export class Recorder implements Runnable {
     } else this.ops.push({ kind: stop === 'yield' ? OP_YIELD : OP_SPIN });
   }
 
-  /** It went on at `until`. */
-  private leaveRest(until: Ns): void {
+  /** It was woken, or its VM ended at `otherwise`. */
+  private leaveRest(otherwise: Ns = this.startedAt): void {
     if (!this.rests) return;
     this.rests = false;
-    this.ops.push({ kind: OP_BLOCK, until });
+    this.ops.push({ kind: OP_BLOCK, until: this.wokenAt >= 0 ? this.wokenAt : otherwise });
+    this.wokenAt = -1;
   }
 
   private mark({ spent }: Pcpu): void {

@@ -457,8 +457,9 @@ class Esx extends ShareScheduler<EsxUnit> {
   }
 
   private byPriority(): Gang[] {
-    const mean = ({ units }: Gang): number => units.reduce((sum, unit) => sum + unit.priority, 0) / units.length;
-    return [...this.stoppedGangs].sort((a, b) => mean(a) - mean(b) || a.units[0].task.id - b.units[0].task.id);
+    return [...this.stoppedGangs].sort(
+      (a, b) => meanPriority(a) - meanPriority(b) || a.units[0].task.id - b.units[0].task.id,
+    );
   }
 
   /** Starts a stopped VM if there are pCPUs for all that must start at once; `deciding` is one that is free now. */
@@ -529,13 +530,23 @@ class Esx extends ShareScheduler<EsxUnit> {
     this.payIdle(entry, now);
     entry.unit.rank = this.rankOf(entry.unit);
     const rival = this.firstFor(pcpu);
-    if (rival !== null && rival.priority < entry.unit.priority) {
+    if ((rival !== null && rival.priority < entry.unit.priority) || this.keepsStopped(gang, pcpu)) {
       this.stopAll(gang, [], now);
       this.watch(gang);
       return false;
     }
     entry.until = now + this.quantum;
     return true;
+  }
+
+  /** Is a VM that consumed less, and could use the pCPU, stopped as a whole? Its vCPUs are in no queue. */
+  private keepsStopped(gang: Gang, pcpu: number): boolean {
+    const ours = meanPriority(gang);
+    for (const other of this.stoppedGangs) {
+      const isRival = other.units.some((unit) => wantsCpu(unit) && unit.task.hard.has(pcpu));
+      if (isRival && meanPriority(other) < ours) return true;
+    }
+    return false;
   }
 
   private unreserve(gang: Gang, now: Ns): void {
@@ -563,6 +574,10 @@ class Esx extends ShareScheduler<EsxUnit> {
     const first = soft ?? (node?.meets(hard) === true ? hard.intersect(node) : hard);
     unit.masks = first === hard ? [hard] : [first, hard];
   }
+}
+
+function meanPriority({ units }: Gang): number {
+  return units.reduce((sum, unit) => sum + unit.priority, 0) / units.length;
 }
 
 /** Would it run if it could? Paused, sleeping and ended ones would not. */

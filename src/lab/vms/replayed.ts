@@ -62,6 +62,8 @@ export class ReplayedWorldVm implements BuiltVm {
     const [kind, detail] = OUTCOME_AT_END[outcome];
     this.outcome = { kind, detail, exitCode: null };
     this.endedAt = this.site.dispatcher.now;
+    // As the vCPUs of an executed VM are, when it ends.
+    this.vcpu.wakeUp();
   }
 
   addTo(digest: Digest): void {

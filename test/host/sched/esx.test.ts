@@ -149,6 +149,20 @@ describe('an asymmetric VM: one busy vCPU, three asleep, beside a hog on four pC
     expect(Math.abs(percent(lab)[1] - 50)).toBeLessThan(3);
   });
 
+  test('strict without idle detection: two such VMs take turns on the whole host', () => {
+    const params = { coscheduling: 'strict', idle_detection: false };
+    const lab = new Lab({ policy: esx, params, pcpus: 4, vms: [] });
+    for (const name of ['a', 'b']) {
+      const vm = lab.host.addVm({ name });
+      lab.add(vm, hogOf(lab));
+      for (let k = 0; k < 3; k++) lab.add(vm, sleeper(lab));
+    }
+    lab.runMs(10_000);
+    // Slices of 50 ms, and at most that in which one has to wait for all pCPUs.
+    for (const percents of percent(lab)) expect(Math.abs(percents - 50)).toBeLessThan(3);
+    expect(utilization(lab)).toBeLessThan(0.265);
+  });
+
   test('strict without idle detection: a VM that sleeps altogether does not keep its pCPUs from others for ever', () => {
     const lab = new Lab({
       policy: esx,
