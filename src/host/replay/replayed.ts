@@ -82,7 +82,8 @@ export class ReplayedVcpu implements Runnable {
   private at = 0;
   /** Cycles of the present segment that have passed. */
   private played: Cycles = 0;
-  private alarmAt: Ns = -1;
+  /** It is in a wait of the recording, and will be woken. */
+  private waits = false;
   private release: Ns;
   private unitsBefore = 0;
   private readonly counts: Float64Array;
@@ -115,6 +116,11 @@ export class ReplayedVcpu implements Runnable {
 
   onAttach(host: RunnableHost): void {
     this.host = host;
+  }
+
+  /** Makes it look around, if it is blocked. */
+  wakeUp(): void {
+    this.wake();
   }
 
   onDispatch(): void {}
@@ -189,15 +195,17 @@ export class ReplayedVcpu implements Runnable {
     return true;
   }
 
-  /** Is the wait that ends at `until` over? If not, it is woken then. */
+  /** Is the wait that ends at `until` over? It is not begun if its end has passed; else the vCPU is woken then. */
   private isOver(until: Ns, now: Ns): boolean {
-    this.endBurst(now);
-    if (until > now) {
-      if (this.alarmAt === until) return false;
-      this.alarmAt = until;
+    if (!this.waits && until >= now) {
+      this.endBurst(now);
+      this.waits = true;
       this.engine.at(until, this.wake);
       return false;
     }
+    if (until > now) return false;
+    if (!this.waits) this.endBurst(now);
+    this.waits = false;
     this.release = until;
     return true;
   }
