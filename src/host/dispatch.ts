@@ -484,11 +484,16 @@ export class Dispatcher {
   }
 
   private checkDecision(slot: Slot, slice: Ns, next: HostTask | null, again: HostTask | null): void {
-    const problem = (text: string): Bug => new Bug(`scheduler ${this.policy.name}, pCPU ${slot.pcpu.id}: ${text}`);
-    if (!(slice > 0)) throw problem(`a slice of ${slice} ns`);
+    if (!(slice > 0)) throw this.wrongDecision(slot, `a slice of ${slice} ns`);
     if (next === null || next === again) return;
-    if (next.state !== STATE_READY) throw problem(`picked ${next.label}, which is ${STATE_NAMES[next.state]}`);
-    if (!next.hard.has(slot.pcpu.id)) throw problem(`${next.label} may not run here`);
+    if (next.state !== STATE_READY) {
+      throw this.wrongDecision(slot, `picked ${next.label}, which is ${STATE_NAMES[next.state]}`);
+    }
+    if (!next.hard.has(slot.pcpu.id)) throw this.wrongDecision(slot, `${next.label} may not run here`);
+  }
+
+  private wrongDecision(slot: Slot, text: string): Bug {
+    return new Bug(`scheduler ${this.policy.name}, pCPU ${slot.pcpu.id}: ${text}`);
   }
 
   private charge(slot: Slot): void {
