@@ -14,7 +14,7 @@ import { type Bench, type BenchRow, rowsOnly } from './options.ts';
 
 const WORKLOADS = [
   'web requests=2000 gap=10 work=15000 hz=1000',
-  'web requests=200 hz=1000',
+  'web requests=5000 hz=1000',
   'sieve n=20000 rounds=20',
   'mix tasks=8 work=300000 hz=100',
   'syscall n=20000',
