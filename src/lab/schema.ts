@@ -133,6 +133,10 @@ export const headSchema = z.strictObject({
     .max(1)
     .optional()
     .describe('More tables. scheduling: shares, waits, jobs and spinning, in scheduling-*.csv'),
+  tables: z
+    .literal('runs')
+    .optional()
+    .describe('runs: only tables with one row per run are written, for large experiments; default: all tables'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 
