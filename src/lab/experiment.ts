@@ -28,6 +28,7 @@ export async function runScenario(scenario: Scenario, options: ExperimentOptions
   const plan = planRuns(scenario, options.fileOf ?? ((guest) => guest));
   options.onPlan?.(plan.runs.length);
   const { records, defects } = await runAll(plan, options);
-  const tables = foldAll(METRICS, records, scenario.axes);
+  const metrics = scenario.doc.tables === 'runs' ? METRICS.filter(({ isPerRun }) => isPerRun) : METRICS;
+  const tables = foldAll(metrics, records, scenario.axes);
   return { scenario, records, tables, defects };
 }

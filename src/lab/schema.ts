@@ -168,6 +168,10 @@ export const headSchema = z.strictObject({
     })
     .optional()
     .describe('Record what every vCPU does in this window of each run, in gantt.csv; chart gantt draws it'),
+  tables: z
+    .literal('runs')
+    .optional()
+    .describe('runs: only tables with one row per run are written, for large experiments; default: all tables'),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

@@ -33,7 +33,7 @@ export function densityRuns(results: Results): DensityRun[] {
 }
 
 /** An axis is about the number of VMs when each of its labels goes with one density, and they are not all the same. */
-function setsDensity(runs: readonly DensityRun[], axis: string): boolean {
+export function setsDensity(runs: readonly Pick<DensityRun, 'run' | 'density'>[], axis: string): boolean {
   const groups = [...groupBy(runs, (run) => text(run.run, axis)).values()];
   const densities = groups.map((group) => distinct(group.map((run) => String(run.density))));
   return densities.every((values) => values.length === 1) && distinct(densities.flat()).length > 1;

@@ -66,10 +66,12 @@ function headerPart(results: Results, title: string): Html {
   const { question, name } = results.scenario.doc;
   const runs = frame(results, 'runs').rows;
   const sum = (column: string) => runs.reduce((total, run) => total + (num(run, column) ?? 0), 0);
+  const vms = frame(results, 'vms').rows.length;
+  const instructions = sum('instructions');
   const facts = [
     [String(runs.length), runs.length === 1 ? 'run' : 'runs'],
-    [String(frame(results, 'vms').rows.length), 'virtual machines'],
-    [amount(sum('instructions')), 'guest instructions executed'],
+    ...(vms === 0 ? [] : [[String(vms), 'virtual machines']]),
+    ...(instructions === 0 ? [] : [[amount(instructions), 'guest instructions executed']]),
     [time(sum('simulated_ns')), 'of simulated time'],
   ].map(([value = '', label = '']) => `<li><b>${escapeHtml(value)}</b>${escapeHtml(label)}</li>`);
   return [

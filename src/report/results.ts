@@ -32,9 +32,10 @@ export function loadResults(folder: string): Results {
   const file = join(folder, 'scenario.yaml');
   if (!existsSync(file)) throw new UserError(`${folder}: has no scenario.yaml, so it is not a folder of results`);
   const scenario = parseScenario(readTextFile(file, 'a scenario', SCENARIO_BYTES_MAX), file);
-  const frames = METRICS.flatMap(({ name, isOptional }) => {
+  const frames = METRICS.flatMap(({ name, isOptional, isPerRun }) => {
     const csv = join(folder, `${name}.csv`);
-    if (isOptional && !existsSync(csv)) return [];
+    const mayLack = isOptional || (scenario.doc.tables === 'runs' && !isPerRun);
+    if (mayLack && !existsSync(csv)) return [];
     return [[name, parseCsv(readTextFile(csv, 'a CSV file', CSV_BYTES_MAX), csv)] as const];
   });
   return { scenario, frames: Object.fromEntries(frames) };

@@ -111,6 +111,7 @@ export function tablesSection(results: Results): Html {
     return { title: name.replaceAll('_', ' '), doc, numeric: NUMERIC.has(name), code: name === 'workload' };
   });
   const rows = frame(results, 'vms').rows;
+  if (rows.length === 0) return '';
   const cellsOf = (row: Row): TableCell[] => shown.map((name) => vmCell(name, row, run(row)));
   const points = rows.filter((row) => isPoint(run(row)));
   const baselines = rows.filter((row) => !isPoint(run(row)));

@@ -163,7 +163,7 @@ describe('a mistake is reported with its place', () => {
       'a mistyped key',
       `name: x\nquestoin: y\nvms:${VM}`,
       [
-        'bad.yaml:2:1: questoin: unknown key. Did you mean "question"? Allowed: name, title, question, sweep, seeds, baseline, compare, metrics, timeline, charts, duration, host, vms',
+        'bad.yaml:2:1: questoin: unknown key. Did you mean "question"? Allowed: name, title, question, sweep, seeds, baseline, compare, metrics, timeline, tables, charts, duration, host, vms',
       ],
     ],
     [
@@ -298,7 +298,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown chart',
       `name: x\nvms:${VM}charts: [slowdwn]\n`,
       [
-        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published, gantt. Did you mean "slowdown"?',
+        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published, gantt, consolidation, spinning, isolation. Did you mean "slowdown"?',
       ],
     ],
     [

@@ -29,6 +29,8 @@ export interface Metric {
   readonly doc: string;
   /** Written only where it has rows. */
   readonly isOptional: boolean;
+  /** Has one row per run, and is written even where the scenario says `tables: runs`. */
+  readonly isPerRun: boolean;
   /** Columns with their explanations; `axes` are those of the scenario. */
   columns(axes: readonly string[]): readonly { readonly name: string; readonly doc: string }[];
   fold(records: readonly RunRecord[], axes: readonly string[]): Table;
@@ -39,6 +41,7 @@ export function metric<Row>(spec: {
   readonly name: string;
   readonly doc: string;
   readonly isOptional?: boolean;
+  readonly isPerRun?: boolean;
   readonly columns: readonly Column<Row>[] | ((axes: readonly string[]) => readonly Column<Row>[]);
   readonly rows: (records: readonly RunRecord[]) => readonly Row[];
 }): Metric {
@@ -48,6 +51,7 @@ export function metric<Row>(spec: {
     name: spec.name,
     doc: spec.doc,
     isOptional: spec.isOptional ?? false,
+    isPerRun: spec.isPerRun ?? false,
     columns: (axes) => columnsOf(axes).map(({ name, doc }) => ({ name, doc })),
     fold: (records, axes) => {
       const columns = columnsOf(axes);

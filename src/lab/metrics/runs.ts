@@ -47,4 +47,10 @@ function detailOf({ detail, vms }: RunRecord): string {
   return [...(detail === '' ? [] : [detail]), ...troubled].join('; ');
 }
 
-export const runs = metric<RunRecord>({ name: 'runs', doc: 'One row per run.', columns, rows: (records) => records });
+export const runs = metric<RunRecord>({
+  name: 'runs',
+  doc: 'One row per run.',
+  isPerRun: true,
+  columns,
+  rows: (records) => records,
+});

@@ -202,6 +202,7 @@ export const schedulingRuns = metric<RunRow>({
   name: 'scheduling-runs',
   doc: 'One row per run of a scenario with metrics: [scheduling]: all VMs together, without threads of the hypervisor.',
   isOptional: true,
+  isPerRun: true,
   rows: runRows,
   columns: [
     RUN,
