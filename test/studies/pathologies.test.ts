@@ -15,7 +15,7 @@ const ofVcpu = (label: string, vcpu: number, column: string): number =>
   results.ofVcpu({ case: label }, 'a', vcpu, column);
 const share = (label: string, vm: string): number => ofVm(label, vm, 'share_ratio');
 
-function near(value: number, expected: number, tolerance: number): void {
+function expectNear(value: number, expected: number, tolerance: number): void {
   expect(Math.abs(value - expected), `${value} is not ${expected}`).toBeLessThanOrEqual(tolerance);
 }
 
@@ -26,8 +26,8 @@ describe('SMP guests', () => {
     expect(ofVm('lock holder: credit', 'a', 'lock_holder_preemptions')).toBeGreaterThan(10);
     expect(spinPerPass('lock holder: credit')).toBeGreaterThan(2 * spinPerPass('lock holder: gang'));
     // 4 + 2 vCPUs in two rows of four: the price of a gang.
-    near(ofRun('lock holder: gang', 'utilization_ratio'), 0.75, 0.001);
-    near(ofRun('lock holder: credit', 'utilization_ratio'), 1, 0.001);
+    expectNear(ofRun('lock holder: gang', 'utilization_ratio'), 0.75, 0.001);
+    expectNear(ofRun('lock holder: credit', 'utilization_ratio'), 1, 0.001);
   });
 
   test('a ticket lock also waits for the next in line; a paravirtual one for neither', () => {
@@ -39,7 +39,7 @@ describe('SMP guests', () => {
 
   test('siblings in one queue: phases of 5 ms take 10 ms', () => {
     const phase = (label: string): number => (6 * SECONDS) / (ofVm(label, 'a', 'units') / 2);
-    near(phase('stacking: credit'), 10 * MS, 0.5 * MS);
+    expectNear(phase('stacking: credit'), 10 * MS, 0.5 * MS);
     expect(phase('stacking: balance')).toBeLessThan(8 * MS);
   });
 
@@ -62,12 +62,13 @@ describe('fragmentation', () => {
     ['cores of two threads', 0.5, 0.001],
     ['threads', 1, 0.001],
   ])('%s: utilization %d', (label, expected, tolerance) => {
-    near(ofRun(`fragmentation: ${label}`, 'utilization_ratio'), expected, tolerance);
+    expectNear(ofRun(`fragmentation: ${label}`, 'utilization_ratio'), expected, tolerance);
   });
 
   test('relaxed co-scheduling gives five vCPUs on four pCPUs 80 % each', () => {
-    for (const vcpu of [0, 1, 2, 3]) near(ofVcpu('fragmentation: esx relaxed 4 + 1', vcpu, 'share_ratio'), 0.2, 0.005);
-    near(share('fragmentation: esx relaxed 4 + 1', 'b'), 0.2, 0.005);
+    for (const vcpu of [0, 1, 2, 3])
+      expectNear(ofVcpu('fragmentation: esx relaxed 4 + 1', vcpu, 'share_ratio'), 0.2, 0.005);
+    expectNear(share('fragmentation: esx relaxed 4 + 1', 'b'), 0.2, 0.005);
   });
 });
 
@@ -78,16 +79,16 @@ describe('latency', () => {
 
   test('a VM that wants its share and a little more is inactive and boosted, or active and last, in turn', () => {
     const wait = (label: string, quantile: string): number => ofVm(label, 'a', `wake_to_run_${quantile}_ns`);
-    near(share('boost lost: credit', 'a'), 0.25, 0.002);
-    near(wait('boost lost: credit', 'p50'), 0, 0.1 * MS);
-    near(wait('boost lost: credit', 'p95'), 61 * MS, MS);
+    expectNear(share('boost lost: credit', 'a'), 0.25, 0.002);
+    expectNear(wait('boost lost: credit', 'p50'), 0, 0.1 * MS);
+    expectNear(wait('boost lost: credit', 'p95'), 61 * MS, MS);
     // (3 - 1) x 30 ms for three hogs.
-    near(wait('boost lost: credit', 'p99'), 60 * MS, 2 * MS);
+    expectNear(wait('boost lost: credit', 'p99'), 60 * MS, 2 * MS);
     expect(wait('boost lost: credit2', 'p99')).toBeLessThan(4 * MS);
   });
 
   test('eight boosted at once: the most urgent waits for 8 x 500 us, unless deadlines decide', () => {
-    near(ofVm('many boosts: credit', 'a', 'wake_to_run_max_ns'), 4 * MS, 0.1 * MS);
+    expectNear(ofVm('many boosts: credit', 'a', 'wake_to_run_max_ns'), 4 * MS, 0.1 * MS);
     // Every eighth of its requests comes together with the others, and is late.
     expect(ofVm('many boosts: credit', 'a', 'deadline_misses')).toBe(300);
     expect(ofVm('many boosts: rtds', 'a', 'wake_to_run_max_ns')).toBeLessThan(0.1 * MS);
@@ -98,7 +99,7 @@ describe('latency', () => {
     ['cap: credit', 270],
     ['throttle: cpu.max 100/100', 75],
   ])('%s: requests wait for %d ms', (label, expected) => {
-    near(ofVm(label, 'a', 'response_max_ns'), expected * MS, 0.1 * MS);
+    expectNear(ofVm(label, 'a', 'response_max_ns'), expected * MS, 0.1 * MS);
   });
 
   test.each(['cap: credit2', 'throttle: cpu.max 10/10'])(
@@ -109,8 +110,9 @@ describe('latency', () => {
   );
 
   test('the caps themselves are kept by both', () => {
-    for (const label of ['cap: credit', 'cap: credit2']) near(share(label, 'a'), 0.1, 0.001);
-    for (const label of ['throttle: cpu.max 100/100', 'throttle: cpu.max 10/10']) near(share(label, 'a'), 0.25, 0.001);
+    for (const label of ['cap: credit', 'cap: credit2']) expectNear(share(label, 'a'), 0.1, 0.001);
+    for (const label of ['throttle: cpu.max 100/100', 'throttle: cpu.max 10/10'])
+      expectNear(share(label, 'a'), 0.25, 0.001);
   });
 });
 
@@ -119,29 +121,29 @@ describe('shares', () => {
     const evader = share('tick evasion: ticks', 'a');
     expect(evader).toBeGreaterThanOrEqual(0.93);
     expect(evader).toBeLessThanOrEqual(0.95);
-    near(share('tick evasion: exact', 'a'), 0.5, 0.01);
+    expectNear(share('tick evasion: exact', 'a'), 0.5, 0.01);
   });
 
   test('a hog that warps: others starve for 2 s, it waits for 1 s', () => {
-    near(ofVm('warp: hog', 'b', 'preempt_to_run_max_ns'), 2 * SECONDS, MS);
-    near(ofVm('warp: hog', 'a', 'preempt_to_run_max_ns'), SECONDS, MS);
-    near(share('warp: none', 'a'), 0.5, 0.001);
+    expectNear(ofVm('warp: hog', 'b', 'preempt_to_run_max_ns'), 2 * SECONDS, MS);
+    expectNear(ofVm('warp: hog', 'a', 'preempt_to_run_max_ns'), SECONDS, MS);
+    expectNear(share('warp: none', 'a'), 0.5, 0.001);
     expect(ofVm('warp: none', 'b', 'preempt_to_run_max_ns')).toBeLessThanOrEqual(10.1 * MS);
   });
 
   test.each(['bvt', 'sedf'])('partitioned %s: three hogs on two pCPUs get half, all and half of one', (policy) => {
     const shares = [0, 1, 2].map((vcpu) => 2 * ofVcpu(`partitioned: ${policy}`, vcpu, 'share_ratio'));
-    for (const [i, expected] of [0.5, 1, 0.5].entries()) near(shares[i]!, expected, 0.005);
+    for (const [i, expected] of [0.5, 1, 0.5].entries()) expectNear(shares[i]!, expected, 0.005);
   });
 
   test('balanced: 67 % each', () => {
-    for (const vcpu of [0, 1, 2]) near(2 * ofVcpu('partitioned: credit', vcpu, 'share_ratio'), 2 / 3, 0.007);
+    for (const vcpu of [0, 1, 2]) expectNear(2 * ofVcpu('partitioned: credit', vcpu, 'share_ratio'), 2 / 3, 0.007);
   });
 
   test('one vCPU against four of the same weight', () => {
-    near(share('weight: per vCPU', 'a'), 0.2, 0.005);
-    near(share('groups: threads', 'a'), 0.2, 0.005);
-    near(share('groups: VMs', 'a'), 0.5, 0.005);
+    expectNear(share('weight: per vCPU', 'a'), 0.2, 0.005);
+    expectNear(share('groups: threads', 'a'), 0.2, 0.005);
+    expectNear(share('groups: VMs', 'a'), 0.5, 0.005);
     // 1:1 in principle; a vCPU cannot keep more credit than it gets in a period, and loses what is more while it waits.
     expect(share('weight: per VM', 'a')).toBeGreaterThan(0.4);
     expect(share('weight: per VM', 'a')).toBeLessThanOrEqual(0.5);
@@ -160,7 +162,7 @@ describe('not work-conserving', () => {
     // Extra time is not given out in what is less than a quantum.
     ['idle windows: sedf, extra time', 0.95],
   ])('%s: utilization %d', (label, expected) => {
-    near(ofRun(label, 'utilization_ratio'), expected, 0.002);
+    expectNear(ofRun(label, 'utilization_ratio'), expected, 0.002);
     const isWasted = ofRun(label, 'wasted_idle_ns') > SECONDS;
     expect(isWasted).toBe(expected < 0.9);
   });
@@ -171,13 +173,13 @@ describe('not work-conserving', () => {
     expect(late('Dhall: partitioned EDF')).toBe(0);
     for (const vm of ['b-1', 'b-2']) expect(ofVm('Dhall: global EDF', vm, 'deadline_misses')).toBe(0);
     // 2 x 8 % and 10 ms of 10.4 ms, of two pCPUs.
-    near(ofRun('Dhall: partitioned EDF', 'utilization_ratio'), (0.16 + 10 / 10.4) / 2, 0.001);
+    expectNear(ofRun('Dhall: partitioned EDF', 'utilization_ratio'), (0.16 + 10 / 10.4) / 2, 0.001);
   });
 
   test('polling for gaps of 50 us: all of a CPU for a tenth of work', () => {
-    near(share('halt polling: 200 us', 'a'), 1, 0.001);
-    near(share('halt polling: none', 'a'), 5 / 55, 0.001);
-    near(ofVm('halt polling: 200 us', 'a', 'units') / ofVm('halt polling: none', 'a', 'units'), 1, 0.001);
+    expectNear(share('halt polling: 200 us', 'a'), 1, 0.001);
+    expectNear(share('halt polling: none', 'a'), 5 / 55, 0.001);
+    expectNear(ofVm('halt polling: 200 us', 'a', 'units') / ofVm('halt polling: none', 'a', 'units'), 1, 0.001);
   });
 
   test('pCPUs idle while vCPUs wait in queues elsewhere, least with one queue for all', () => {

@@ -1,7 +1,7 @@
 /** Numbers out of committed results, by the label of a run; test/results.test.ts makes sure that the scenario gives them today. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { assert } from '../../src/core/errors.ts';
 
 type Row = Readonly<Record<string, string>>;
 
@@ -29,11 +29,11 @@ export class StudyResults {
 
   private one(file: string, labels: Row, key: Row, column: string): number {
     const run = this.runs.filter((row) => matches(row, labels));
-    expect(run.length, JSON.stringify(labels)).toBe(1);
+    assert(run.length === 1, `one run with ${JSON.stringify(labels)}`);
     const rows = this.read(file).filter((row) => row['run_id'] === run[0]!['run_id'] && matches(row, key));
-    expect(rows.length, `${file}: ${JSON.stringify(key)}`).toBe(1);
+    assert(rows.length === 1, `${file}: one row with ${JSON.stringify(key)}`);
     const text = rows[0]![column];
-    expect(text, `${file} has no ${column}`).toMatch(/^-?[0-9.]+$/);
+    assert(text !== undefined && /^-?[0-9.]+$/.test(text), `${file} has no ${column}`);
     return Number(text);
   }
 
