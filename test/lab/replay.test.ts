@@ -36,8 +36,18 @@ function ledger(vm: VmRecord): unknown {
   const { guestCycles, translatedCycles, walkCycles, exitCycles, vmmCycles, exits, instructions, workUnits } = vm;
   const { outcome, detail, exitCode, elapsedNs } = vm;
   return {
-    ...{ guestCycles, translatedCycles, walkCycles, exitCycles, vmmCycles, exits, instructions, workUnits },
-    ...{ outcome, detail, exitCode, elapsedNs },
+    guestCycles,
+    translatedCycles,
+    walkCycles,
+    exitCycles,
+    vmmCycles,
+    exits,
+    instructions,
+    workUnits,
+    outcome,
+    detail,
+    exitCode,
+    elapsedNs,
     runningNs: vm.vcpus[0]!.runningNs,
     blockedNs: vm.vcpus[0]!.blockedNs,
   };
