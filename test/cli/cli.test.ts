@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { schedulers } from '../../src/host/sched/index.ts';
 import { hvsim } from './hvsim.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'hvsim-cli-'));
@@ -252,7 +253,7 @@ describe('help', () => {
     const { stdout, code } = await hvsim('list', 'schedulers');
     expect(code).toBe(0);
     const lines = stdout.trimEnd().split('\n');
-    expect(lines.map((line) => line.split(/\s+/)[0])).toEqual(['credit', 'round-robin']);
+    expect(lines.map((line) => line.split(/\s+/)[0])).toEqual(schedulers.map(({ name }) => name));
     for (const line of lines) expect(line).toMatch(/^\S+ {2,}\S.{20,}$/);
     const all = await hvsim('list');
     for (const kind of ['guests', 'workloads', 'techniques', 'schedulers', 'presets', 'charts', 'scenarios']) {
