@@ -44,7 +44,7 @@ import {
   type WakeReason,
 } from './scheduler.ts';
 import { Slot } from './slot.ts';
-import { SlotOrder } from './slot-order.ts';
+import { Tournament } from './tournament.ts';
 import { HOLD_COSTOP, HOLD_PARK, HOLD_PAUSE, HostTask, HostVm } from './task.ts';
 import { Timers } from './timers.ts';
 import { CpuSet, type Topology } from './topology.ts';
@@ -147,7 +147,7 @@ export class Dispatcher {
   /** True while acting for a pCPU: running others see the effect at a multiple of the quantum only. */
   private crossing = false;
   private readonly inState = Array.from<number>({ length: STATES }).fill(0);
-  private readonly order: SlotOrder;
+  private readonly order: Tournament;
   /** pCPUs that have something to run or to decide. */
   private busy = 0;
   private stepsAtOneTime = 0;
@@ -158,7 +158,7 @@ export class Dispatcher {
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
     this.allPcpus = CpuSet.all(topology.length);
-    this.order = new SlotOrder(this.slots.length);
+    this.order = new Tournament(this.slots.length);
     for (const slot of this.slots) this.touch(slot);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
