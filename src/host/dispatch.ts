@@ -17,7 +17,7 @@
 import type { Engine } from '../core/engine.ts';
 import { assert, Bug } from '../core/errors.ts';
 import type { RandomStream } from '../core/rng.ts';
-import type { GuestSignal, Runnable } from '../core/runnable.ts';
+import type { GuestSignal, Runnable, RunnableHost } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { type CacheRefill, refillCycles } from './cache-refill.ts';
@@ -44,10 +44,10 @@ import {
   type WakeReason,
 } from './scheduler.ts';
 import { Slot } from './slot.ts';
-import { Tournament } from './tournament.ts';
 import { HOLD_COSTOP, HOLD_PARK, HOLD_PAUSE, HostTask, HostVm } from './task.ts';
 import { Timers } from './timers.ts';
 import { CpuSet, type Topology } from './topology.ts';
+import { Tournament } from './tournament.ts';
 
 export interface DispatcherSpec {
   readonly topology: Topology;
@@ -197,36 +197,7 @@ export class Dispatcher {
     this.tasks.push(task);
     vm.tasks.push(task);
     this.inState[STATE_NEW]++;
-    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
-    const across = (action: () => void): void => {
-      if (this.running === null) action();
-      else {
-        this.engine.at(this.running.pcpu.clock.now, () => {
-          this.crossing = true;
-          action();
-          this.crossing = false;
-        });
-      }
-    };
-    const wake = (): void => this.wake(task);
-    const changed = (apply?: () => void): void => {
-      if (task.state !== STATE_RUNNING) {
-        apply?.();
-        return;
-      }
-      const slot = this.slots[task.pcpu];
-      this.catchUp(slot, this.present());
-      apply?.();
-      slot.foresee();
-      this.touch(slot);
-    };
-    runnable.onAttach({
-      wake: () => across(wake),
-      waitedNs: () => task.times[STATE_READY] + task.times[STATE_PARKED] + task.times[STATE_COSTOPPED],
-      isRunning: () => task.state === STATE_RUNNING,
-      changed: (apply) => across(() => changed(apply)),
-      signal: (signal) => across(() => this.signal(task, signal)),
-    });
+    runnable.onAttach(new TaskHost(this, task));
     return task;
   }
 
@@ -505,7 +476,46 @@ export class Dispatcher {
   }
 
   /** An interrupt for `task` came. */
-  private wake(task: HostTask): void {
+  /** Does `action` at the present of whoever acts. For `TaskHost`. */
+  across(action: () => void): void {
+    if (this.running === null) {
+      action();
+      return;
+    }
+    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
+    this.engine.at(this.running.pcpu.clock.now, () => {
+      this.crossing = true;
+      action();
+      this.crossing = false;
+    });
+  }
+
+  /** For `TaskHost`. */
+  wake(task: HostTask): void {
+    if (this.running === null) this.wakeNow(task);
+    else this.across(() => this.wakeNow(task));
+  }
+
+  /** What a task does next is no longer what it told. For `TaskHost`. */
+  changed(task: HostTask, apply?: () => void): void {
+    if (task.state !== STATE_RUNNING) {
+      apply?.();
+      return;
+    }
+    const slot = this.slots[task.pcpu];
+    this.catchUp(slot, this.present());
+    apply?.();
+    slot.foresee();
+    this.touch(slot);
+  }
+
+  /** For `TaskHost`. */
+  signal(task: HostTask, signal: GuestSignal): void {
+    this.scheduler.signal?.(task, this.present(), signal);
+    this.settleRequests();
+  }
+
+  private wakeNow(task: HostTask): void {
     const now = this.present();
     if (task.state !== STATE_BLOCKED && task.runnable.onWake !== undefined) this.tellWoken(task, now);
     if (task.state === STATE_RUNNING) {
@@ -535,11 +545,6 @@ export class Dispatcher {
     if (slot !== null) this.catchUp(slot, now);
     task.runnable.onWake!();
     slot?.foresee();
-  }
-
-  private signal(task: HostTask, signal: GuestSignal): void {
-    this.scheduler.signal?.(task, this.present(), signal);
-    this.settleRequests();
   }
 
   private becomeRunnable(task: HostTask, now: Ns, reason: WakeReason): void {
@@ -667,6 +672,38 @@ export class Dispatcher {
         this.observer?.noted(kind, task.id, pcpu, this.present());
       },
     };
+  }
+}
+
+/** The dispatcher as one task sees it. */
+class TaskHost implements RunnableHost {
+  private readonly dispatcher: Dispatcher;
+  private readonly task: HostTask;
+
+  constructor(dispatcher: Dispatcher, task: HostTask) {
+    this.dispatcher = dispatcher;
+    this.task = task;
+  }
+
+  wake(): void {
+    this.dispatcher.wake(this.task);
+  }
+
+  waitedNs(): Ns {
+    const { times } = this.task;
+    return times[STATE_READY] + times[STATE_PARKED] + times[STATE_COSTOPPED];
+  }
+
+  isRunning(): boolean {
+    return this.task.state === STATE_RUNNING;
+  }
+
+  changed(apply?: () => void): void {
+    this.dispatcher.across(() => this.dispatcher.changed(this.task, apply));
+  }
+
+  signal(signal: GuestSignal): void {
+    this.dispatcher.across(() => this.dispatcher.signal(this.task, signal));
   }
 }
 

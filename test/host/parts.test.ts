@@ -8,9 +8,9 @@ import { demands, hog, interactive, io, periodic } from '../../src/host/modelled
 import { OrderedQueue } from '../../src/host/ordered-queue.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
 import { STATE_RUNNING } from '../../src/host/scheduler.ts';
-import { Tournament } from '../../src/host/tournament.ts';
 import { Timers } from '../../src/host/timers.ts';
 import { CpuSet, makeTopology } from '../../src/host/topology.ts';
+import { Tournament } from '../../src/host/tournament.ts';
 import { Lab } from './lab.ts';
 
 test('threads of a core are neighbours, cores count over sockets', () => {
