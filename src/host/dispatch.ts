@@ -26,6 +26,7 @@ import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
+  heededBy,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,
@@ -137,6 +138,7 @@ export class Dispatcher {
   private readonly policy: SchedulerPolicy;
   private readonly monitor: Monitor | null;
   private readonly scheduler: Scheduler;
+  private readonly heeded: readonly GuestSignal['kind'][];
   private readonly timers = new Timers();
   private readonly holdRequests: HoldRequest[] = [];
   /** The slot inside `run`, the slot a decision is taken for; null outside. */
@@ -169,6 +171,7 @@ export class Dispatcher {
     this.policy = parts.policy;
     this.monitor = parts.monitor ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
+    this.heeded = heededBy(this.scheduler);
   }
 
   /** The pCPUs with their accounts. */
@@ -225,7 +228,9 @@ export class Dispatcher {
       waitedNs: () => task.times[STATE_READY] + task.times[STATE_PARKED] + task.times[STATE_COSTOPPED],
       isRunning: () => task.state === STATE_RUNNING,
       changed: (apply) => across(() => changed(apply)),
-      signal: (signal) => across(() => this.signal(task, signal)),
+      signal: (signal) => {
+        if (this.heeded.includes(signal.kind)) across(() => this.signal(task, signal));
+      },
     });
     return task;
   }
