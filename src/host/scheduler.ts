@@ -136,8 +136,8 @@ export interface Scheduler {
 }
 
 /** The kinds of signals that a policy wants. */
-export function heededBy({ signal, heeds = SIGNAL_KINDS }: Scheduler): readonly GuestSignal['kind'][] {
-  return signal === undefined ? [] : heeds;
+export function heededBy(scheduler: Scheduler): readonly GuestSignal['kind'][] {
+  return scheduler.signal === undefined ? [] : (scheduler.heeds ?? SIGNAL_KINDS);
 }
 
 /** What a policy may know and ask. */
