@@ -26,6 +26,7 @@ import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
+  heededBy,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,
@@ -137,6 +138,7 @@ export class Dispatcher {
   private readonly policy: SchedulerPolicy;
   private readonly monitor: Monitor | null;
   private readonly scheduler: Scheduler;
+  private readonly heeded: readonly GuestSignal['kind'][];
   private readonly timers = new Timers();
   private readonly holdRequests: HoldRequest[] = [];
   /** The slot inside `run`, the slot a decision is taken for; null outside. */
@@ -169,6 +171,7 @@ export class Dispatcher {
     this.policy = parts.policy;
     this.monitor = parts.monitor ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
+    this.heeded = heededBy(this.scheduler);
   }
 
   /** The pCPUs with their accounts. */
@@ -509,6 +512,11 @@ export class Dispatcher {
     this.touch(slot);
   }
 
+  /** Does the policy want to know? For `TaskHost`. */
+  heeds(signal: GuestSignal): boolean {
+    return this.heeded.includes(signal.kind);
+  }
+
   /** For `TaskHost`. */
   signal(task: HostTask, signal: GuestSignal): void {
     this.scheduler.signal?.(task, this.present(), signal);
@@ -703,7 +711,8 @@ class TaskHost implements RunnableHost {
   }
 
   signal(signal: GuestSignal): void {
-    this.dispatcher.across(() => this.dispatcher.signal(this.task, signal));
+    const { dispatcher, task } = this;
+    if (dispatcher.heeds(signal)) dispatcher.across(() => dispatcher.signal(task, signal));
   }
 }
 
