@@ -67,10 +67,12 @@ export const DOING_KERNEL = 8; // it runs code of its kernel
 
 /** Something a vCPU did that its hypervisor can see. */
 export type GuestSignal =
-  /** An inter-processor interrupt to vCPU number `to` of its VM; `shootdown`: it waits for the answer. */
+  /** An inter-processor interrupt to vCPU number `to` of its VM; `shootdown`: it asks for a TLB flush, and waits for the answer. */
   | { readonly kind: 'ipi'; readonly to: number; readonly why: 'reschedule' | 'shootdown' }
   /** Another guest process runs. */
   | { readonly kind: 'address-space'; readonly id: number };
+
+export const SIGNAL_KINDS: readonly GuestSignal['kind'][] = ['ipi', 'address-space'];
 
 /** The dispatcher as a Runnable sees it. All calls may come from an engine event, or from within any Runnable's `run`. */
 export interface RunnableHost {

@@ -36,6 +36,8 @@ export interface GuestEntry {
   readonly technique_note?: string;
   /** Paravirtual kernels only: the guest that is the same kernel for a machine of its own. */
   readonly native_guest?: string;
+  /** Vectors of the interrupts by which the kernel asks other CPUs for TLB flushes: what a hypervisor may be told of it. */
+  readonly shootdown_vectors: readonly number[];
   /** Options of the kernel's command line for every workload. */
   readonly kernel_options: Readonly<Record<string, GuestOption>>;
   readonly workloads: Readonly<Record<string, GuestWorkload>>;
@@ -110,6 +112,9 @@ function guestsOf(read: Reader, json: unknown): GuestEntry[] {
       ...(entry['native_guest'] === undefined
         ? {}
         : { native_guest: read.name(`${at}.native_guest`, entry['native_guest']) }),
+      shootdown_vectors: read
+        .list(`${at}.shootdown_vectors`, entry['shootdown_vectors'])
+        .map((vector, i) => read.vector(`${at}.shootdown_vectors[${i}]`, vector)),
       kernel_options: optionsOf(read, `${at}.kernel_options`, entry['kernel_options']),
       workloads: read.record(`${at}.workloads`, entry['workloads'], (where, workload) => ({
         description: read.text(`${where}.description`, read.mapping(where, workload)['description']),
@@ -168,6 +173,12 @@ class Reader {
   name(at: string, value: unknown): string {
     if (typeof value === 'string' && value !== '') return value;
     throw this.fault(at, value, 'a text that is not empty');
+  }
+
+  /** A vector that an inter-processor interrupt may have. */
+  vector(at: string, value: unknown): number {
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 16 && value <= 255) return value;
+    throw this.fault(at, value, 'a vector from 16 to 255');
   }
 
   scalar(at: string, value: unknown): string | number | boolean {

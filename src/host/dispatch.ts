@@ -17,7 +17,7 @@
 import type { Engine } from '../core/engine.ts';
 import { assert, Bug } from '../core/errors.ts';
 import type { RandomStream } from '../core/rng.ts';
-import type { GuestSignal, Runnable } from '../core/runnable.ts';
+import type { GuestSignal, Runnable, RunnableHost } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { type CacheRefill, refillCycles } from './cache-refill.ts';
@@ -26,6 +26,7 @@ import type { Monitor } from './monitor.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
+  heededBy,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,
@@ -44,10 +45,10 @@ import {
   type WakeReason,
 } from './scheduler.ts';
 import { Slot } from './slot.ts';
-import { SlotOrder } from './slot-order.ts';
 import { HOLD_COSTOP, HOLD_PARK, HOLD_PAUSE, HostTask, HostVm } from './task.ts';
 import { Timers } from './timers.ts';
 import { CpuSet, type Topology } from './topology.ts';
+import { Tournament } from './tournament.ts';
 
 export interface DispatcherSpec {
   readonly topology: Topology;
@@ -137,6 +138,7 @@ export class Dispatcher {
   private readonly policy: SchedulerPolicy;
   private readonly monitor: Monitor | null;
   private readonly scheduler: Scheduler;
+  private readonly heeded: readonly GuestSignal['kind'][];
   private readonly timers = new Timers();
   private readonly holdRequests: HoldRequest[] = [];
   /** The slot inside `run`, the slot a decision is taken for; null outside. */
@@ -147,7 +149,7 @@ export class Dispatcher {
   /** True while acting for a pCPU: running others see the effect at a multiple of the quantum only. */
   private crossing = false;
   private readonly inState = Array.from<number>({ length: STATES }).fill(0);
-  private readonly order: SlotOrder;
+  private readonly order: Tournament;
   /** pCPUs that have something to run or to decide. */
   private busy = 0;
   private stepsAtOneTime = 0;
@@ -158,7 +160,7 @@ export class Dispatcher {
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
     this.allPcpus = CpuSet.all(topology.length);
-    this.order = new SlotOrder(this.slots.length);
+    this.order = new Tournament(this.slots.length);
     for (const slot of this.slots) this.touch(slot);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
@@ -169,6 +171,7 @@ export class Dispatcher {
     this.policy = parts.policy;
     this.monitor = parts.monitor ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
+    this.heeded = heededBy(this.scheduler);
   }
 
   /** The pCPUs with their accounts. */
@@ -197,36 +200,7 @@ export class Dispatcher {
     this.tasks.push(task);
     vm.tasks.push(task);
     this.inState[STATE_NEW]++;
-    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
-    const across = (action: () => void): void => {
-      if (this.running === null) action();
-      else {
-        this.engine.at(this.running.pcpu.clock.now, () => {
-          this.crossing = true;
-          action();
-          this.crossing = false;
-        });
-      }
-    };
-    const wake = (): void => this.wake(task);
-    const changed = (apply?: () => void): void => {
-      if (task.state !== STATE_RUNNING) {
-        apply?.();
-        return;
-      }
-      const slot = this.slots[task.pcpu];
-      this.catchUp(slot, this.present());
-      apply?.();
-      slot.foresee();
-      this.touch(slot);
-    };
-    runnable.onAttach({
-      wake: () => across(wake),
-      waitedNs: () => task.times[STATE_READY] + task.times[STATE_PARKED] + task.times[STATE_COSTOPPED],
-      isRunning: () => task.state === STATE_RUNNING,
-      changed: (apply) => across(() => changed(apply)),
-      signal: (signal) => across(() => this.signal(task, signal)),
-    });
+    runnable.onAttach(new TaskHost(this, task));
     return task;
   }
 
@@ -505,7 +479,51 @@ export class Dispatcher {
   }
 
   /** An interrupt for `task` came. */
-  private wake(task: HostTask): void {
+  /** Does `action` at the present of whoever acts. For `TaskHost`. */
+  across(action: () => void): void {
+    if (this.running === null) {
+      action();
+      return;
+    }
+    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
+    this.engine.at(this.running.pcpu.clock.now, () => {
+      this.crossing = true;
+      action();
+      this.crossing = false;
+    });
+  }
+
+  /** For `TaskHost`. */
+  wake(task: HostTask): void {
+    if (this.running === null) this.wakeNow(task);
+    else this.across(() => this.wakeNow(task));
+  }
+
+  /** What a task does next is no longer what it told. For `TaskHost`. */
+  changed(task: HostTask, apply?: () => void): void {
+    if (task.state !== STATE_RUNNING) {
+      apply?.();
+      return;
+    }
+    const slot = this.slots[task.pcpu];
+    this.catchUp(slot, this.present());
+    apply?.();
+    slot.foresee();
+    this.touch(slot);
+  }
+
+  /** Does the policy want to know? For `TaskHost`. */
+  heeds(signal: GuestSignal): boolean {
+    return this.heeded.includes(signal.kind);
+  }
+
+  /** For `TaskHost`. */
+  signal(task: HostTask, signal: GuestSignal): void {
+    this.scheduler.signal?.(task, this.present(), signal);
+    this.settleRequests();
+  }
+
+  private wakeNow(task: HostTask): void {
     const now = this.present();
     if (task.state !== STATE_BLOCKED && task.runnable.onWake !== undefined) this.tellWoken(task, now);
     if (task.state === STATE_RUNNING) {
@@ -535,11 +553,6 @@ export class Dispatcher {
     if (slot !== null) this.catchUp(slot, now);
     task.runnable.onWake!();
     slot?.foresee();
-  }
-
-  private signal(task: HostTask, signal: GuestSignal): void {
-    this.scheduler.signal?.(task, this.present(), signal);
-    this.settleRequests();
   }
 
   private becomeRunnable(task: HostTask, now: Ns, reason: WakeReason): void {
@@ -667,6 +680,39 @@ export class Dispatcher {
         this.observer?.noted(kind, task.id, pcpu, this.present());
       },
     };
+  }
+}
+
+/** The dispatcher as one task sees it. */
+class TaskHost implements RunnableHost {
+  private readonly dispatcher: Dispatcher;
+  private readonly task: HostTask;
+
+  constructor(dispatcher: Dispatcher, task: HostTask) {
+    this.dispatcher = dispatcher;
+    this.task = task;
+  }
+
+  wake(): void {
+    this.dispatcher.wake(this.task);
+  }
+
+  waitedNs(): Ns {
+    const { times } = this.task;
+    return times[STATE_READY] + times[STATE_PARKED] + times[STATE_COSTOPPED];
+  }
+
+  isRunning(): boolean {
+    return this.task.state === STATE_RUNNING;
+  }
+
+  changed(apply?: () => void): void {
+    this.dispatcher.across(() => this.dispatcher.changed(this.task, apply));
+  }
+
+  signal(signal: GuestSignal): void {
+    const { dispatcher, task } = this;
+    if (dispatcher.heeds(signal)) dispatcher.across(() => dispatcher.signal(task, signal));
   }
 }
 

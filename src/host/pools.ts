@@ -14,6 +14,7 @@ import { hostBelow, mergedParams, TaskView, VmView } from './over.ts';
 import type { Param, Params } from './params.ts';
 import {
   type Decision,
+  heededBy,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,
@@ -211,6 +212,10 @@ class Pools implements Scheduler {
   yield(task: Task, now: Ns, why: 'yield' | 'spin'): void {
     const view = this.views[task.id]!;
     view.pool.scheduler.yield?.(view, now, why);
+  }
+
+  get heeds(): readonly GuestSignal['kind'][] {
+    return this.pools.flatMap(({ scheduler }) => heededBy(scheduler));
   }
 
   signal(task: Task, now: Ns, signal: GuestSignal): void {

@@ -15,7 +15,7 @@
  *    but never `hard`: picking a task for a pCPU outside its hard mask is a bug.
  */
 import type { RandomStream } from '../core/rng.ts';
-import type { GuestSignal } from '../core/runnable.ts';
+import { type GuestSignal, SIGNAL_KINDS } from '../core/runnable.ts';
 import type { Ns } from '../core/units.ts';
 import { NO_PARAMS, type ParamSet, type Params, parseParams, type ValuesOf } from './params.ts';
 import type { CpuSet, Topology } from './topology.ts';
@@ -118,6 +118,8 @@ export interface Scheduler {
   yield?(task: Task, now: Ns, why: 'yield' | 'spin'): void;
   /** A running task did something that a hypervisor can see, such as sending an inter-processor interrupt. */
   signal?(task: Task, now: Ns, signal: GuestSignal): void;
+  /** The kinds that `signal` is for; all of them unless told. Others are not even looked for. */
+  readonly heeds?: readonly GuestSignal['kind'][];
   /** An interrupt came for a task that is ready: it waits for a pCPU although it is not asleep. */
   event?(task: Task, now: Ns): void;
   /** Timer `timer` of `arm` is due. */
@@ -131,6 +133,11 @@ export interface Scheduler {
   affinity?(task: Task, now: Ns): void;
   /** The VM's weight, cap or parameters have changed. */
   change?(vm: SchedVm, now: Ns): void;
+}
+
+/** The kinds of signals that a policy wants. */
+export function heededBy(scheduler: Scheduler): readonly GuestSignal['kind'][] {
+  return scheduler.signal === undefined ? [] : (scheduler.heeds ?? SIGNAL_KINDS);
 }
 
 /** What a policy may know and ask. */

@@ -430,6 +430,7 @@ function vmxOptions(vmx: NonNullable<ExecutedVmInput['vmx']>): VmxOptions {
     hltExiting: vmx.hlt_exiting,
     pauseLoop: vmx.pause_loop_exiting ? { gapCycles: vmx.pause_loop_gap, windowCycles: vmx.pause_loop_window } : null,
     preemptionTimer: vmx.preemption_timer,
+    cr3LoadExiting: vmx.cr3_load_exiting,
     nestedLevels: vmx.nested_levels,
     nestedLargePages: vmx.nested_large_pages,
     walkCaches: { pageWalkEntries: vmx.page_walk_cache, nestedTlbEntries: vmx.nested_tlb },

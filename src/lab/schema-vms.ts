@@ -102,6 +102,10 @@ const vmx = z
       .boolean()
       .default(false)
       .describe('A slice ends by the VMX-preemption timer, an exit; false: its end costs the context switch only'),
+    cr3_load_exiting: z
+      .boolean()
+      .default(false)
+      .describe('MOV to CR3 leaves the guest under nested paging too, so that the VMM sees which process runs'),
     nested_levels: z
       .union([z.literal(2), z.literal(3), z.literal(4)])
       .default(4)

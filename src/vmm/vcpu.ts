@@ -23,13 +23,14 @@ import {
 import { type Cycles, type Ns, PAGE_BYTES } from '../core/units.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import { codeBytes, describeFault } from '../machine/describe.ts';
+import { type ApicMessage, DELIVER_FIXED, DELIVER_LOWEST } from '../machine/devices/apic-bus.ts';
 import { Lapic } from '../machine/devices/lapic.ts';
 import { EXIT_BUDGET, EXIT_TRIPLE_FAULT, EXIT_UNIMPLEMENTED } from '../machine/exits.ts';
 import type { Mmu } from '../machine/mmu.ts';
 import { DeviceMemory } from './device-memory.ts';
 import type { HostSide } from './host-side.ts';
 import { devicePath, type VmmOperation } from './paths.ts';
-import type { Disposition, Executor, Technique } from './technique.ts';
+import { type Disposition, type Executor, isBare, type Technique } from './technique.ts';
 import type { ExecutedVm, VmCpu } from './vm.ts';
 
 /** More vCPUs than a VM can have. */
@@ -125,7 +126,7 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     return this.host?.waitedNs() ?? 0;
   }
 
-  /** What shows at its last exit: a loop of PAUSE, and under hardware assistance whether its kernel ran. */
+  /** What shows at its last exit: a loop of PAUSE, and whether its kernel ran. */
   get doing(): number {
     return (this.spins ? DOING_SPIN : 0) | (this.executor.guestCpl === 0 ? DOING_KERNEL : 0);
   }
@@ -243,6 +244,25 @@ export class ExecutedVcpu implements Runnable, VmCpu {
     if (this.index === 0) this.vm.end('reset', 'INIT was sent to the boot CPU');
     this.rest = 'startup';
     this.vm.endIfAllOut('the last CPU that executed was sent INIT');
+  }
+
+  // ------------------------------------------------------------------ what the hypervisor sees
+
+  /**
+   * Its local APIC sends a message. The VMM emulates the page of the APIC, so it sees the destination and the vector; what the
+   * vector means it knows where it was told (VmSpec.shootdownVectors), and else takes it for a reschedule interrupt.
+   */
+  sent({ mode, vector }: ApicMessage, to: number): void {
+    const { spec } = this.vm;
+    // On the bare machine nobody looks. INIT and start-up messages, and NMIs, are no demand of one vCPU on another.
+    if (isBare(spec.technique) || (mode !== DELIVER_FIXED && mode !== DELIVER_LOWEST)) return;
+    const why = spec.shootdownVectors?.includes(vector) === true ? 'shootdown' : 'reschedule';
+    this.host?.signal({ kind: 'ipi', to, why });
+  }
+
+  /** The VMM has carried out a change of the guest's CR3: another of its processes is going to run. */
+  switchedTo(cr3: number): void {
+    this.host?.signal({ kind: 'address-space', id: cr3 >>> 12 });
   }
 
   // ------------------------------------------------------------------ services for techniques

@@ -15,6 +15,7 @@ import { type LoadOptions, loadGuest } from '../guest/load.ts';
 import { CPU_SIGNATURE, type CpuStart, type StartSegment } from '../guest/start.ts';
 import type { Cpu } from '../machine/cpu.ts';
 import type { CpuidLeaves } from '../machine/cpu-core.ts';
+import type { ApicMessage } from '../machine/devices/apic-bus.ts';
 import type { BlockStore } from '../machine/devices/block-store.ts';
 import type { DeviceClock, TimerHandle } from '../machine/devices/device.ts';
 import { IOAPIC_BASE, IOAPIC_VERSION } from '../machine/devices/ioapic.ts';
@@ -116,6 +117,8 @@ export interface VmSpec {
   readonly keepShadows?: boolean;
   /** Number of vCPUs; default 1. */
   readonly vcpus?: number;
+  /** Vectors by which the guest's kernel asks for TLB flushes, as far as anybody has told the VMM; default: none. */
+  readonly shootdownVectors?: readonly number[];
   /** Disks by index: PcOptions.disks. */
   readonly disks?: readonly (BlockStore | null)[];
   /** What somebody types at COM1 and at the keyboard. */
@@ -144,6 +147,8 @@ export interface VmCpu {
   ignoreErrors(): void;
   /** Nothing but a message of another CPU can make it execute again. */
   readonly isOut: boolean;
+  /** Its local APIC sends a message to that of vCPU number `to`. */
+  sent(message: ApicMessage, to: number): void;
 }
 
 /**
@@ -288,8 +293,9 @@ export class ExecutedVm {
       this.cpus[0]?.lapic.setLint0(level);
       if (level) this.cpus[0]?.wakeUp();
     };
-    this.pc.apicBus.transport = (target, deliver) => {
+    this.pc.apicBus.transport = (target, deliver, message, from) => {
       const cpu = this.cpus.find(({ lapic }) => lapic === target);
+      if (from !== null && from !== target) this.cpus[from.id]?.sent(message, target.id);
       this.clock.crossing(cpu, deliver);
     };
     for (const { page } of this.pc.memoryBus.devices) this.physmap.deviceFrames.add(page / PAGE_BYTES);

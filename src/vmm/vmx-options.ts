@@ -22,6 +22,8 @@ export interface VmxOptions {
   readonly pauseLoop: { readonly gapCycles: Cycles; readonly windowCycles: Cycles } | null;
   /** A slice ends by the VMX-preemption timer, which is an exit; without it its end costs the context switch only. */
   readonly preemptionTimer: boolean;
+  /** Under nested paging too, MOV to CR3 leaves the guest: the VMM has no use for it but to know which process runs. */
+  readonly cr3LoadExiting: boolean;
   readonly nestedLevels: NestedLevels;
   /** Guest memory is backed by aligned runs of frames and mapped by large leaves (2 MiB; 4 MiB with 2 nested levels). */
   readonly nestedLargePages: boolean;
@@ -38,6 +40,7 @@ export const DEFAULT_VMX: VmxOptions = {
   hltExiting: true,
   pauseLoop: null,
   preemptionTimer: false,
+  cr3LoadExiting: false,
   nestedLevels: 4,
   nestedLargePages: false,
   walkCaches: NO_WALK_CACHES,

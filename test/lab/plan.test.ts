@@ -109,6 +109,7 @@ test('options of hardware assistance go to the VMs that have it, and to no other
     hltExiting: true,
     pauseLoop: null,
     preemptionTimer: false,
+    cr3LoadExiting: false,
     nestedLevels: 2,
     nestedLargePages: false,
     walkCaches: { pageWalkEntries: 0, nestedTlbEntries: 0 },

@@ -14,6 +14,7 @@ import { type Base, definePolicyOver, hostBelow, TaskView, VmView } from '../ove
 import type { ParamSet } from '../params.ts';
 import {
   type Decision,
+  heededBy,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,
@@ -144,6 +145,10 @@ class Balance implements Scheduler {
 
   yield(task: Task, now: Ns, why: 'yield' | 'spin'): void {
     this.base.yield?.(this.views[task.id], now, why);
+  }
+
+  get heeds(): readonly GuestSignal['kind'][] {
+    return heededBy(this.base);
   }
 
   signal(task: Task, now: Ns, signal: GuestSignal): void {

@@ -16,6 +16,7 @@ import { type Base, definePolicyOver, hostBelow, TaskView, VmView } from '../ove
 import type { ParamSet, ValuesOf } from '../params.ts';
 import {
   type Decision,
+  heededBy,
   type Scheduler,
   type SchedulerHost,
   type SchedulerPolicy,
@@ -198,6 +199,10 @@ export class CoreScheduling implements Scheduler {
     this.settle(on);
     this.base.yield?.(this.unitOf[task.id], now, why);
     this.request(on);
+  }
+
+  get heeds(): readonly GuestSignal['kind'][] {
+    return heededBy(this.base);
   }
 
   signal(task: Task, now: Ns, signal: GuestSignal): void {

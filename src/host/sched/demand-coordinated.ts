@@ -75,6 +75,8 @@ class DemandCoordinated extends ShareScheduler<DemandUnit> {
     return unit.urgent ? this.urgentSlice : this.slice;
   }
 
+  readonly heeds = ['ipi'] as const;
+
   signal(task: Task, now: Ns, signal: GuestSignal): void {
     if (signal.kind !== 'ipi') return;
     const from = this.units[task.id];

@@ -17,7 +17,6 @@ import {
   type Decision,
   definePolicy,
   type SchedulerHost,
-  type SchedVm,
   STATE_BLOCKED,
   STATE_COSTOPPED,
   STATE_READY,
@@ -211,9 +210,10 @@ class Esx extends ShareScheduler<EsxUnit> {
     this.stoppedGangs.delete(gang);
   }
 
-  protected override addVm({ vm }: VmShare): void {
-    const own = this.reservationOf(vm);
-    const taken = this.shares.reduce((sum, share) => sum + (share === undefined ? 0 : this.reservationOf(share.vm)), 0);
+  protected override addVm(added: VmShare): void {
+    const { vm } = added;
+    const own = this.reservationOf(added);
+    const taken = this.shares.reduce((sum, share) => sum + (share === undefined ? 0 : this.reservationOf(share)), 0);
     const free = this.cores.length - taken;
     if (own > free + 1e-9) {
       const percent = (cores: number): string => `${Math.round(cores * 100)} %`;
@@ -221,15 +221,15 @@ class Esx extends ShareScheduler<EsxUnit> {
         `VM ${vm.name}: reservation_percent: found ${percent(own)}, of ${percent(this.cores.length)} are ${percent(free)} not reserved yet`,
       );
     }
-    if (own > this.limitOf(vm)) throw new UserError(`VM ${vm.name}: reservation_percent is above its cap`);
+    if (own > this.limitOf(added)) throw new UserError(`VM ${vm.name}: reservation_percent is above its cap`);
   }
 
-  protected override weightOf(vm: SchedVm): number {
+  protected override weightOf({ vm, units }: VmShare): number {
     const perVcpu = SHARES_PER_VCPU[vm.params['shares'] as string];
-    return perVcpu === undefined ? vm.weight : perVcpu * vm.tasks.length;
+    return perVcpu === undefined ? vm.weight : perVcpu * units.length;
   }
 
-  protected override reservationOf(vm: SchedVm): number {
+  protected override reservationOf({ vm }: VmShare): number {
     return (vm.params['reservation_percent'] as number) / 100;
   }
 

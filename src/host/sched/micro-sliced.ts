@@ -87,6 +87,8 @@ class MicroSliced extends ShareScheduler<MicroUnit> {
     if (why === 'spin') this.helpSiblings(task);
   }
 
+  readonly heeds = ['ipi'] as const;
+
   signal(task: Task, _now: Ns, signal: GuestSignal): void {
     if (signal.kind === 'ipi' && signal.why === 'shootdown') this.help(task.vm.tasks[signal.to]);
   }

@@ -114,6 +114,8 @@ class PartialBoost extends ShareScheduler<BoostUnit> {
     return best;
   }
 
+  readonly heeds = ['address-space'] as const;
+
   signal(task: Task, _now: Ns, signal: GuestSignal): void {
     if (signal.kind !== 'address-space') return;
     const unit = this.units[task.id];

@@ -21,6 +21,7 @@ import type { PagingName, TechniqueName } from '../../vmm/technique.ts';
 import { findTechnique } from '../../vmm/techniques/index.ts';
 import { ExecutedVcpu } from '../../vmm/vcpu.ts';
 import { ExecutedVm, type VmSpec } from '../../vmm/vm.ts';
+import { GUESTS } from '../catalog.ts';
 import { guestFor } from '../guests.ts';
 import type { ResolvedVm } from '../plan.ts';
 import type { RequirementsRecord, VmRecord } from '../rows.ts';
@@ -62,6 +63,7 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       taggedTlb: plan.taggedTlb,
       ...(plan.vmx === undefined ? {} : { vmx: plan.vmx }),
       vcpus: plan.vcpus,
+      shootdownVectors: GUESTS.find(({ name }) => name === plan.guest)?.shootdown_vectors ?? [],
       ...(plan.guestVmx === undefined ? {} : { guestVmx: plan.guestVmx }),
       ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
       onEnd: () => {

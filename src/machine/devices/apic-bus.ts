@@ -54,16 +54,19 @@ export class ApicBus {
   readonly listeners: EoiListener[] = [];
   /**
    * Carries `deliver` out for `target`: at once, unless the owner of several CPUs has to put it off to the moment at
-   * which the target may see it.
+   * which the target may see it. `from` is the local APIC that sends it; null: an I/O APIC.
    */
-  transport: (target: ApicMember, deliver: () => void) => void = (_target, deliver) => deliver();
+  transport: (target: ApicMember, deliver: () => void, message: ApicMessage, from: ApicMember | null) => void = (
+    _target,
+    deliver,
+  ) => deliver();
 
   /** Sends a message. False if nobody is there to take it. */
-  send(message: ApicMessage, destination: ApicDestination): boolean {
+  send(message: ApicMessage, destination: ApicDestination, from: ApicMember | null = null): boolean {
     const targets = this.members.filter((member) => member.present && isFor(member, destination));
     if (targets.length === 0) return false;
     const takers = message.mode === DELIVER_LOWEST ? [lowestPriority(targets)] : targets;
-    for (const member of takers) this.transport(member, () => member.accept(message));
+    for (const member of takers) this.transport(member, () => member.accept(message), message, from);
     return true;
   }
 

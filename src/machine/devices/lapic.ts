@@ -478,7 +478,7 @@ export class Lapic implements MemoryDevice, ApicMember {
     }
     // INIT level de-assert only synchronizes arbitration identities, which this bus does not need.
     if (mode === DELIVER_INIT && (icrLow & ICR_LEVEL) !== 0 && (icrLow & ICR_ASSERT) === 0) return;
-    this.bus.send({ mode, vector, level: false }, this.destination(icrLow, icrHigh >>> 24));
+    this.bus.send({ mode, vector, level: false }, this.destination(icrLow, icrHigh >>> 24), this);
   }
 
   private destination(icrLow: number, field: number): ApicDestination {

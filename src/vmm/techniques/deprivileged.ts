@@ -231,6 +231,11 @@ export abstract class DeprivilegedExecutor implements Executor {
     return this.cpu.instructions + this.emulated;
   }
 
+  /** The guest changes its level by way of the VMM alone. */
+  get guestCpl(): number {
+    return this.virtual.cpl;
+  }
+
   interrupted(): void {
     this.trap('external-interrupt', 'external-interrupt');
   }
@@ -534,6 +539,7 @@ export abstract class DeprivilegedExecutor implements Executor {
       }
       this.cpu.flushTlb(true);
     }
+    if (virtual.cr3 !== seen.cr3) vcpu.switchedTo(virtual.cr3);
     const tables = virtual.gdtBase !== seen.gdtBase || virtual.gdtLimit !== seen.gdtLimit;
     if (tables) this.region.traceAgain(shadow);
     if (tables || gdtTouched || ((paging || wrote) && this.region.gdtMoved(virtual))) this.syncGdt();

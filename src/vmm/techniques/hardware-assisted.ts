@@ -236,7 +236,8 @@ class HardwareExecutor implements Executor {
     // In a partition interrupts are the guest's own, and it idles on a CPU that nobody else wants.
     const interrupts = vcpu.ownsDevices ? 0 : PIN_EXTERNAL_INTERRUPT_EXITING;
     block.write(VMCS.PIN_BASED_CONTROLS, interrupts | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | timer);
-    const paging = shadow === null ? 0 : CPU_INVLPG_EXITING | CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING;
+    const cr3Loads = options.cr3LoadExiting ? CPU_CR3_LOAD_EXITING : 0;
+    const paging = shadow === null ? cr3Loads : CPU_INVLPG_EXITING | CPU_CR3_LOAD_EXITING | CPU_CR3_STORE_EXITING;
     const hlt = options.hltExiting && !vcpu.ownsDevices ? CPU_HLT_EXITING : 0;
     const primary = CPU_TSC_OFFSETTING | CPU_USE_IO_BITMAPS | CPU_SECONDARY_CONTROLS;
     block.write(VMCS.PRIMARY_CONTROLS, primary | paging | hlt);
@@ -448,7 +449,7 @@ class HardwareExecutor implements Executor {
   }
 
   private handleIntercept(): Disposition {
-    const { cpu } = this;
+    const { cpu, vcpu } = this;
     const insn = cpu.exitInsn;
     const { intercept } = insn.row;
     const [reason, operation] = INTERCEPTS[intercept]!;
@@ -458,6 +459,7 @@ class HardwareExecutor implements Executor {
     const { cr0, cr3, cr4 } = cpu;
     const result = this.emulate();
     if (intercept === INTERCEPT_CR_WRITE) this.writeControlRegisters();
+    if (cpu.cr3 !== cr3) vcpu.switchedTo(cpu.cr3);
     if (this.shadow !== null) {
       if (intercept === INTERCEPT_INVLPG) this.shadow.invalidatePage(lin);
       // Even the same CR3 again is a new root to load: the guest asked for a flush.
@@ -643,11 +645,13 @@ class HardwareExecutor implements Executor {
   /** The guest switches tasks, by the instruction at EIP or to deliver an event: the VMM does it. */
   private switchTask(event: TaskEvent | null): Disposition {
     const { cpu, vcpu } = this;
+    const { cr3 } = cpu;
     this.leave('task-switch', 'emulate');
     this.tasks ??= new TaskSwitcher(vcpu.vm);
     const exit = this.tasks.run(cpu, event);
     this.dropOverrides();
     if (exit !== EXIT_BUDGET) return vcpu.crashed(exit, cpu);
+    if (cpu.cr3 !== cr3) vcpu.switchedTo(cpu.cr3);
     this.advance();
     this.writeControlRegisters();
     if (this.shadow !== null) this.switchRoot();

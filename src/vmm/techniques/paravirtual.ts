@@ -120,6 +120,11 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     return this.cpu.instructions + this.hypercalls;
   }
 
+  /** The kernel has ring 1. */
+  get guestCpl(): number {
+    return this.cpu.cpl === 1 ? 0 : this.cpu.cpl;
+  }
+
   dispatched(mmu: Mmu): void {
     mmu.flushAll();
     mmu.attach(this.walker, this.vcpu.addressSpaceTag);
@@ -282,6 +287,7 @@ class ParavirtualExecutor implements Executor, HypercallHost {
     this.vmm('pv-root');
     const error = this.frames.setRoot(mfn);
     if (error !== 0) return error;
+    if (this.cpu.cr3 !== mfn << 12) this.vcpu.switchedTo(mfn << 12);
     this.cpu.cr3 = mfn << 12;
     this.flushTlb();
     return 0;

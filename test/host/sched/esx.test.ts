@@ -80,6 +80,15 @@ describe('shares, reservation, limit', () => {
     expectPercent(run({ pcpus: 4, vms: [{ ...A, vcpus: 4, capPercent: 150 }] }), [150], 1);
   });
 
+  test('affinity: shares count among those who can have the same pCPUs', () => {
+    // 1:3 pinned to pCPU 0; 1:1 to pCPU 1. A reservation of 70 % against 1:3 on pCPU 0 leaves 30 %.
+    const pinned = (weight: number, id: number, params = {}): LabVm => ({ ...A, weight, params, task: { hard: [id] } });
+    const others = [pinned(300, 0), pinned(100, 1), pinned(100, 1)];
+    expectPercent(run({ pcpus: 2, vms: [pinned(100, 0), ...others] }), [25, 75, 50, 50]);
+    const params = { reservation_percent: 70 };
+    expectPercent(run({ pcpus: 2, vms: [pinned(100, 0, params), ...others] }), [70, 30, 50, 50]);
+  });
+
   test('reservations beyond the host are not admitted', () => {
     const with60 = { ...A, name: 'db', params: { reservation_percent: 60 } };
     const spec = { policy: esx, vms: [with60, with60] };

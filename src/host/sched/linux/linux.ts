@@ -204,6 +204,8 @@ export class Linux implements Scheduler {
     this.yieldAny(thread);
   }
 
+  readonly heeds = ['ipi'] as const;
+
   signal(task: Task, now: Ns, signal: GuestSignal): void {
     if (signal.kind !== 'ipi') return;
     const target = task.vm.tasks.at(signal.to);
