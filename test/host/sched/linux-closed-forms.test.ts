@@ -14,9 +14,9 @@ import { Lab, type LabSpec, type LabVm } from '../lab.ts';
 const A: LabVm = { demand: hog };
 const percent = (lab: Lab): number[] => lab.shares().map((share) => 100 * share);
 const thread = (params: Params, vm: LabVm = A): LabVm => ({ ...vm, task: { ...vm.task, params } });
-const near = (found: readonly number[], expected: readonly number[], tolerance: number): void => {
+const expectNear = (found: readonly number[], expected: readonly number[], tolerance: number): void => {
   expect(found.length).toBe(expected.length);
-  for (const [i, value] of found.entries()) expect(Math.abs(value - expected[i]), `${found}`).toBeLessThan(tolerance);
+  for (const [i, value] of found.entries()) expect(Math.abs(value - expected[i]), found.join()).toBeLessThan(tolerance);
 };
 
 describe.each([cfs, eevdf])('$name', (policy) => {
@@ -31,7 +31,7 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     (weights) => {
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       const made = lab({ params: { hz: 1000 }, vms: weights.map((weight) => ({ ...A, weight })) }, 20_000);
-      near(
+      expectNear(
         percent(made),
         weights.map((weight) => (100 * weight) / total),
         0.1,
@@ -43,7 +43,7 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     const weights = levels.map(niceWeight);
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     const vms = levels.map((nice) => thread({ nice }));
-    near(
+    expectNear(
       percent(lab({ params: { hz: 1000, groups: false }, vms }, 60_000)),
       weights.map((weight) => (100 * weight) / total),
       0.1,
@@ -84,7 +84,7 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     const topology = { sockets, coresPerSocket: pcpus / sockets, threadsPerCore: 1 };
     const made = lab({ params: { hz: 1000 }, topology, vms: Array.from({ length: hogs }, () => A) }, 20_000);
     const share = (100 * pcpus) / hogs;
-    near(
+    expectNear(
       percent(made),
       Array.from({ length: hogs }, () => share),
       0.15 * share,
@@ -109,9 +109,13 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     });
 
     test('what a capped VM does not take goes to the others by weight; a cap above the share does nothing', () => {
-      near(percent(lab({ params: { hz: 1000 }, vms: [{ ...A, capPercent: 20 }, A, A] }, 20_000)), [20, 40, 40], 0.1);
+      expectNear(
+        percent(lab({ params: { hz: 1000 }, vms: [{ ...A, capPercent: 20 }, A, A] }, 20_000)),
+        [20, 40, 40],
+        0.1,
+      );
       const vms = [{ ...A, capPercent: 50 }, A, { ...A, weight: 512 }];
-      near(percent(lab({ params: { hz: 1000 }, vms }, 20_000)), [25, 25, 50], 0.1);
+      expectNear(percent(lab({ params: { hz: 1000 }, vms }, 20_000)), [25, 25, 50], 0.1);
     });
 
     test.each([false, true])('a cap takes effect when it is set, changed and removed (exact timers %s)', (hrtick) => {
@@ -180,7 +184,7 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       for (const rt_protection of ['throttle', 'fair-server']) {
         const vms = [A, thread({ class: 'rr', priority: 5 })];
         const made = lab({ params: { rt_protection, rt_runtime_us, rt_period_us }, vms }, 10_000);
-        near(percent(made).slice(1), [(100 * rt_runtime_us) / rt_period_us], 0.01);
+        expectNear(percent(made).slice(1), [(100 * rt_runtime_us) / rt_period_us], 0.01);
       }
     });
 
@@ -190,11 +194,11 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       const shares = (...vms: LabVm[]): number[] =>
         percent(lab({ params: { rt_protection: 'none' }, pcpus: 2, vms }, 1000));
       // The second one is bound to pCPU 0 and more urgent; on pCPU 1 there is nothing, a fair thread, a less urgent one.
-      near(shares(fifo(5, [0, 1]), fifo(9, [0], 10)), [100, 99], 0.01);
-      near(shares(fifo(5, [0, 1]), fifo(9, [0], 10), { ...A, task: { hard: [1] } }), [100, 99, 1], 0.01);
-      near(shares(fifo(5, [0, 1]), fifo(9, [0], 10), fifo(3, [1])), [100, 99, 1], 0.01);
+      expectNear(shares(fifo(5, [0, 1]), fifo(9, [0], 10)), [100, 99], 0.01);
+      expectNear(shares(fifo(5, [0, 1]), fifo(9, [0], 10), { ...A, task: { hard: [1] } }), [100, 99, 1], 0.01);
+      expectNear(shares(fifo(5, [0, 1]), fifo(9, [0], 10), fifo(3, [1])), [100, 99, 1], 0.01);
       // A more urgent one stays.
-      near(shares(fifo(5, [0, 1]), fifo(9, [0], 10), fifo(7, [1])), [1, 99, 100], 0.01);
+      expectNear(shares(fifo(5, [0, 1]), fifo(9, [0], 10), fifo(7, [1])), [1, 99, 100], 0.01);
     });
   });
 
