@@ -22,7 +22,7 @@ import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { type CacheRefill, refillCycles } from './cache-refill.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
-import type { Monitor } from './monitor.ts';
+import type { DispatchObserver } from './observer.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
@@ -61,14 +61,6 @@ export interface DispatcherSpec {
   readonly cacheRefill?: CacheRefill;
 }
 
-/** Somebody who watches, and changes nothing. */
-export interface DispatchObserver {
-  /** The task is about to leave its state. */
-  changed(task: HostTask, now: Ns): void;
-  /** The policy noted an incident. */
-  noted(kind: string, task: number, pcpu: number, now: Ns): void;
-}
-
 export interface DispatcherParts {
   readonly engine: Engine;
   readonly trace: Trace;
@@ -76,7 +68,7 @@ export interface DispatcherParts {
   readonly policy: SchedulerPolicy;
   readonly policyParams?: Params;
   /** Is told of every change; nobody by default. */
-  readonly monitor?: Monitor;
+  readonly observer?: DispatchObserver | null;
 }
 
 export interface VmSpec {
@@ -123,9 +115,6 @@ export class Dispatcher {
   /** Windows run; a measure of the work of the simulator, not of the simulated host. */
   windows = 0;
 
-  /** Null when nobody watches. */
-  observer: DispatchObserver | null = null;
-
   private readonly slots: Slot[];
   /** Shared by all tasks that may run everywhere. */
   private readonly allPcpus: CpuSet;
@@ -136,7 +125,7 @@ export class Dispatcher {
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;
-  private readonly monitor: Monitor | null;
+  private readonly observer: DispatchObserver | null;
   private readonly scheduler: Scheduler;
   private readonly heeded: readonly GuestSignal['kind'][];
   private readonly timers = new Timers();
@@ -169,7 +158,7 @@ export class Dispatcher {
     this.engine = parts.engine;
     this.trace = parts.trace;
     this.policy = parts.policy;
-    this.monitor = parts.monitor ?? null;
+    this.observer = parts.observer ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
     this.heeded = heededBy(this.scheduler);
   }
@@ -392,7 +381,7 @@ export class Dispatcher {
     const { stop, time: now } = slot;
     this.charge(slot);
     if (stop === 'end' || stop === 'block' || task.holds !== 0) {
-      if (stop !== 'end' && stop !== 'block') this.monitor?.taken(task);
+      if (stop !== 'end' && stop !== 'block') this.observer?.taken?.(task);
       if (stop === 'end') this.finish(task, now);
       else this.enter(task, stop === 'block' ? STATE_BLOCKED : heldState(task.holds), now);
       if (task.state === STATE_PARKED || task.state === STATE_COSTOPPED || task.state === STATE_PAUSED) {
@@ -414,13 +403,13 @@ export class Dispatcher {
     if (again !== null) {
       if (stop === 'budget') {
         again.involuntary++;
-        this.monitor?.taken(again);
+        this.observer?.taken?.(again);
       } else again.voluntary++;
       this.enter(again, STATE_READY, slot.time);
       this.trace.emit(slot.time, stop === 'budget' ? 'preempted' : 'yielded', pcpu.id, again.id);
     }
     slot.current = next;
-    this.monitor?.picked(pcpu.id, next, slot.time, this.now);
+    this.observer?.picked?.(pcpu.id, next, slot.time, this.now);
     if (next === null) {
       this.trace.emit(slot.time, 'idle', pcpu.id, -1);
       return;
@@ -618,8 +607,7 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
-    this.observer?.changed(task, now);
-    this.monitor?.entering(task, state, now, this.now);
+    this.observer?.entering(task, state, now, this.now);
     this.inState[task.state]--;
     this.inState[state]++;
     task.enter(state, now);
@@ -650,7 +638,7 @@ export class Dispatcher {
       const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
     }
-    this.monitor?.until(end);
+    this.observer?.until?.(end);
     assertBalanced(this.slots, this.tasks);
   }
 
@@ -677,7 +665,7 @@ export class Dispatcher {
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);
         this.trace.emit(this.present(), kind, pcpu, task.id);
-        this.observer?.noted(kind, task.id, pcpu, this.present());
+        this.observer?.noted?.(kind, task.id, pcpu, this.present());
       },
     };
   }
