@@ -4,6 +4,7 @@
  * The lines of ftrace are those of the schedulers' reference, 8.2 and 8.3 B; the small timeline was drawn by hand.
  */
 import { describe, expect, test } from 'vitest';
+import { assert } from '../../src/core/errors.ts';
 import {
   STATE_BLOCKED,
   STATE_COSTOPPED,
@@ -191,9 +192,12 @@ interface Seen {
 }
 const NEVER_SEEN: Seen = { state: 'X', since: 0, pcpu: -1, running: 0, ready: 0, asleep: 0, migrations: 0 };
 
+const LINE = /^(\S+)-(\d+) \((\d+|-+)\) \[(\d{3})\] [a-zA-Z0-9.]{0,4} (\d+)\.(\d{9}): (\w+): (.*)$/;
+const SWITCH =
+  /^prev_comm=\S+ prev_pid=\d+ prev_prio=\d+ prev_state=[RSTX] ==> next_comm=\S+ next_pid=\d+ next_prio=\d+$/;
+
 /** Reads lines as Perfetto's importer does, and plays the states of the threads. */
 function readFtrace(text: string, timeline: Timeline): Map<number, Seen> {
-  expect(text).toMatch(/^# tracer: nop\n/);
   const threads = new Map<number, Seen>();
   const current = Array.from({ length: timeline.pcpus }, () => 0);
   let time = 0;
@@ -206,40 +210,42 @@ function readFtrace(text: string, timeline: Timeline): Map<number, Seen> {
     Object.assign(thread, { state, since: time, pcpu });
     threads.set(pid, thread);
   };
+  const stateOf = (pid: number): string => threads.get(pid)?.state ?? 'X';
   for (const line of text.trimEnd().split('\n')) {
     if (line.startsWith('#')) continue;
-    const parsed = /^(\S+)-(\d+) \((\d+|-+)\) \[(\d{3})\] [a-zA-Z0-9.]{0,4} (\d+)\.(\d{9}): (\w+): (.*)$/.exec(line);
-    expect(parsed, line).not.toBeNull();
+    const must = (holds: boolean): void => assert(holds, line);
+    const parsed = LINE.exec(line);
+    must(parsed !== null);
     const [, , by, , cpu, s, fraction, event, rest] = parsed!;
     const at = Number(s) * 1e9 + Number(fraction);
-    expect(at).toBeGreaterThanOrEqual(time);
+    must(at >= time);
     time = at;
     const args = Object.fromEntries([...rest!.matchAll(/(\w+)=(\S+)/g)].map(([, key, value]) => [key!, value!]));
     const pcpu = Number(cpu);
-    expect(Number(by), line).toBe(current[pcpu]);
-    if (event === 'sched_switch') {
-      expect(rest).toMatch(
-        /^prev_comm=\S+ prev_pid=\d+ prev_prio=\d+ prev_state=[RSTX] ==> next_comm=\S+ next_pid=\d+ next_prio=\d+$/,
-      );
-      const [prev, next] = [Number(args['prev_pid']), Number(args['next_pid'])];
-      expect(prev, line).toBe(current[pcpu]);
-      expect(next).not.toBe(prev);
-      if (prev !== 0) enter(prev, args['prev_state']!);
-      if (next !== 0) {
-        expect(threads.get(next)?.state, line).toBe('R');
-        enter(next, 'running', pcpu);
+    const pid = Number(args['pid']);
+    must(Number(by) === current[pcpu]);
+    switch (event) {
+      case 'sched_switch': {
+        must(SWITCH.test(rest!));
+        const [prev, next] = [Number(args['prev_pid']), Number(args['next_pid'])];
+        must(prev === current[pcpu] && next !== prev);
+        if (prev !== 0) enter(prev, args['prev_state']!);
+        must(next === 0 || stateOf(next) === 'R');
+        if (next !== 0) enter(next, 'running', pcpu);
+        current[pcpu] = next;
+        break;
       }
-      current[pcpu] = next;
-    } else if (event === 'sched_migrate_task') {
-      threads.get(Number(args['pid']))!.migrations++;
-      expect(args['orig_cpu']).not.toBe(args['dest_cpu']);
-    } else {
-      expect(['sched_waking', 'sched_wakeup', 'sched_wakeup_new']).toContain(event);
-      const pid = Number(args['pid']);
-      if (event !== 'sched_wakeup') {
-        expect(['running', 'R'], line).not.toContain(threads.get(pid)?.state);
+      case 'sched_migrate_task':
+        must(args['orig_cpu'] !== args['dest_cpu']);
+        threads.get(pid)!.migrations++;
+        break;
+      case 'sched_waking':
+      case 'sched_wakeup_new':
+        must(stateOf(pid) !== 'running' && stateOf(pid) !== 'R');
         enter(pid, 'R');
-      }
+        break;
+      default:
+        must(event === 'sched_wakeup' && stateOf(pid) === 'R');
     }
   }
   time = timeline.toNs;
