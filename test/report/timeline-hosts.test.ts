@@ -123,8 +123,8 @@ describe.each(Object.entries(HOSTS))('%s', (_name, parts) => {
       }
       for (const track of tracks.values()) {
         for (const [i, { ts }] of track.entries()) {
-          const before = track[i - 1];
-          if (before !== undefined) expect(ns(before.ts) + ns(before.dur!)).toBeLessThanOrEqual(ns(ts));
+          const before = track[i - 1] ?? { ts: 0, dur: 0 };
+          expect(ns(before.ts) + ns(before.dur!)).toBeLessThanOrEqual(ns(ts));
         }
       }
       for (const task of tasks) {
