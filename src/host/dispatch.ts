@@ -17,12 +17,12 @@
 import type { Engine } from '../core/engine.ts';
 import { assert, Bug } from '../core/errors.ts';
 import type { RandomStream } from '../core/rng.ts';
-import type { GuestSignal, Runnable } from '../core/runnable.ts';
+import type { GuestSignal, Runnable, RunnableHost } from '../core/runnable.ts';
 import type { Trace } from '../core/trace.ts';
 import type { Cycles, Hz, Ns } from '../core/units.ts';
 import { type CacheRefill, refillCycles } from './cache-refill.ts';
 import { assertBalanced, type PcpuLedger } from './ledger.ts';
-import type { Monitor } from './monitor.ts';
+import type { DispatchObserver } from './observer.ts';
 import { type Params, parseParams } from './params.ts';
 import {
   type Hold,
@@ -45,10 +45,10 @@ import {
   type WakeReason,
 } from './scheduler.ts';
 import { Slot } from './slot.ts';
-import { SlotOrder } from './slot-order.ts';
 import { HOLD_COSTOP, HOLD_PARK, HOLD_PAUSE, HostTask, HostVm } from './task.ts';
 import { Timers } from './timers.ts';
 import { CpuSet, type Topology } from './topology.ts';
+import { Tournament } from './tournament.ts';
 
 export interface DispatcherSpec {
   readonly topology: Topology;
@@ -61,14 +61,6 @@ export interface DispatcherSpec {
   readonly cacheRefill?: CacheRefill;
 }
 
-/** Somebody who watches, and changes nothing. */
-export interface DispatchObserver {
-  /** The task is about to leave its state. */
-  changed(task: HostTask, now: Ns): void;
-  /** The policy noted an incident. */
-  noted(kind: string, task: number, pcpu: number, now: Ns): void;
-}
-
 export interface DispatcherParts {
   readonly engine: Engine;
   readonly trace: Trace;
@@ -76,7 +68,7 @@ export interface DispatcherParts {
   readonly policy: SchedulerPolicy;
   readonly policyParams?: Params;
   /** Is told of every change; nobody by default. */
-  readonly monitor?: Monitor;
+  readonly observer?: DispatchObserver | null;
 }
 
 export interface VmSpec {
@@ -123,9 +115,6 @@ export class Dispatcher {
   /** Windows run; a measure of the work of the simulator, not of the simulated host. */
   windows = 0;
 
-  /** Null when nobody watches. */
-  observer: DispatchObserver | null = null;
-
   private readonly slots: Slot[];
   /** Shared by all tasks that may run everywhere. */
   private readonly allPcpus: CpuSet;
@@ -136,7 +125,7 @@ export class Dispatcher {
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;
-  private readonly monitor: Monitor | null;
+  private readonly observer: DispatchObserver | null;
   private readonly scheduler: Scheduler;
   private readonly heeded: readonly GuestSignal['kind'][];
   private readonly timers = new Timers();
@@ -149,7 +138,7 @@ export class Dispatcher {
   /** True while acting for a pCPU: running others see the effect at a multiple of the quantum only. */
   private crossing = false;
   private readonly inState = Array.from<number>({ length: STATES }).fill(0);
-  private readonly order: SlotOrder;
+  private readonly order: Tournament;
   /** pCPUs that have something to run or to decide. */
   private busy = 0;
   private stepsAtOneTime = 0;
@@ -160,7 +149,7 @@ export class Dispatcher {
     assert(Number.isInteger(switchCycles) && switchCycles >= 0, 'a context switch costs a whole number of cycles');
     this.slots = topology.map((place) => new Slot(place.id, hz));
     this.allPcpus = CpuSet.all(topology.length);
-    this.order = new SlotOrder(this.slots.length);
+    this.order = new Tournament(this.slots.length);
     for (const slot of this.slots) this.touch(slot);
     this.quantum = quantum;
     this.switchCycles = switchCycles;
@@ -169,7 +158,7 @@ export class Dispatcher {
     this.engine = parts.engine;
     this.trace = parts.trace;
     this.policy = parts.policy;
-    this.monitor = parts.monitor ?? null;
+    this.observer = parts.observer ?? null;
     this.scheduler = parts.policy.make(this.hostFor(topology, parts.random), parts.policyParams);
     this.heeded = heededBy(this.scheduler);
   }
@@ -200,38 +189,7 @@ export class Dispatcher {
     this.tasks.push(task);
     vm.tasks.push(task);
     this.inState[STATE_NEW]++;
-    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
-    const across = (action: () => void): void => {
-      if (this.running === null) action();
-      else {
-        this.engine.at(this.running.pcpu.clock.now, () => {
-          this.crossing = true;
-          action();
-          this.crossing = false;
-        });
-      }
-    };
-    const wake = (): void => this.wake(task);
-    const changed = (apply?: () => void): void => {
-      if (task.state !== STATE_RUNNING) {
-        apply?.();
-        return;
-      }
-      const slot = this.slots[task.pcpu];
-      this.catchUp(slot, this.present());
-      apply?.();
-      slot.foresee();
-      this.touch(slot);
-    };
-    runnable.onAttach({
-      wake: () => across(wake),
-      waitedNs: () => task.times[STATE_READY] + task.times[STATE_PARKED] + task.times[STATE_COSTOPPED],
-      isRunning: () => task.state === STATE_RUNNING,
-      changed: (apply) => across(() => changed(apply)),
-      signal: (signal) => {
-        if (this.heeded.includes(signal.kind)) across(() => this.signal(task, signal));
-      },
-    });
+    runnable.onAttach(new TaskHost(this, task));
     return task;
   }
 
@@ -423,7 +381,7 @@ export class Dispatcher {
     const { stop, time: now } = slot;
     this.charge(slot);
     if (stop === 'end' || stop === 'block' || task.holds !== 0) {
-      if (stop !== 'end' && stop !== 'block') this.monitor?.taken(task);
+      if (stop !== 'end' && stop !== 'block') this.observer?.taken?.(task);
       if (stop === 'end') this.finish(task, now);
       else this.enter(task, stop === 'block' ? STATE_BLOCKED : heldState(task.holds), now);
       if (task.state === STATE_PARKED || task.state === STATE_COSTOPPED || task.state === STATE_PAUSED) {
@@ -445,13 +403,13 @@ export class Dispatcher {
     if (again !== null) {
       if (stop === 'budget') {
         again.involuntary++;
-        this.monitor?.taken(again);
+        this.observer?.taken?.(again);
       } else again.voluntary++;
       this.enter(again, STATE_READY, slot.time);
       this.trace.emit(slot.time, stop === 'budget' ? 'preempted' : 'yielded', pcpu.id, again.id);
     }
     slot.current = next;
-    this.monitor?.picked(pcpu.id, next, slot.time, this.now);
+    this.observer?.picked?.(pcpu.id, next, slot.time, this.now);
     if (next === null) {
       this.trace.emit(slot.time, 'idle', pcpu.id, -1);
       return;
@@ -510,7 +468,51 @@ export class Dispatcher {
   }
 
   /** An interrupt for `task` came. */
-  private wake(task: HostTask): void {
+  /** Does `action` at the present of whoever acts. For `TaskHost`. */
+  across(action: () => void): void {
+    if (this.running === null) {
+      action();
+      return;
+    }
+    // Inside a run the other pCPUs may be behind or ahead: come back when all have reached this moment.
+    this.engine.at(this.running.pcpu.clock.now, () => {
+      this.crossing = true;
+      action();
+      this.crossing = false;
+    });
+  }
+
+  /** For `TaskHost`. */
+  wake(task: HostTask): void {
+    if (this.running === null) this.wakeNow(task);
+    else this.across(() => this.wakeNow(task));
+  }
+
+  /** What a task does next is no longer what it told. For `TaskHost`. */
+  changed(task: HostTask, apply?: () => void): void {
+    if (task.state !== STATE_RUNNING) {
+      apply?.();
+      return;
+    }
+    const slot = this.slots[task.pcpu];
+    this.catchUp(slot, this.present());
+    apply?.();
+    slot.foresee();
+    this.touch(slot);
+  }
+
+  /** Does the policy want to know? For `TaskHost`. */
+  heeds(signal: GuestSignal): boolean {
+    return this.heeded.includes(signal.kind);
+  }
+
+  /** For `TaskHost`. */
+  signal(task: HostTask, signal: GuestSignal): void {
+    this.scheduler.signal?.(task, this.present(), signal);
+    this.settleRequests();
+  }
+
+  private wakeNow(task: HostTask): void {
     const now = this.present();
     if (task.state !== STATE_BLOCKED && task.runnable.onWake !== undefined) this.tellWoken(task, now);
     if (task.state === STATE_RUNNING) {
@@ -540,11 +542,6 @@ export class Dispatcher {
     if (slot !== null) this.catchUp(slot, now);
     task.runnable.onWake!();
     slot?.foresee();
-  }
-
-  private signal(task: HostTask, signal: GuestSignal): void {
-    this.scheduler.signal?.(task, this.present(), signal);
-    this.settleRequests();
   }
 
   private becomeRunnable(task: HostTask, now: Ns, reason: WakeReason): void {
@@ -610,8 +607,7 @@ export class Dispatcher {
   }
 
   private enter(task: HostTask, state: TaskState, now: Ns): void {
-    this.observer?.changed(task, now);
-    this.monitor?.entering(task, state, now, this.now);
+    this.observer?.entering(task, state, now, this.now);
     this.inState[task.state]--;
     this.inState[state]++;
     task.enter(state, now);
@@ -642,7 +638,7 @@ export class Dispatcher {
       const until = task.state === STATE_RUNNING ? this.slots[task.pcpu].time : end;
       task.account(Math.max(until, task.accountedUntil));
     }
-    this.monitor?.until(end);
+    this.observer?.until?.(end);
     assertBalanced(this.slots, this.tasks);
   }
 
@@ -669,9 +665,42 @@ export class Dispatcher {
       note: (kind, task, pcpu) => {
         this.notes.set(kind, (this.notes.get(kind) ?? 0) + 1);
         this.trace.emit(this.present(), kind, pcpu, task.id);
-        this.observer?.noted(kind, task.id, pcpu, this.present());
+        this.observer?.noted?.(kind, task.id, pcpu, this.present());
       },
     };
+  }
+}
+
+/** The dispatcher as one task sees it. */
+class TaskHost implements RunnableHost {
+  private readonly dispatcher: Dispatcher;
+  private readonly task: HostTask;
+
+  constructor(dispatcher: Dispatcher, task: HostTask) {
+    this.dispatcher = dispatcher;
+    this.task = task;
+  }
+
+  wake(): void {
+    this.dispatcher.wake(this.task);
+  }
+
+  waitedNs(): Ns {
+    const { times } = this.task;
+    return times[STATE_READY] + times[STATE_PARKED] + times[STATE_COSTOPPED];
+  }
+
+  isRunning(): boolean {
+    return this.task.state === STATE_RUNNING;
+  }
+
+  changed(apply?: () => void): void {
+    this.dispatcher.across(() => this.dispatcher.changed(this.task, apply));
+  }
+
+  signal(signal: GuestSignal): void {
+    const { dispatcher, task } = this;
+    if (dispatcher.heeds(signal)) dispatcher.across(() => dispatcher.signal(task, signal));
   }
 }
 

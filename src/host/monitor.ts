@@ -14,6 +14,7 @@ import { Samples } from '../core/samples.ts';
 import type { Ns } from '../core/units.ts';
 import { FluidShares } from './fluid-shares.ts';
 import { largestMatching } from './match.ts';
+import type { DispatchObserver } from './observer.ts';
 import {
   STATE_BLOCKED,
   STATE_ENDED,
@@ -97,7 +98,7 @@ interface Change {
   readonly apply: () => void;
 }
 
-export class Monitor {
+export class Monitor implements DispatchObserver {
   readonly fluid: FluidShares;
   /** Time of pCPUs that idled although they could have run a waiting task. */
   wastedIdleNs: Ns = 0;

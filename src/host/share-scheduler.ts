@@ -1,6 +1,7 @@
 /**
  * Proportional share on top of run queues for each pCPU. Once per period the capacity of the host is divided among the VMs
- * by weight, reservation, limit and demand (water filling); a vCPU earns its part as credit and burns what it runs.
+ * by weight, reservation, limit, demand and hard affinity (water filling); a vCPU earns its part as credit and burns what it
+ * runs.
  *   demand       all of its pCPU, unless it sleeps and uses less than it is entitled to: then a quarter more than it used
  *   rank         UNDER with credit, OVER without; policies may put others before them
  *   limit        a VM that has used up its limit for the period is parked until the next ones have paid for it
@@ -9,6 +10,7 @@
  * Source: our reconstruction; accounting with credits as in Xen's credit scheduler, entitlements as VMware describes them.
  */
 import { NS_PER_US, type Ns } from '../core/units.ts';
+import { Claimant, entitle } from './entitlement.ts';
 import { QueueScheduler, QueueUnit } from './queue-scheduler.ts';
 import {
   type SchedulerHost,
@@ -18,7 +20,6 @@ import {
   type Task,
   type WakeReason,
 } from './scheduler.ts';
-import { waterFill } from './water-filling.ts';
 
 export const UNDER = 0;
 export const OVER = 1;
@@ -92,17 +93,21 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
   // ---- what a policy says
 
   protected abstract makeShareUnit(task: Task, owner: VmShare): U;
-  /** Shares of the VM. */
-  protected weightOf(vm: SchedVm): number {
+  /** Shares of the VM; what goes by its vCPUs counts those of `units`, not those that have ended. */
+  protected weightOf({ vm }: VmShare): number {
     return vm.weight;
   }
   /** pCPUs that the VM is promised. */
-  protected reservationOf(_vm: SchedVm): number {
+  protected reservationOf(_share: VmShare): number {
     return 0;
   }
   /** pCPUs that the VM may use at most; Infinity for no limit. */
-  protected limitOf(vm: SchedVm): number {
+  protected limitOf({ vm }: VmShare): number {
     return vm.capPercent === 0 ? Infinity : vm.capPercent / 100;
+  }
+  /** What is divided, and among whom: the VMs, or groups of them. */
+  protected rootsOf(claims: ReadonlyMap<VmShare, Claimant>): readonly Claimant[] {
+    return [...claims.values()];
   }
   /** Called for the first vCPU of a VM: check it, put it under more limits. */
   protected addVm(_share: VmShare): void {}
@@ -139,7 +144,10 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
   remove(task: Task, _now: Ns): void {
     const { owner } = this.units[task.id];
     owner.units.splice(owner.units.indexOf(this.units[task.id]), 1);
-    if (owner.units.length > 0) return;
+    if (owner.units.length > 0) {
+      this.setLimit(owner);
+      return;
+    }
     for (const limit of owner.limits) limit.vms.splice(limit.vms.indexOf(owner), 1);
     this.shares[owner.vm.id] = undefined;
   }
@@ -193,7 +201,7 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
 
   private setLimit(share: VmShare): void {
     const [own] = share.limits;
-    const rate = this.limitOf(share.vm);
+    const rate = this.limitOf(share);
     if (rate === own.rate) return;
     own.rate = rate;
     own.budget = Math.min(own.budget, Math.round(rate * this.settings.period));
@@ -228,18 +236,16 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
       if (this.measure(share, now)) active.push(share);
       else share.entitled = 0;
     }
-    this.entitle(active);
+    const claims = new Map(active.map((share) => [share, this.claimOf(share)]));
+    entitle(this.rootsOf(claims), this.capacity(), this.host.topology.length);
     // What was burned without having been handed out goes round again.
     const capacity = this.capacity() * period;
     const scale = 1 + this.debt / capacity;
     let balance = 0;
-    for (const share of active) {
-      const parts = waterFill(
-        share.units.map(({ demand }) => ({ weight: 1, min: 0, max: demand })),
-        share.entitled,
-      );
+    for (const [share, claim] of claims) {
+      share.entitled = claim.share;
       for (const [i, unit] of share.units.entries()) {
-        unit.earned = Math.round(parts[i] * period);
+        unit.earned = Math.round(claim.children[i].share * period);
         unit.credit = Math.max(Math.min(unit.credit + Math.round(unit.earned * scale), saved), -1 * owed);
         this.credited(unit as U, unit.earned);
         balance += unit.credit;
@@ -271,45 +277,17 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
     return total > 0;
   }
 
-  /** Sets what each VM is entitled to, in pCPUs. A group over its common limit is served first, within that. */
-  private entitle(active: readonly VmShare[]): void {
-    let left = [...active];
-    let capacity = this.capacity();
-    for (;;) {
-      const parts = this.divide(left, capacity);
-      for (const [i, share] of left.entries()) share.entitled = parts[i];
-      const over = this.tightest(left);
-      if (over === null) return;
-      const members = left.filter((share) => share.limits.includes(over));
-      const inside = this.divide(members, over.rate);
-      for (const [i, share] of members.entries()) share.entitled = inside[i];
-      capacity -= over.rate;
-      left = left.filter((share) => !members.includes(share));
-    }
-  }
-
-  private divide(shares: readonly VmShare[], capacity: number): number[] {
-    const claims = shares.map(({ vm, units, limits }) => {
-      const demand = units.reduce((sum, unit) => sum + unit.demand, 0);
-      const max = Math.min(demand, limits[0].rate);
-      return { weight: this.weightOf(vm), min: Math.min(this.reservationOf(vm), max), max };
+  /** What a VM claims, and its vCPUs of that: equal parts, as far as they want to run. */
+  private claimOf(share: VmShare): Claimant {
+    const { units, limits } = share;
+    const pcpus = this.host.topology.length;
+    const demand = units.reduce((sum, unit) => sum + unit.demand, 0);
+    const max = Math.min(demand, limits[0].rate);
+    const children = units.map(({ demand: own, task: { hard } }) => {
+      const mask = hard.count === pcpus ? null : hard;
+      return new Claimant({ weight: 1, min: 0, max: own }, { mask });
     });
-    return waterFill(claims, capacity);
-  }
-
-  /** The common limit that is exceeded by most; null when none is. */
-  private tightest(shares: readonly VmShare[]): Limit | null {
-    const sums = new Map<Limit, number>();
-    for (const { limits, entitled } of shares) {
-      for (const limit of limits.slice(1)) sums.set(limit, (sums.get(limit) ?? 0) + entitled);
-    }
-    let worst: Limit | null = null;
-    let excess = 1e-9;
-    for (const [limit, sum] of sums) {
-      if (sum / limit.rate - 1 <= excess) continue;
-      excess = sum / limit.rate - 1;
-      worst = limit;
-    }
-    return worst;
+    const min = Math.min(this.reservationOf(share), max);
+    return new Claimant({ weight: this.weightOf(share), min, max }, { children, ceiling: limits[1] ?? null });
   }
 }

@@ -4,7 +4,8 @@
  * of what it watches.
  */
 import type { Ns } from '../core/units.ts';
-import type { Dispatcher, DispatchObserver } from './dispatch.ts';
+import type { Dispatcher } from './dispatch.ts';
+import type { DispatchObserver } from './observer.ts';
 import { STATE_ENDED, STATE_NAMES, STATE_NEW, STATE_RUNNING, type TaskState } from './scheduler.ts';
 import type { HostTask } from './task.ts';
 
@@ -62,8 +63,8 @@ export class TimelineRecorder implements DispatchObserver {
     this.window = window;
   }
 
-  changed(task: HostTask, now: Ns): void {
-    this.close(task, now);
+  entering(task: HostTask, _state: TaskState, time: Ns): void {
+    this.close(task, time);
   }
 
   noted(kind: string, task: number, pcpu: number, now: Ns): void {

@@ -121,6 +121,11 @@ export class CpuSet {
     return after >= 0 ? after : this.atOrAfter(0, other);
   }
 
+  /** The lowest member that is in `other` too; -1 for none. */
+  firstIn(other: CpuSet): number {
+    return this.atOrAfter(0, other);
+  }
+
   /** Is there a member that is in `other` too? */
   meets(other: CpuSet): boolean {
     return this.atOrAfter(0, other) >= 0;
@@ -209,6 +214,52 @@ export class CpuSet {
       }
     }
     return -1;
+  }
+}
+
+/** A set of pCPUs that knows how many of its members are in each core and each socket. */
+export class CountedCpuSet extends CpuSet {
+  readonly inCore: Int32Array;
+  readonly inSocket: Int32Array;
+  private readonly topology: Topology;
+
+  /** The empty set. */
+  constructor(topology: Topology) {
+    super(topology.length);
+    this.topology = topology;
+    const groups = (level: 'core' | 'socket'): Int32Array =>
+      new Int32Array(topology.reduce((most, place) => Math.max(most, place[level] + 1), 0));
+    this.inCore = groups('core');
+    this.inSocket = groups('socket');
+  }
+
+  override add(id: number): void {
+    const before = this.count;
+    super.add(id);
+    if (this.count !== before) this.recount(id, 1);
+  }
+
+  override delete(id: number): void {
+    const before = this.count;
+    super.delete(id);
+    if (this.count !== before) this.recount(id, -1);
+  }
+
+  override assign(a: CpuSet, b: CpuSet): void {
+    super.assign(a, b);
+    this.inCore.fill(0);
+    this.inSocket.fill(0);
+    for (const id of this) this.recount(id, 1);
+  }
+
+  override deleteAll(other: CpuSet): void {
+    for (const id of this) if (other.has(id)) this.delete(id);
+  }
+
+  private recount(id: number, change: number): void {
+    const { core, socket } = this.topology[id];
+    this.inCore[core] += change;
+    this.inSocket[socket] += change;
   }
 }
 

@@ -11,11 +11,12 @@ import { Streams } from '../core/rng.ts';
 import { ACCOUNT_THREAD } from '../core/runnable.ts';
 import { Trace } from '../core/trace.ts';
 import { PAGE_BYTES } from '../core/units.ts';
-import { Dispatcher, type DispatchObserver, type RunOutcome } from '../host/dispatch.ts';
+import { Dispatcher, type RunOutcome } from '../host/dispatch.ts';
 import { findKind } from '../host/kinds/index.ts';
 import { type HypervisorKind, isRefused, type Resources, refusalText } from '../host/kinds/kind.ts';
 import { ModelledVcpu } from '../host/modelled/demand.ts';
 import { Monitor } from '../host/monitor.ts';
+import { type DispatchObserver, together } from '../host/observer.ts';
 import { poolsPolicy } from '../host/pools.ts';
 import type { Recorder } from '../host/replay/recorder.ts';
 import type { Score } from '../host/replay/replayed.ts';
@@ -142,10 +143,9 @@ export function buildWorld(run: ResolvedRun, options: BuildOptions = {}): World 
       random: new Streams(run.seed).stream('scheduler'),
       policy,
       policyParams,
-      ...(monitor === null ? {} : { monitor }),
+      observer: together([monitor, options.observer ?? null].filter((one) => one !== null)),
     },
   );
-  dispatcher.observer = options.observer ?? null;
   const escapes = run.compare === 'state' ? new Map<string, number>() : null;
   const world = { run, engine, trace, machine, dispatcher, monitor, escapes };
   const places = admitAll(run, kind);

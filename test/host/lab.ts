@@ -63,7 +63,7 @@ export class Lab {
         trace: this.trace,
         random: this.streams.stream('scheduler'),
         policy: spec.policy,
-        ...(spec.monitor === undefined ? {} : { monitor: spec.monitor }),
+        observer: spec.monitor ?? null,
         ...(spec.params === undefined ? {} : { policyParams: spec.params }),
       },
     );

@@ -8,9 +8,9 @@ import { demands, hog, interactive, io, periodic } from '../../src/host/modelled
 import { OrderedQueue } from '../../src/host/ordered-queue.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
 import { STATE_RUNNING } from '../../src/host/scheduler.ts';
-import { SlotOrder } from '../../src/host/slot-order.ts';
 import { Timers } from '../../src/host/timers.ts';
 import { CpuSet, makeTopology } from '../../src/host/topology.ts';
+import { Tournament } from '../../src/host/tournament.ts';
 import { Lab } from './lab.ts';
 
 test('threads of a core are neighbours, cores count over sockets', () => {
@@ -82,7 +82,7 @@ test('the order of pCPUs: smallest key, lowest id among equals', () => {
   const changes = fc.array(fc.tuple(fc.nat({ max: 9 }), fc.oneof(fc.nat({ max: 5 }), fc.constant(Infinity))));
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10 }), changes, (size, script) => {
-      const order = new SlotOrder(size);
+      const order = new Tournament(size);
       const keys = Array.from<number>({ length: size }).fill(Infinity);
       for (const [id, key] of script) {
         keys[id % size] = key;

@@ -16,7 +16,7 @@ import {
   type Task,
   type WakeReason,
 } from '../scheduler.ts';
-import { CpuSet, groupsBy } from '../topology.ts';
+import { CountedCpuSet, CpuSet, groupsBy } from '../topology.ts';
 
 const params = {
   tslice_ms: {
@@ -152,6 +152,12 @@ class RunQueue {
   }
 }
 
+/** Is the place of `unit`, which comes to a queue, before that of `member`? */
+function goesBefore(unit: Unit, member: Unit, byCredit: boolean): boolean {
+  if (member.priority !== unit.priority) return member.priority < unit.priority;
+  return byCredit && member.credit < unit.credit && !unit.yielding;
+}
+
 class Credit implements Scheduler {
   private readonly host: SchedulerHost;
   private readonly params: CreditParams;
@@ -167,13 +173,12 @@ class Credit implements Scheduler {
   /** Who runs where, as of the last `pick`; null for idle. */
   private readonly running: (Unit | null)[];
   /** pCPUs that are idle and have not been tickled. */
-  private readonly idlers: CpuSet;
+  private readonly idlers: CountedCpuSet;
   /** pCPUs with units in their queues, and those of them whose head is not over its share. */
   private readonly loaded: CpuSet;
   private readonly urgent: CpuSet;
-  /** For `choosePcpu`, which is asked at every tick: the idle pCPUs that suit, and those of them not looked at yet. */
-  private readonly suitable: CpuSet;
-  private readonly unseen: CpuSet;
+  /** For `choosePcpu`, which is asked at every tick: the idle pCPUs that suit a unit that may not run everywhere. */
+  private readonly suitable: CountedCpuSet;
   /** Tasks that have a soft affinity; without any nobody looks for them. */
   private softTasks = 0;
   private readonly siblings: { readonly core: readonly CpuSet[]; readonly socket: readonly CpuSet[] };
@@ -201,11 +206,11 @@ class Credit implements Scheduler {
     this.queues = host.topology.map((place) => new RunQueue(place.id));
     this.running = host.topology.map(() => null);
     const size = host.topology.length;
-    this.idlers = CpuSet.all(size);
+    this.idlers = new CountedCpuSet(host.topology);
+    for (const place of host.topology) this.idlers.add(place.id);
     this.loaded = new CpuSet(size);
     this.urgent = new CpuSet(size);
-    this.suitable = new CpuSet(size);
-    this.unseen = new CpuSet(size);
+    this.suitable = new CountedCpuSet(host.topology);
     this.siblings = { core: groupsBy(host.topology, 'core'), socket: groupsBy(host.topology, 'socket') };
     this.nodes = groupsBy(host.topology, 'node');
     this.balanceBias = this.nodes.map(() => host.topology.length - 1);
@@ -334,14 +339,12 @@ class Credit implements Scheduler {
   private insert(unit: Unit): void {
     const { units } = this.queues[unit.pcpu];
     const sorted = this.params.queue_order === 'credit';
-    let at = units.findIndex(
-      ({ priority, credit }) =>
-        priority < unit.priority || (sorted && priority === unit.priority && credit < unit.credit && !unit.yielding),
-    );
-    if (at < 0) at = units.length;
+    let at = 0;
+    while (at < units.length && !goesBefore(unit, units[at], sorted)) at++;
     // A yielding unit lets exactly one unit of lower priority go first.
-    else if (unit.yielding) at++;
-    units.splice(at, 0, unit);
+    if (at < units.length && unit.yielding) at++;
+    if (at >= units.length) units.push(unit);
+    else units.splice(at, 0, unit);
     unit.queued = true;
     this.mark(unit.pcpu);
   }
@@ -355,7 +358,8 @@ class Credit implements Scheduler {
 
   private dequeue(unit: Unit): void {
     const { units } = this.queues[unit.pcpu];
-    units.splice(units.indexOf(unit), 1);
+    if (units[0] === unit) units.shift();
+    else units.splice(units.indexOf(unit), 1);
     this.mark(unit.pcpu);
     unit.queued = false;
     unit.yielding = false;
@@ -437,38 +441,58 @@ class Credit implements Scheduler {
         if (own) return unit.pcpu;
         continue;
       }
-      const idle = this.suitable;
-      idle.assign(this.idlers, mask);
-      if (own) idle.add(unit.pcpu);
+      const idle = mask.count === mask.size ? this.idlers : this.suitable;
+      if (idle === this.suitable) idle.assign(this.idlers, mask);
+      const joins = own && !idle.has(unit.pcpu);
+      if (joins) idle.add(unit.pcpu);
       if (!idle.has(pcpu)) pcpu = idle.next(pcpu);
-      return this.improve(pcpu, idle, commit);
+      const best = this.improve(pcpu, idle, commit);
+      if (joins) idle.delete(unit.pcpu);
+      return best;
     }
     return pcpu;
   }
 
-  private improve(start: number, idle: CpuSet, commit: boolean): number {
+  /** Goes on to better pCPUs as long as there are any. */
+  private improve(start: number, idle: CountedCpuSet, commit: boolean): number {
     const { topology } = this.host;
-    const groupOf = (level: 'core' | 'socket', pcpu: number): CpuSet => this.siblings[level][topology[pcpu][level]];
-    const left = this.unseen;
-    left.assign(idle, idle);
-    left.delete(start);
     let best = start;
-    while (left.count > 0) {
-      const other = left.next(best);
-      const near = topology[other].socket === topology[best].socket;
-      const level = near ? 'core' : 'socket';
-      const group = groupOf(level, other);
-      if (idle.countIn(groupOf(level, best)) * (near ? 1 : 2) < idle.countIn(group)) {
-        const queue = this.queues[other];
-        best = left.nextIn(group, queue.idleBias);
-        if (commit) queue.idleBias = best;
-        left.deleteAll(groupOf('core', best));
-      } else {
-        left.deleteAll(group);
-      }
-      left.delete(other);
+    for (;;) {
+      const other = this.betterThan(best, idle);
+      if (other < 0) return best;
+      const level = topology[other].socket === topology[best].socket ? 'core' : 'socket';
+      const queue = this.queues[other];
+      best = idle.nextIn(this.siblings[level][topology[other][level]], queue.idleBias);
+      if (commit) queue.idleBias = best;
     }
-    return best;
+  }
+
+  /**
+   * The first idle pCPU after `best`, in cyclic order, whose core has more idle threads (in the same socket) or whose
+   * socket has more than twice as many idle pCPUs; -1 for none. A pCPU that was not better than an earlier `best` is not
+   * better than a later one, so that nothing is to be remembered between two calls.
+   */
+  private betterThan(best: number, idle: CountedCpuSet): number {
+    const { topology } = this.host;
+    const { core: cores, socket: sockets } = this.siblings;
+    const { core, socket } = topology[best];
+    const isBetter = (pcpu: number): boolean => idle.inCore[topology[pcpu].core] > idle.inCore[core];
+    // Where every core has one thread, none has more idle ones than another.
+    const firstNear = cores.length === topology.length ? -1 : best;
+    const near = sockets[socket];
+    for (let pcpu = firstNear; pcpu >= 0; ) {
+      pcpu = idle.nextIn(near, pcpu);
+      if (pcpu <= best) break;
+      if (isBetter(pcpu)) return pcpu;
+    }
+    for (let step = 1; step < sockets.length; step++) {
+      const far = (socket + step) % sockets.length;
+      if (idle.inSocket[far] > 2 * idle.inSocket[socket]) return idle.firstIn(sockets[far]);
+    }
+    for (let pcpu = firstNear < 0 ? -1 : idle.firstIn(near); pcpu >= 0 && pcpu < best; pcpu = idle.nextIn(near, pcpu)) {
+      if (isBetter(pcpu)) return pcpu;
+    }
+    return -1;
   }
 
   /** Would `pcpu` be idle without this unit? */
@@ -489,7 +513,12 @@ class Credit implements Scheduler {
     const own = this.host.topology[pcpu].node;
     for (const bySoft of this.softTasks > 0 ? BOTH : HARD_ONLY) {
       for (let step = 0; step < this.nodes.length; step++) {
-        const node = (own + step) % this.nodes.length;
+        // On to the next node that has victims: the pCPUs of a node are neighbours.
+        const from = this.nodes[(own + step) % this.nodes.length].first();
+        const { node } = this.host.topology[victims.next(from - 1)];
+        const there = (node - own + this.nodes.length) % this.nodes.length;
+        if (there < step) break;
+        step = there;
         const peers = this.nodes[node];
         const first = victims.nextIn(peers, this.balanceBias[node]);
         for (let peer = first; peer >= 0; ) {

@@ -64,14 +64,14 @@ export class HyperV extends ShareScheduler {
     return this.slice;
   }
 
-  protected override reservationOf(vm: SchedVm): number {
-    return (this.percent(vm, 'reserve_percent') * vm.tasks.length) / 100;
+  protected override reservationOf({ vm, units }: VmShare): number {
+    return (this.percent(vm, 'reserve_percent') * units.length) / 100;
   }
 
-  protected override limitOf(vm: SchedVm): number {
-    const percent = this.percent(vm, 'limit_percent');
-    const own = percent === 100 ? Infinity : (percent * vm.tasks.length) / 100;
-    return Math.min(own, super.limitOf(vm));
+  protected override limitOf(share: VmShare): number {
+    const percent = this.percent(share.vm, 'limit_percent');
+    const own = percent === 100 ? Infinity : (percent * share.units.length) / 100;
+    return Math.min(own, super.limitOf(share));
   }
 
   protected override addVm(share: VmShare): void {

@@ -5,7 +5,14 @@
  */
 import { NS_PER_MS, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
-import { type Decision, definePolicy, type Scheduler, type SchedulerHost, type Task } from '../scheduler.ts';
+import {
+  type Decision,
+  definePolicy,
+  type Scheduler,
+  type SchedulerHost,
+  type SchedVm,
+  type Task,
+} from '../scheduler.ts';
 
 const params = {
   quantum_ms: {
@@ -28,6 +35,8 @@ class RoundRobin implements Scheduler {
   private readonly host: SchedulerHost;
   private readonly params: ValuesOf<typeof params>;
   private readonly queues: Task[][];
+  /** The weight that each task is counted with, by task id: a VM's may change. */
+  private readonly weightOf: number[] = [];
   private tasks = 0;
   private weights = 0;
 
@@ -40,12 +49,24 @@ class RoundRobin implements Scheduler {
 
   add(task: Task): void {
     this.tasks++;
+    this.weightOf[task.id] = task.vm.weight;
     this.weights += task.vm.weight;
   }
 
   remove(task: Task): void {
     this.tasks--;
-    this.weights -= task.vm.weight;
+    this.weights -= this.weightOf[task.id];
+    this.weightOf[task.id] = 0;
+  }
+
+  change(vm: SchedVm): void {
+    for (const { id } of vm.tasks) {
+      const before = this.weightOf[id] ?? 0;
+      // Zero: it has not started, or has ended.
+      if (before === 0) continue;
+      this.weights += vm.weight - before;
+      this.weightOf[id] = vm.weight;
+    }
   }
 
   wake(task: Task): void {

@@ -3,9 +3,12 @@
  * quantum; who is furthest behind runs.
  * Invariants: the ready queue is ordered by pass, then by task number; the global pass advances as a task that held all
  * tickets of the active ones would, so that who leaves takes along how far it was ahead or behind, and no more.
- * Passes are single divisions of exact integers: equal ones are equal to the bit, however long a run is.
- * Source: Waldspurger and Weihl, "Stride scheduling: deterministic proportional-share resource management", MIT 1995.
- * One queue for all pCPUs is our choice; so is the quantum of 10 ms.
+ * Passes are single divisions of exact integers: equal ones are equal to the bit, however long a run is. Who holds tickets for
+ * more than one pCPU counts with as many as are worth one: otherwise it would stay behind for ever, and with it the global
+ * pass, and who joins there would keep all others from running until it has caught up with them.
+ * Source: Waldspurger and Weihl, "Stride scheduling: deterministic proportional-share resource management", MIT 1995; for
+ * several pCPUs the readjustment of weights of Chandra et al., "Surplus fair scheduling", OSDI 2000. One queue for all
+ * pCPUs is our choice; so is the quantum of 10 ms.
  */
 import { NS_PER_MS, type Ns } from '../../core/units.ts';
 import { callIdle } from '../idle.ts';
@@ -36,6 +39,8 @@ const SERVED_MAX: Ns = 2 ** 50;
 
 class Client {
   readonly task: Task;
+  /** Tickets that it has, and that it counts with. */
+  held: number;
   tickets: number;
   /** Pass when it joined, and running time since; a first quantum on account, so that a new one starts a stride ahead. */
   base = 0;
@@ -49,7 +54,8 @@ class Client {
 
   constructor(task: Task, quantum: Ns) {
     this.task = task;
-    this.tickets = task.vm.weight;
+    this.held = task.vm.weight;
+    this.tickets = this.held;
     this.served = quantum;
   }
 }
@@ -60,7 +66,12 @@ class Stride implements Scheduler {
   private readonly clients: Client[] = [];
   private ready: OrderedQueue<Client>;
   private globalPass = 0;
+  /** Active ones, those with most tickets first; what they hold; what they count with. */
+  private readonly byHeld = new OrderedQueue<Client>((a, b) => b.held - a.held || a.task.id - b.task.id);
+  private heldTickets = 0;
   private activeTickets = 0;
+  /** Those that count with fewer tickets than they hold. */
+  private heavy: readonly Client[] = [];
 
   constructor(host: SchedulerHost, quantum: Ns) {
     this.host = host;
@@ -75,8 +86,9 @@ class Stride implements Scheduler {
   wake(task: Task): void {
     const client = this.clients[task.id];
     client.active = true;
-    this.activeTickets += client.tickets;
     client.base = this.globalPass + client.remain;
+    this.join(client);
+    this.readjust();
     this.ready.add(client);
     callIdle(this.host, task);
   }
@@ -84,10 +96,12 @@ class Stride implements Scheduler {
   sleep(task: Task): void {
     const client = this.clients[task.id];
     if (this.ready.has(client)) this.ready.delete(client);
+    this.count(client, client.held);
     client.remain = this.passOf(client) - this.globalPass;
     client.served = 0;
     client.active = false;
-    this.activeTickets -= client.tickets;
+    this.leave(client);
+    this.readjust();
   }
 
   charge(task: Task, ran: Ns): void {
@@ -105,22 +119,23 @@ class Stride implements Scheduler {
     this.clients[task.id].yielded = true;
   }
 
-  /** The distance from the global pass is scaled by the new stride over the old one. */
   change(vm: SchedVm): void {
     const waiting = [...this.ready];
     for (const client of this.clients) {
-      if (client?.task.vm !== vm || client.tickets === vm.weight) continue;
-      const scale = client.tickets / vm.weight;
+      if (client?.task.vm !== vm || client.held === vm.weight) continue;
       if (client.active) {
-        client.base = this.globalPass + (this.passOf(client) - this.globalPass) * scale;
-        client.served = 0;
-        this.activeTickets += vm.weight - client.tickets;
+        this.leave(client);
+        client.held = vm.weight;
+        this.join(client);
+        this.count(client, vm.weight);
       } else {
         // Before its first start the stride it is ahead is still in `served`, and scales by itself.
-        client.remain *= scale;
+        client.remain *= client.held / vm.weight;
+        client.held = vm.weight;
+        client.tickets = vm.weight;
       }
-      client.tickets = vm.weight;
     }
+    this.readjust();
     this.ready = this.emptyQueue();
     for (const client of waiting) this.ready.add(client);
   }
@@ -141,6 +156,49 @@ class Stride implements Scheduler {
     next.used = 0;
     next.yielded = false;
     return { task: next.task, slice: this.quantum };
+  }
+
+  private join(client: Client): void {
+    this.byHeld.add(client);
+    this.heldTickets += client.held;
+  }
+
+  private leave(client: Client): void {
+    this.byHeld.delete(client);
+    this.heldTickets -= client.held;
+  }
+
+  /** From now on it counts with so many tickets: its distance from the global pass is scaled by the new stride over the old one. */
+  private count(client: Client, tickets: number): void {
+    if (client.tickets === tickets) return;
+    const distance = this.passOf(client) - this.globalPass;
+    client.base = this.globalPass + (distance * client.tickets) / tickets;
+    client.served = 0;
+    client.tickets = tickets;
+  }
+
+  /** Looks for those with tickets for more than one pCPU, from the heaviest on; they count with as many as are worth one. */
+  private readjust(): void {
+    const pcpus = Math.min(this.host.topology.length, this.byHeld.size);
+    const heavy: Client[] = [];
+    let rest = this.heldTickets;
+    for (const client of this.byHeld) {
+      if (client.held * (pcpus - heavy.length) <= rest) break;
+      heavy.push(client);
+      rest -= client.held;
+    }
+    this.activeTickets = rest;
+    if (heavy.length === 0 && this.heavy.length === 0) return;
+    const waiting = [...this.ready];
+    for (const client of this.heavy) if (client.active && !heavy.includes(client)) this.count(client, client.held);
+    for (let i = heavy.length - 1; i >= 0; i--) {
+      const tickets = this.activeTickets / (pcpus - i - 1);
+      this.count(heavy[i], tickets);
+      this.activeTickets += tickets;
+    }
+    this.heavy = heavy;
+    this.ready = this.emptyQueue();
+    for (const client of waiting) this.ready.add(client);
   }
 
   private passOf({ base, served, tickets }: Client): number {

@@ -3,8 +3,10 @@
  * worked out by hand; the tolerance is that of a run of 30 s with slices of 10 ms.
  */
 import { describe, expect, test } from 'vitest';
+import { NS_PER_MS } from '../../../src/core/units.ts';
 import { hog } from '../../../src/host/modelled/index.ts';
 import { hypervClassic } from '../../../src/host/sched/index.ts';
+import { STATE_RUNNING } from '../../../src/host/scheduler.ts';
 import { Lab, type LabSpec, type LabVm } from '../lab.ts';
 
 const A: LabVm = { demand: hog };
@@ -74,4 +76,24 @@ describe('CPU groups', () => {
 test('a reserve above the limit is an error', () => {
   const params = { reserve_percent: 50, limit_percent: 40 };
   expect(() => new Lab({ policy: hypervClassic, vms: [{ ...A, params }] })).toThrow(/reserve_percent/);
+});
+
+test('weights count among those who can have the same processors: 1:3 pinned to one, 1:1 to another', () => {
+  const pinned = (weight: number, id: number): LabVm => ({ ...A, weight, task: { hard: [id] } });
+  const vms = [pinned(100, 0), pinned(300, 0), pinned(100, 1), pinned(100, 1)];
+  expectPercent(percent({ pcpus: 2, vms }), [25, 75, 50, 50]);
+});
+
+test('a limit goes by the VPs that there are: 50 % of two, then of the one that is left', () => {
+  const lab = new Lab({
+    policy: hypervClassic,
+    pcpus: 2,
+    vms: [{ ...A, vcpus: 2, params: { limit_percent: 50 } }],
+  });
+  lab.runMs(3000);
+  lab.host.end(lab.host.tasks[1]!);
+  const before = lab.host.tasks[0]!.times[STATE_RUNNING];
+  lab.runMs(9000);
+  const share = (lab.host.tasks[0]!.times[STATE_RUNNING] - before) / (6000 * NS_PER_MS);
+  expect(Math.abs(share - 0.5)).toBeLessThan(0.01);
 });

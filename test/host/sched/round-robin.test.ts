@@ -60,3 +60,23 @@ test('per-pCPU queues steal from the longest when idle', () => {
   expect(lab.note('steal')).toBeGreaterThan(0);
   for (const pcpu of lab.host.pcpus) expect(pcpu.idleNs).toBe(0);
 });
+
+test('weighted: the mean weight is that of the present weights, of those who are there', () => {
+  // 256:256 with 10 ms each; then 256:768 with means of 512: 5 and 15 ms.
+  const vms = [A, A, { ...A, with: { work_us: 30_000 } }];
+  const lab = new Lab({ policy: roundRobin, params: { weighted: true }, vms, keepMax: 10_000 });
+  // The third leaves at 90 ms with another weight than it came with.
+  lab.runMs(50);
+  lab.host.change(lab.host.vms[2]!, { weight: 1024 });
+  lab.runMs(500);
+  const turns = (from: number, to: number): number[] => {
+    const starts = lab.trace.events
+      .filter(({ kind, at }) => kind === 'running' && at >= from * NS_PER_MS && at < to * NS_PER_MS)
+      .map(({ at }) => at / NS_PER_MS);
+    return [...new Set(starts.slice(1).map((at, i) => at - starts[i]!))];
+  };
+  expect(turns(200, 500)).toEqual([10]);
+  lab.host.change(lab.host.vms[1]!, { weight: 768 });
+  lab.runMs(1000);
+  expect(turns(550, 1000).toSorted((a, b) => a - b)).toEqual([5, 15]);
+});

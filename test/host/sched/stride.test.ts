@@ -89,3 +89,45 @@ test('a periodic vCPU below its share gets all it wants', () => {
   lab.runMs(40_000);
   expect(Math.abs(lab.shares()[0] - 0.05)).toBeLessThan(0.002);
 });
+
+describe('tickets for more than one pCPU', () => {
+  // 1000:1:1:1 on two pCPUs: the first can use one, so the others divide the other one.
+  test('who joins later gets its part of what is left, and no more', () => {
+    const lab = new Lab({
+      policy: stride,
+      pcpus: 2,
+      vms: [...hogs(1000, 1, 1, 1), { ...A, weight: 1, startMs: 30_000 }],
+    });
+    lab.runMs(30_000);
+    const before = lab.host.tasks.map(({ times }) => times[STATE_RUNNING]);
+    lab.runMs(34_000);
+    const ms = lab.host.tasks.map(({ times }, i) => (times[STATE_RUNNING] - before[i]!) / NS_PER_MS);
+    expect(ms[0]).toBe(4000);
+    for (const share of ms.slice(1)) expect(Math.abs(share - 1000)).toBeLessThanOrEqual(20);
+  });
+
+  test('three pCPUs, 8:4:1:1: two have one each, the third is divided; when the heavy ones have gone, 1:1', () => {
+    const vms = [...hogs(8, 4).map((vm) => ({ ...vm, with: { work_us: 2_000_000 } })), ...hogs(1, 1)];
+    const lab = new Lab({ policy: stride, pcpus: 3, vms });
+    lab.runMs(2000);
+    const [a, b, c, d] = lab.host.tasks.map(({ times }) => times[STATE_RUNNING] / NS_PER_MS);
+    expect([a, b]).toEqual([2000, 2000]);
+    expect(Math.abs(c! - 1000)).toBeLessThanOrEqual(10);
+    expect(Math.abs(d! - 1000)).toBeLessThanOrEqual(10);
+    // Two pCPUs would do from now on: both have one of the three.
+    lab.runMs(3000);
+    expect(lab.host.tasks[2]!.times[STATE_RUNNING] / NS_PER_MS - c!).toBe(1000);
+    expect(lab.host.tasks[3]!.times[STATE_RUNNING] / NS_PER_MS - d!).toBe(1000);
+  });
+
+  test('a heavy one whose tickets are cut to what it can use: 9:1:1:1 on two pCPUs, then 1:1:1:1', () => {
+    const lab = new Lab({ policy: stride, pcpus: 2, vms: hogs(9, 1, 1, 1) });
+    lab.runMs(3000);
+    lab.host.change(lab.host.vms[0]!, { weight: 1 });
+    const before = lab.host.tasks.map(({ times }) => times[STATE_RUNNING]);
+    lab.runMs(7000);
+    for (const [i, { times }] of lab.host.tasks.entries()) {
+      expect(Math.abs((times[STATE_RUNNING] - before[i]!) / NS_PER_MS - 2000)).toBeLessThanOrEqual(20);
+    }
+  });
+});

@@ -64,16 +64,18 @@ export class Balancer {
   private readonly host: BalanceHost;
   private readonly policy: SchedulerHost;
   private readonly migrationCost: Ns;
+  private readonly tick: Ns;
 
-  constructor(policy: SchedulerHost, host: BalanceHost, migrationCost: Ns) {
+  constructor(policy: SchedulerHost, host: BalanceHost, migrationCost: Ns, tick: Ns) {
     this.policy = policy;
     this.host = host;
     this.migrationCost = migrationCost;
+    this.tick = tick;
     this.domains = domainsOf(policy);
     for (const rq of host.rqs) {
       for (const domain of this.domains[rq.id]) {
         // Spread over the interval (our choice): in step, neighbours would pull the same thread to and fro.
-        const step = interval(domain, true);
+        const step = this.interval(domain, true);
         rq.balanceAt.push(step + Math.floor((step * domain.position.get(rq.id)!) / domain.span.count));
         rq.failures.push(0);
       }
@@ -89,7 +91,7 @@ export class Balancer {
   periodic(rq: Rq, now: Ns): void {
     for (const [level, domain] of this.domains[rq.id].entries()) {
       if (now < rq.balanceAt[level]) continue;
-      rq.balanceAt[level] = now + interval(domain, true);
+      rq.balanceAt[level] = now + this.interval(domain, true);
       if (this.host.overloaded.count > 0 && this.isBalancer(rq, domain)) this.pull(rq, level, now, false);
     }
     this.kick(rq, now);
@@ -116,7 +118,7 @@ export class Balancer {
       if (!crowded && !shared) return;
       const to = crowded ? idle.nextIn(domain.span, rq.id) : this.host.idleCore(rq.id);
       if (to < 0) continue;
-      rq.nextKick = now + interval(domain, false);
+      rq.nextKick = now + this.interval(domain, false);
       const level = this.domains[to].findIndex(({ span }) => span.has(rq.id));
       this.pull(rqs[to], level, now, false);
       return;
@@ -137,9 +139,11 @@ export class Balancer {
     const own = domain.groupOf.get(rq.id)!;
     const stats = domain.groups.map((ids, group) => this.statsOf(ids, group));
     const local = stats[own];
+    // As in the source, every balancer looks at the groups in a ring that begins with its own.
+    const ringDistance = (group: number): number => (group - own + stats.length) % stats.length;
     const busiest = stats
       .filter(({ group, threads }) => group !== own && threads > 0)
-      .sort((a, b) => crowd(b) - crowd(a) || b.load / b.size - a.load / a.size || a.group - b.group)
+      .sort((a, b) => byBusyness(a, b) || ringDistance(a.group) - ringDistance(b.group))
       .at(0);
     if (busiest === undefined) return false;
     const wanted = toIdle ? threadsToMove(local, busiest) : 0;
@@ -162,6 +166,15 @@ export class Balancer {
     rq.failures[level]++;
     if (rq.failures[level] > domain.cacheTries + PUSH_AFTER) this.pushTo(rq, domain.groups[busiest.group], level);
     return false;
+  }
+
+  /**
+   * As many milliseconds as the domain has pCPUs, or 16 times that less a tick on a busy one: as in the source, so that the
+   * intervals of domains are no multiples of each other.
+   */
+  private interval(domain: Domain, busy: boolean): Ns {
+    const idle = domain.span.count * NS_PER_MS;
+    return busy ? Math.max(idle * BUSY_FACTOR - this.tick, this.tick) : idle;
   }
 
   private statsOf(ids: readonly number[], group: number): Stats {
@@ -217,6 +230,13 @@ export class Balancer {
   }
 }
 
+/** The busier group first: among groups with threads that wait, that of the higher load per pCPU. */
+function byBusyness(a: Stats, b: Stats): number {
+  const density = (stats: Stats): number => stats.load / stats.size;
+  const bothOverloaded = a.threads > a.size && b.threads > b.size;
+  return (bothOverloaded ? 0 : crowd(b) - crowd(a)) || density(b) - density(a);
+}
+
 /** Threads beyond one per pCPU; negative with idle pCPUs. */
 function crowd({ threads, size }: Stats): number {
   return (threads - size) / size;
@@ -238,11 +258,6 @@ function loadToMove(local: Stats, busiest: Stats, all: readonly Stats[], percent
   if (density(busiest) * 100 <= density(local) * percent) return 0;
   const mean = all.reduce((sum, { load }) => sum + load, 0) / all.reduce((sum, { size }) => sum + size, 0);
   return Math.min((density(busiest) - mean) * busiest.size, (mean - density(local)) * local.size);
-}
-
-/** As many milliseconds as the domain has pCPUs. */
-function interval(domain: Domain, busy: boolean): Ns {
-  return domain.span.count * NS_PER_MS * (busy ? BUSY_FACTOR : 1);
 }
 
 /** The domains of each pCPU; pCPUs of the same domain share it. */

@@ -52,14 +52,19 @@ export class Bandwidth<M extends Meter> {
     return this.quota > 0;
   }
 
-  /** New limits; quota 0 for none. */
-  limit(quota: Ns, period: Ns, burst: Ns): void {
-    if (quota === this.quota && period === this.period && burst === this.burst) return;
+  /** New limits; quota 0 for none. Everything begins anew, with nobody throttled. False: they are those in force. */
+  limit(quota: Ns, period: Ns, burst: Ns, meters: readonly (M | undefined)[]): boolean {
+    if (quota === this.quota && period === this.period && burst === this.burst) return false;
     this.quota = quota;
     this.period = period;
     this.burst = burst;
     this.pool = quota;
-    if (quota === 0) this.releaseAll();
+    for (const meter of meters) if (meter !== undefined) meter.remaining = 0;
+    for (const meter of this.waiting.splice(0)) {
+      meter.throttled = false;
+      this.host.unthrottle(meter);
+    }
+    return true;
   }
 
   /** The group ran that long on a pCPU (0: it is about to start there). Throttles it if it must not go on. */
@@ -128,14 +133,6 @@ export class Bandwidth<M extends Meter> {
       if (meter.remaining <= 0) return;
       this.waiting.shift();
       meter.throttled = false;
-      this.host.unthrottle(meter);
-    }
-  }
-
-  private releaseAll(): void {
-    for (const meter of this.waiting.splice(0)) {
-      meter.throttled = false;
-      meter.remaining = 0;
       this.host.unthrottle(meter);
     }
   }

@@ -72,11 +72,9 @@ export class Deadline {
 
   wake(thread: Thread, now: Ns): void {
     const { deadline, budget, runtime, period } = thread;
+    if (thread.relativeDeadline < period) this.wakeConstrained(thread, now);
     // What is left may be used before the old deadline only if that is no more than its bandwidth.
-    if (deadline <= now || budget * period > runtime * (deadline - now)) {
-      thread.deadline = now + thread.relativeDeadline;
-      thread.budget = runtime;
-    }
+    else if (deadline <= now || budget * period > runtime * (deadline - now)) renew(thread, now);
     if (thread.budget <= 0) {
       this.exhaust(thread, now);
       return;
@@ -84,6 +82,19 @@ export class Deadline {
     thread.active = true;
     this.ready.add(thread);
     this.spread(thread.pcpu);
+  }
+
+  /**
+   * With D < P a new budget at every wake-up would be up to Q in every D. So what is left is cut to what Q / D allows up to
+   * the old deadline, and after that deadline there is nothing before the next period (the kernel's revised rule).
+   */
+  private wakeConstrained(thread: Thread, now: Ns): void {
+    const { deadline, budget, runtime, relativeDeadline } = thread;
+    if (replenishAt(thread) <= now) renew(thread, now);
+    else if (deadline <= now) thread.budget = Math.min(budget, 0);
+    else if (budget * relativeDeadline > runtime * (deadline - now)) {
+      thread.budget = Math.floor((runtime * (deadline - now)) / relativeDeadline);
+    }
   }
 
   sleep(thread: Thread): void {
@@ -133,10 +144,7 @@ export class Deadline {
         thread.deadline += thread.period;
         thread.budget += thread.runtime;
       }
-      if (thread.deadline <= now) {
-        thread.deadline = now + thread.relativeDeadline;
-        thread.budget = thread.runtime;
-      }
+      if (thread.deadline <= now) renew(thread, now);
       thread.throttled = false;
       this.host.release(thread.task, 'park');
     }
@@ -174,6 +182,12 @@ export class Deadline {
     for (const thread of this.running) latest = thread;
     if (latest !== null && latest.deadline > head.deadline) this.host.resched(latest.pcpu);
   }
+}
+
+/** A whole budget, from now on. */
+function renew(thread: Thread, now: Ns): void {
+  thread.deadline = now + thread.relativeDeadline;
+  thread.budget = thread.runtime;
 }
 
 const byDeadline = (a: Thread, b: Thread): number => a.deadline - b.deadline || a.task.id - b.task.id;

@@ -19,8 +19,8 @@ export interface EevdfTunables {
   readonly wakeupPreemption: boolean;
 }
 
-/** Beyond that `zero` moves, so that sums stay exact. */
-const SUM_MAX = 2 ** 44;
+/** Beyond that `zero` moves, so that sums stay exact: weights have nine binary places. */
+const SUM_MAX = 2 ** 42;
 
 /** Shortest exact timer. */
 const LEFT_MIN_NS: Ns = 10_000;

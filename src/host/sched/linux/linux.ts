@@ -7,7 +7,7 @@
  * Source: kernel/sched of Linux 5.6 and 6.12, KVM's directed yield (facts only; own code). Our simplifications: load is the
  * weight of queued threads, not an average over time; ticks are skipped where they could do nothing.
  */
-import { assert } from '../../../core/errors.ts';
+import { assert, UserError } from '../../../core/errors.ts';
 import { DOING_KERNEL, DOING_SPIN, type GuestSignal } from '../../../core/runnable.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../../core/units.ts';
 import {
@@ -30,10 +30,12 @@ import type { LinuxSettings } from './params.ts';
 import { Placement } from './placement.ts';
 import { Realtime } from './realtime.ts';
 import { type GroupQueue, Rq, type SchedClass, type Thread, type VmGroup } from './rq.ts';
-import { IDLE_WEIGHT, NICE_0, niceWeight, scaledByVm, WEIGHT_MIN } from './weights.ts';
+import { groupWeight, IDLE_WEIGHT, NICE_0, niceWeight, scaledByVm } from './weights.ts';
 
 /** What a thread of a higher class weighs against fair ones in balancing: nice -20 (our choice). */
 const URGENT_LOAD = niceWeight(-20);
+/** The least quota of cpu.max. */
+const QUOTA_MIN_NS: Ns = NS_PER_MS;
 /** Directed yield gives up after so many refusals. */
 const YIELD_TRIES = 3;
 
@@ -93,6 +95,7 @@ export class Linux implements Scheduler {
         push: (thread, to) => this.push(thread, to),
       },
       this.migrationCost,
+      this.tick,
     );
     this.realtime = new Realtime(told, this.rqs, this.idle, {
       quantum: params.rr_timeslice_ms * NS_PER_MS,
@@ -123,8 +126,14 @@ export class Linux implements Scheduler {
     this.now = now;
     const group = this.groups[vm.id];
     if (group === undefined) return;
-    this.limit(group);
-    for (const part of group.queues) if (part?.entity.queued) this.reweigh(part);
+    const parts = group.queues.filter((part) => part?.entity.queued);
+    // Up to now the old limits count.
+    for (const { pcpu } of parts) this.host.settle(pcpu);
+    const limited = this.limit(group);
+    for (const part of parts) {
+      this.reweigh(part);
+      if (limited) this.relimit(part);
+    }
     if (this.params.groups) return;
     for (const task of vm.tasks) {
       const thread = this.threads[task.id];
@@ -139,6 +148,7 @@ export class Linux implements Scheduler {
   wake(task: Task, now: Ns, reason: WakeReason): void {
     this.now = now;
     const thread = this.threads[task.id];
+    if (reason === 'wake') thread.interrupted = true;
     if (thread.cls === 'deadline') this.deadline.wake(thread, now);
     else if (thread.cls !== 'fair') this.refresh(this.realtime.wake(thread));
     else if (thread.entity.delayed) this.revive(thread);
@@ -150,6 +160,10 @@ export class Linux implements Scheduler {
       this.enter(thread, unparked ? 'move' : reason === 'start' ? 'new' : 'wake');
     }
     thread.wakerAt = -1;
+  }
+
+  event(task: Task): void {
+    this.threads[task.id].interrupted = true;
   }
 
   sleep(task: Task, now: Ns): void {
@@ -245,6 +259,7 @@ export class Linux implements Scheduler {
     this.setRunning(rq, decision.thread);
     this.picking = null;
     this.deadline.spread(pcpu);
+    this.realtime.spread(rq);
     return { task: decision.thread?.task ?? null, slice: decision.slice };
   }
 
@@ -347,6 +362,7 @@ export class Linux implements Scheduler {
     const wasIdle = this.idle.has(rq.id);
     if (thread === null && !wasIdle) rq.idleSince = now;
     rq.running = thread;
+    if (thread !== null) thread.interrupted = false;
     this.realtime.noteRunning(rq);
     this.refresh(rq);
     this.armTick(rq);
@@ -505,8 +521,7 @@ export class Linux implements Scheduler {
   private reweigh(part: GroupQueue): void {
     const { group, entity, queue } = part;
     const shares = scaledByVm(NICE_0, group.vm.weight);
-    const weight = group.load === 0 ? shares : Math.round((shares * queue.load) / group.load);
-    this.rqs[part.pcpu].root.reweight(entity, Math.max(weight, WEIGHT_MIN));
+    this.rqs[part.pcpu].root.reweight(entity, groupWeight(shares, queue.load, group.load));
   }
 
   private makeGroup(vm: SchedVm): VmGroup {
@@ -522,11 +537,25 @@ export class Linux implements Scheduler {
     return group;
   }
 
-  private limit({ vm, bandwidth }: VmGroup): void {
+  private limit({ vm, bandwidth, queues }: VmGroup): boolean {
     const period = (vm.params['cpu_max_period_us'] as number) * NS_PER_US;
     const burst = (vm.params['cpu_max_burst_us'] as number) * NS_PER_US;
     const quota = this.params.groups ? Math.round((period * vm.capPercent) / 100) : 0;
-    bandwidth.limit(quota, period, Math.min(burst, quota));
+    if (quota > 0 && quota < QUOTA_MIN_NS) {
+      throw new UserError(
+        `VM ${vm.name}: cpu.max allows ${quota / NS_PER_MS} ms in ${period / NS_PER_MS} ms, the kernel takes at least 1 ms: ` +
+          `raise the cap (${vm.capPercent} %) or cpu_max_period_us`,
+      );
+    }
+    return bandwidth.limit(quota, period, Math.min(burst, quota), queues);
+  }
+
+  /** The limits of the group have changed while it has threads here. */
+  private relimit(part: GroupQueue): void {
+    const rq = this.rqs[part.pcpu];
+    part.group.bandwidth.account(part, 0, this.now);
+    this.armTick(rq);
+    if (this.params.hrtick) this.host.resched(rq.id);
   }
 
   private partOf(group: VmGroup, rq: Rq): GroupQueue {
@@ -604,8 +633,8 @@ export class Linux implements Scheduler {
   private mayBeHelped(spinner: Thread, { task }: Thread): boolean {
     if (task.state !== STATE_READY) return false;
     const inKernel = (spinner.task.doing & DOING_KERNEL) !== 0;
-    if (inKernel && (task.doing & DOING_KERNEL) === 0) return false;
     const sibling = this.threads[task.id];
+    if (inKernel && (task.doing & DOING_KERNEL) === 0 && !sibling.interrupted) return false;
     if ((task.doing & DOING_SPIN) === 0) return true;
     sibling.candidate = !sibling.candidate;
     return !sibling.candidate;
@@ -688,13 +717,15 @@ export class Linux implements Scheduler {
       wakerPcpu: -1,
       wakerAt: -1,
       candidate: false,
+      interrupted: false,
       priority: params['priority'] as number,
       quantumLeft: this.params.rr_timeslice_ms * NS_PER_MS,
       runtime,
       relativeDeadline: us('deadline_us') || period,
       period,
       budget: 0,
-      deadline: 0,
+      // Long over, so that it starts with a whole budget.
+      deadline: 0 - period,
       throttled: false,
     };
   }

@@ -29,6 +29,8 @@ export class Realtime {
   private readonly urgent: CpuSet;
   private readonly waiting: CpuSet;
   private readonly lower: CpuSet;
+  /** Of which pCPU's queue the last pick took a thread, if of another's. */
+  private takenFrom: Rq | null = null;
 
   constructor(host: SchedulerHost, rqs: readonly Rq[], idle: CpuSet, tunables: RealtimeTunables) {
     this.host = host;
@@ -76,6 +78,7 @@ export class Realtime {
 
   /** The most urgent thread that may run here, taken from a queue; null when there is none. */
   take(rq: Rq): Thread | null {
+    if (this.waiting.count === 0) return null;
     let from = rq;
     let best: Thread | null = rq.realtime[0] ?? null;
     for (const id of this.waiting) {
@@ -86,10 +89,27 @@ export class Realtime {
       best = other;
     }
     if (best === null) return null;
+    if (from !== rq) this.takenFrom = from;
     from.realtime.splice(from.realtime.indexOf(best), 1);
     this.waiting.put(from.id, from.realtime.length > 0);
     best.pcpu = rq.id;
     return best;
+  }
+
+  /**
+   * After a pick: a thread that waits here, or where one was taken from, while something less urgent runs where it may run
+   * is to be taken there. One at a time, since the pick there comes back to this.
+   */
+  spread(rq: Rq): void {
+    const { takenFrom } = this;
+    this.takenFrom = null;
+    if (this.waiting.count === 0) return;
+    for (const from of takenFrom === null ? [rq] : [rq, takenFrom]) {
+      const to = from.realtime
+        .map((thread) => ({ thread, to: this.place(thread) }))
+        .find((push) => push.to !== from.id && priorityOf(this.rqs[push.to].running) < push.thread.priority)?.to;
+      if (to !== undefined) this.host.resched(to);
+    }
   }
 
   /** Time for which a real-time thread may run now on `rq`; 0 when it is the turn of the fair class. */
@@ -99,7 +119,8 @@ export class Realtime {
       const current = Math.floor(now / period);
       if (current !== rq.realtimePeriod) rq.realtimeUsed = 0;
       rq.realtimePeriod = current;
-      return Math.max(runtime - rq.realtimeUsed, 0);
+      // Asked again when the period is over: what runs across the edge counts for the new one from there on.
+      return Math.max(Math.min(runtime - rq.realtimeUsed, period - (now % period)), 0);
     }
     if (protection === 'none' || !fairWaits) {
       rq.starvingSince = -1;

@@ -31,6 +31,8 @@ export interface Thread {
   wakerAt: Ns;
   /** Directed yield: a spinner is a candidate at every other look. */
   candidate: boolean;
+  /** An interrupt waits for it: it came while the thread slept, or waited for its pCPU. */
+  interrupted: boolean;
 
   // Real-time class.
   readonly priority: number;

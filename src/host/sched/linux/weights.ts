@@ -17,8 +17,11 @@ const NICE_WEIGHTS = [
 
 /** Weight of a thread of the class `idle`. */
 export const IDLE_WEIGHT = 3;
-/** The least weight that a thread or a group may have. */
-export const WEIGHT_MIN = 2;
+/** The least weight that a thread or a whole group may have. */
+const WEIGHT_MIN = 2;
+
+/** Weights of groups are multiples of this, which is also the least: 2 / 1024, as with the kernel's finer unit. */
+const GROUP_WEIGHT_STEP = 1 / 512;
 
 /** The default weight of a VM in this program: it stands for `cpu.weight` 100, which is 1024. */
 const VM_WEIGHT_DEFAULT = 256;
@@ -32,6 +35,12 @@ export function niceWeight(nice: number): number {
 /** A weight scaled by that of a VM, where 256 changes nothing. */
 export function scaledByVm(weight: number, vmWeight: number): number {
   return Math.max(Math.round((weight * vmWeight) / VM_WEIGHT_DEFAULT), WEIGHT_MIN);
+}
+
+/** The part of a group's weight that its threads of weight `load` on one pCPU stand for, of `total` on all. */
+export function groupWeight(weight: number, load: number, total: number): number {
+  const part = total === 0 ? weight : (weight * load) / total;
+  return Math.max(Math.round(part / GROUP_WEIGHT_STEP), 1) * GROUP_WEIGHT_STEP;
 }
 
 /** 1 + floor(log2(min(pCPUs, 8))): the base values of the tunables are multiplied by it. */
