@@ -15,6 +15,7 @@ import { matthews2007 } from './matthews-2007.ts';
 import { nodeAffinity } from './node-affinity.ts';
 import { ongaro2008 } from './ongaro-2008.ts';
 import type { Paper } from './paper.ts';
+import { pleCandidates } from './ple-candidates.ts';
 import { relaxedCoscheduling } from './relaxed-coscheduling.ts';
 import { rtXen2011 } from './rt-xen-2011.ts';
 import { rtdsBudget } from './rtds-budget.ts';
@@ -40,5 +41,6 @@ export const PAPERS: readonly Paper[] = [
   rtXen2011,
   balance2011,
   lockHolders,
+  pleCandidates,
   matthews2007,
 ];
