@@ -92,6 +92,32 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     expect(percent(made).reduce((sum, one) => sum + one, 0)).toBeGreaterThan(99.8 * pcpus);
   });
 
+  test('soft affinity: preferred pCPUs while there is room, others before any two share, preferred ones when all are busy', () => {
+    const soft = (...pcpus: number[]): LabVm => ({ ...A, task: { soft: pcpus } });
+    const places = (vms: LabVm[], topology = { sockets: 1, coresPerSocket: 4, threadsPerCore: 1 }): number[] =>
+      lab({ topology, vms }, 500).host.tasks.map(({ pcpu }) => pcpu);
+    expect(places([soft(3), soft(1)])).toEqual([3, 1]);
+    expect(places([soft(2), soft(2), A]).toSorted()).toEqual([0, 1, 2]);
+    const full = places([A, A, A, A, soft(3)]);
+    expect(full[4]).toBe(3);
+    // Asleep most of the time, they find their pCPU idle whenever they wake up, in whatever socket they ran before.
+    const io = { demand: periodic, with: { work_us: 100, period_us: 5000 } };
+    const made = lab(
+      {
+        topology: { sockets: 2, coresPerSocket: 2, threadsPerCore: 1 },
+        vms: [
+          { ...io, task: { soft: [3] } },
+          { ...io, task: { soft: [0] } },
+        ],
+      },
+      1000,
+    );
+    expect(made.host.tasks.map(({ pcpu, migrations }) => [pcpu, migrations])).toEqual([
+      [3, 0],
+      [0, 0],
+    ]);
+  });
+
   describe('cpu.max', () => {
     // Percent, vCPUs, pCPUs, period in us, HZ.
     test.each([

@@ -122,6 +122,14 @@ export class Linux implements Scheduler {
     this.yielding.delete(thread);
   }
 
+  affinity(task: Task, now: Ns): void {
+    this.now = now;
+    const thread = this.threads[task.id];
+    // Masks are read at every wake-up, but a delayed sleeper is still queued, and one that was throttled returns to its pCPU.
+    if (thread.entity.queued) this.dequeue(thread, 'sleep');
+    if (!task.hard.has(thread.backTo)) thread.backTo = -1;
+  }
+
   change(vm: SchedVm, now: Ns): void {
     this.now = now;
     const group = this.groups[vm.id];
@@ -656,13 +664,27 @@ export class Linux implements Scheduler {
 
   // ---- placement
 
+  /**
+   * Linux has no soft affinity. Ours: as long as there is room on the pCPUs that the thread prefers, or nowhere, they are all
+   * that it may use when it starts or wakes up. A balancer takes it elsewhere only to a pCPU that would idle.
+   */
   private pcpuFor(thread: Thread, reason: WakeReason): number {
     const { task } = thread;
     if (task.hard.count === 1) return task.hard.first();
-    if (reason === 'start') return this.placement.forNew(task.hard);
-    const previous = task.hard.has(thread.pcpu) ? thread.pcpu : task.hard.next(thread.pcpu);
+    if (task.soft === null) return this.pcpuIn(task.hard, thread, reason);
+    const room = this.idle.meets(task.soft);
+    if (!room && this.idle.meets(task.hard)) return this.pcpuIn(task.hard, thread, reason);
+    const near = this.pcpuIn(task.soft, thread, reason);
+    return room && !this.idle.has(near) ? this.idle.nextIn(task.soft, near) : near;
+  }
+
+  /** By the rules of the kernel, as if `mask` were all that the thread may use. */
+  private pcpuIn(mask: CpuSet, thread: Thread, reason: WakeReason): number {
+    if (mask.count === 1) return mask.first();
+    if (reason === 'start') return this.placement.forNew(mask);
+    const previous = mask.has(thread.pcpu) ? thread.pcpu : mask.next(thread.pcpu);
     const waker = thread.wakerAt === this.now ? thread.wakerPcpu : previous;
-    return this.placement.forWake(task.hard, previous, waker, thread.entity.weight);
+    return this.placement.forWake(mask, previous, waker, thread.entity.weight);
   }
 
   private isHot({ entity, task }: Thread, now: Ns): boolean {
