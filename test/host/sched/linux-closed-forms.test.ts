@@ -177,6 +177,33 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       expect([0, 10_000, 50_000].map(parked)).toEqual([500, 50, 50]);
     });
 
+    test('what cpu.stat counts', () => {
+      const count = (vm: Partial<LabVm>, ms: number) => {
+        const made = lab({ params: { hrtick: true }, pcpus: 4, vms: [{ ...A, ...vm }] }, ms);
+        const { periods, throttledPeriods, throttledNs, bursts, burstNs } = made.host.throttling(made.host.vms[0])!;
+        const parked = made.host.tasks.reduce((sum, { times }) => sum + times[STATE_PARKED], 0);
+        expect(throttledNs).toBe(parked);
+        return [
+          periods,
+          throttledPeriods,
+          Math.round(throttledNs / NS_PER_MS),
+          bursts,
+          Math.round(burstNs / NS_PER_MS),
+        ];
+      };
+      // Four hogs, 100 ms in 100 ms: every period ends throttled, 75 ms on each of four pCPUs.
+      expect(count({ vcpus: 4, capPercent: 100 }, 1010)).toEqual([10, 10, 3000, 0, 0]);
+      // Half of a pCPU in periods of 20 ms.
+      expect(count({ capPercent: 50, params: { cpu_max_period_us: 20_000 } }, 1005)).toEqual([50, 50, 500, 0, 0]);
+      // 60 ms every 300 ms under 50 in 100, 50 saved: the first job is throttled, the other nine burst by 10 ms.
+      const job = { demand: periodic, with: { work_us: 60_000, period_us: 300_000 } };
+      const burst = count({ ...job, capPercent: 50, params: { cpu_max_burst_us: 50_000 } }, 2990);
+      expect(burst.slice(1)).toEqual([1, 50, 9, 90]);
+      // Nobody is limited.
+      const free = lab({ vms: [A] }, 100);
+      expect(free.host.throttling(free.host.vms[0])).toBe(null);
+    });
+
     test('a quota below 1 ms is refused, as by the kernel', () => {
       const vms = [{ ...A, capPercent: 9, params: { cpu_max_period_us: 10_000 } }];
       expect(() => lab({ vms }, 1)).toThrow(/VM vm0: cpu.max allows 0.9 ms in 10 ms, .* at least 1 ms/);

@@ -18,6 +18,7 @@ import {
   STATE_PARKED,
   STATE_READY,
   type Task,
+  type Throttling,
   type WakeReason,
 } from '../../scheduler.ts';
 import { CpuSet } from '../../topology.ts';
@@ -153,6 +154,11 @@ export class Linux implements Scheduler {
     }
   }
 
+  throttling(vm: SchedVm): Throttling | null {
+    const bandwidth = this.groups[vm.id]?.bandwidth;
+    return bandwidth === undefined || (!bandwidth.limited && bandwidth.periods === 0) ? null : bandwidth;
+  }
+
   wake(task: Task, now: Ns, reason: WakeReason): void {
     this.now = now;
     const thread = this.threads[task.id];
@@ -183,6 +189,8 @@ export class Linux implements Scheduler {
       rq.running = null;
       thread.entity.lastRan = now;
       if (thread.cls === 'deadline') this.deadline.stopped(rq, thread);
+      // Its group was throttled when the time was charged; it has run up to now.
+      if (thread.parkedBy !== null) thread.parkedBy.throttledAt = now;
     }
     this.yielding.delete(thread);
     thread.pushTo = -1;
@@ -249,7 +257,7 @@ export class Linux implements Scheduler {
     else {
       const { bandwidth } = this.groups[Math.floor((id - this.firstVmTimer) / 2)];
       if ((id - this.firstVmTimer) % 2 === 0) bandwidth.refill(now);
-      else bandwidth.handOut();
+      else bandwidth.handOut(now);
     }
   }
 
@@ -555,7 +563,7 @@ export class Linux implements Scheduler {
           `raise the cap (${vm.capPercent} %) or cpu_max_period_us`,
       );
     }
-    return bandwidth.limit(quota, period, Math.min(burst, quota), queues);
+    return bandwidth.limit(quota, period, Math.min(burst, quota), queues, this.now);
   }
 
   /** The limits of the group have changed while it has threads here. */
@@ -572,7 +580,16 @@ export class Linux implements Scheduler {
     const queue = this.makeQueue();
     const entity = new Entity(null, queue, NICE_0);
     queue.owner = entity;
-    const part: GroupQueue = { group, queue, entity, parked: [], pcpu: rq.id, remaining: 0, throttled: false };
+    const part: GroupQueue = {
+      group,
+      queue,
+      entity,
+      parked: [],
+      pcpu: rq.id,
+      remaining: 0,
+      throttled: false,
+      throttledAt: 0,
+    };
     group.queues[rq.id] = part;
     return part;
   }
