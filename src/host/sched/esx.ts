@@ -4,8 +4,9 @@
  *   strict      skew above the threshold stops the whole VM; it starts again when there are pCPUs for all of it at once
  *   relaxed-3   it stops likewise, but only those that lag behind must start together
  *   relaxed-4   those that lead are stopped one by one, and started when they lead by less
- * Invariants: a stopped gang holds all its members; consumed and entitled time age alike; a pCPU is reserved only for a
- * sleeping member of a strict gang that runs without idle detection.
+ * Invariants: a stopped gang holds all its members; time not used ages away, time used beyond the entitlement does not, so
+ * the shares of hogs are exact in the long run however small they are; a pCPU is reserved only for a sleeping member of a
+ * strict gang that runs without idle detection.
  * Source: VMware's papers "The CPU scheduler in VMware vSphere" (4.1, 5.1) and published settings; thresholds, quantum and
  * ageing are theirs. Internals are not published: our reconstruction.
  */
@@ -36,7 +37,13 @@ const params = {
   },
   quantum_ms: { kind: 'integer', min: 1, max: 1000, default: 50, meaning: 'longest slice; 200 in later versions' },
   period_ms: { kind: 'integer', min: 1, max: 1000, default: 100, meaning: 'period of the accounting (our choice)' },
-  credit_age_ms: { kind: 'integer', min: 100, max: 60_000, default: 3000, meaning: 'how far back consumption counts' },
+  credit_age_ms: {
+    kind: 'integer',
+    min: 100,
+    max: 60_000,
+    default: 3000,
+    meaning: 'how long unused entitlement counts',
+  },
   bound_lag_quanta: {
     kind: 'integer',
     min: 1,
@@ -102,6 +109,8 @@ const vmParams = {
 const SHARES_PER_VCPU: Readonly<Record<string, number>> = { low: 500, normal: 1000, high: 2000 };
 const POLL_TIMER = 1;
 const NUMA_TIMER = 2;
+/** pCPUs looked at when one wakes up and none is idle, as in the published settings. */
+const CANDIDATES = 4;
 /** Before all others: it starts together with its siblings. */
 const COSTART = -1;
 
@@ -109,10 +118,9 @@ class EsxUnit extends ShareUnit {
   readonly gang: Gang;
   client: NumaClient<EsxUnit> | null = null;
   masks: readonly CpuSet[] = [];
-  /** Aged sums, and the priority made of them. */
-  consumed: Ns = 0;
+  /** What it was entitled to, an aged sum; and what it consumed over that: less goes first, 1 is its due. */
   entitled: Ns = 0;
-  priority = 0;
+  priority = 1;
   /** Time it ran or slept, for the skew. */
   progress: Ns = 0;
   blockedSince: Ns = -1;
@@ -239,14 +247,13 @@ class Esx extends ShareScheduler<EsxUnit> {
   }
 
   protected override credited(unit: EsxUnit, earned: Ns): void {
-    const bound = this.params.bound_lag_quanta * this.quantum;
     unit.entitled = unit.entitled * this.keep + earned;
-    unit.consumed *= this.keep;
-    unit.consumed = Math.max(Math.min(unit.consumed, unit.entitled + bound), unit.entitled - bound, 0);
+    // What it did not use ages, what it used beyond does not: a debt that fades would be a share that grows.
+    if (unit.credit > 0) unit.credit *= this.keep;
   }
 
   protected override rankOf(unit: EsxUnit): number {
-    unit.priority = unit.consumed / Math.max(unit.entitled, NS_PER_MS);
+    unit.priority = 1 - unit.credit / Math.max(unit.entitled, NS_PER_MS);
     if (unit.startOn >= 0) return COSTART;
     return unit.priority <= 1 ? UNDER : OVER;
   }
@@ -270,7 +277,6 @@ class Esx extends ShareScheduler<EsxUnit> {
     unit.progress += ran;
     const shared = this.threads > 1 && this.sharesCore(unit.task.pcpu);
     const charged = shared ? Math.round((ran * this.params.ht_charge_percent) / 100) : ran;
-    unit.consumed += charged;
     super.burn(unit, charged);
   }
 
@@ -354,11 +360,29 @@ class Esx extends ShareScheduler<EsxUnit> {
 
   protected override place(unit: EsxUnit, now: Ns): void {
     if (unit.startOn < 0) {
+      if (unit.home >= 0 && this.idleFor(unit) < 0) unit.home = this.weakestNear(unit);
       super.place(unit, now);
       return;
     }
     this.enqueue(unit, unit.startOn);
     this.alert(unit.startOn);
+  }
+
+  /** Of a few pCPUs, its home first: where the one runs that consumed most, if it may be replaced; else its home. */
+  private weakestNear(unit: EsxUnit): number {
+    const [mask] = unit.masks;
+    let best = unit.home;
+    let most = this.onPcpu[best]?.priority ?? Infinity;
+    let pcpu = unit.home;
+    for (let looked = 1; looked < CANDIDATES; looked++) {
+      pcpu = mask.next(pcpu);
+      if (pcpu < 0 || pcpu === unit.home) break;
+      const running = this.onPcpu[pcpu];
+      if (running === null || running.priority <= most || !this.preempts(unit, running)) continue;
+      best = pcpu;
+      most = running.priority;
+    }
+    return best;
   }
 
   override sleep(task: Task, now: Ns): void {
@@ -562,7 +586,7 @@ class Esx extends ShareScheduler<EsxUnit> {
   private payIdle(entry: Reservation, now: Ns): void {
     const { unit } = entry;
     unit.progress += now - entry.since;
-    unit.consumed += now - entry.since;
+    unit.credit -= now - entry.since;
     unit.used += now - entry.since;
     unit.blockedSince = now;
     entry.since = now;

@@ -15,7 +15,7 @@ export interface TimesRecord {
   readonly maxNs: Ns;
 }
 
-/** What modelled vCPUs got done. */
+/** What vCPUs got done, as far as it is known. */
 export interface WorkRecord {
   readonly units: number;
   readonly jobs: number;
@@ -49,7 +49,7 @@ export interface TasksRecord {
   readonly migrationsOther: number;
   readonly lockHolderPreemptions: number;
   readonly lockWaiterPreemptions: number;
-  /** Null where nothing is modelled. */
+  /** Null where it is not known: executed VMs with several vCPUs. */
   readonly work: WorkRecord | null;
 }
 

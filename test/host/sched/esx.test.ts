@@ -47,6 +47,17 @@ describe('shares, reservation, limit', () => {
     expectPercent(run({ vms }), [100 / 7, 200 / 7, 400 / 7]);
   });
 
+  test('small shares are exact too: 1:10:100, and 1:2:4:8 on each of two pCPUs', () => {
+    const weights = (...list: number[]): LabVm[] => list.map((weight) => ({ ...A, weight: 10 * weight }));
+    expectPercent(run({ vms: weights(1, 10, 100) }), [100 / 111, 1000 / 111, 10_000 / 111], 0.3);
+    const eight = [...weights(1, 2, 4, 8), ...weights(1, 2, 4, 8)];
+    expectPercent(
+      run({ pcpus: 2, vms: eight }),
+      eight.map(({ weight }) => (weight! / 150) * 100),
+      0.5,
+    );
+  });
+
   test('shares are per vCPU: normal with one vCPU and normal with three are 1 : 3 on two pCPUs', () => {
     const params = { shares: 'normal' };
     expectPercent(
@@ -135,6 +146,45 @@ describe('co-scheduling: a VM of four hogs and a VM of one on four pCPUs, equal 
     expect(strict.host.pcpus[0].idleNs).toBeGreaterThan(0.2 * strict.host.now);
     const relaxed = run({ pcpus: 4, vms: [{ ...A, vcpus: 4, weight: 4000 }, ...pinned] });
     expect(utilization(relaxed)).toBeGreaterThan(0.99);
+  });
+});
+
+describe('co-scheduling: a VM of k hogs and m VMs of one on p pCPUs, equal shares per vCPU, turns of 200 ms', () => {
+  const build = (k: number, m: number, pcpus: number, params: LabSpec['params']): Lab => {
+    const normal = { ...A, params: { shares: 'normal' } };
+    const vms = [{ ...normal, vcpus: k }, ...Array.from({ length: m }, () => normal)];
+    return run({ pcpus, params: { quantum_ms: 200, ...params }, vms });
+  };
+  const sizes = [
+    [4, 1, 4],
+    [3, 2, 4],
+    [2, 3, 4],
+    [3, 1, 3],
+    [5, 2, 6],
+    [6, 5, 8],
+    [8, 3, 8],
+    [16, 5, 16],
+  ] as const;
+
+  test.each(sizes)('relaxed-4, %i + %i on %i: p / (k + m) for each hog', (k, m, p) => {
+    const lab = build(k, m, p, {});
+    const [wide, ...hogs] = percent(lab);
+    for (const share of hogs) expect(Math.abs(share - (100 * p) / (k + m))).toBeLessThan(2);
+    // What the VM does not get is idle: its leaders are stopped while those that lag catch up.
+    expect(utilization(lab)).toBeGreaterThan(0.96);
+    expect(wide! / k).toBeGreaterThan((95 * p) / (k + m));
+  });
+
+  test.each(sizes.slice(0, 5))('strict, %i + %i on %i: they exclude each other where not all fit', (k, m, p) => {
+    // While the VM runs, a = min(m, p - k) hogs do; else b = min(m, p). With x the part of the time that the VM runs, a hog gets
+    // (a x + b (1 - x)) / m, and that is x when shares are equal: x = b / (m - a + b).
+    const a = Math.min(m, p - k);
+    const b = Math.min(m, p);
+    const x = b / (m - a + b);
+    const lab = build(k, m, p, { coscheduling: 'strict', costop_us: 0 });
+    // Up to 1 ms passes until skew is seen, and a stopped VM waits until enough turns of hogs have ended.
+    expect(Math.abs(utilization(lab) - (x * (k + m)) / p)).toBeLessThan(0.025);
+    for (const share of lab.shares()) expect(Math.abs(share - x)).toBeLessThan(0.06);
   });
 });
 

@@ -97,7 +97,7 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     const places = (vms: LabVm[], topology = { sockets: 1, coresPerSocket: 4, threadsPerCore: 1 }): number[] =>
       lab({ topology, vms }, 500).host.tasks.map(({ pcpu }) => pcpu);
     expect(places([soft(3), soft(1)])).toEqual([3, 1]);
-    expect(places([soft(2), soft(2), A]).toSorted()).toEqual([0, 1, 2]);
+    expect(places([soft(2), soft(2), A]).toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
     const full = places([A, A, A, A, soft(3)]);
     expect(full[4]).toBe(3);
     // Asleep most of the time, they find their pCPU idle whenever they wake up, in whatever socket they ran before.
