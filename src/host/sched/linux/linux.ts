@@ -212,7 +212,7 @@ export class Linux implements Scheduler {
         this.rqs[thread.pcpu].undisturbed = thread.cls === 'fair';
         return;
       }
-      if (this.params.ple === 'directed') {
+      if (this.params.ple !== 'yield') {
         this.yieldToSibling(thread);
         return;
       }
@@ -660,7 +660,7 @@ export class Linux implements Scheduler {
     const inKernel = (spinner.task.doing & DOING_KERNEL) !== 0;
     const sibling = this.threads[task.id];
     if (inKernel && (task.doing & DOING_KERNEL) === 0 && !sibling.interrupted) return false;
-    if ((task.doing & DOING_SPIN) === 0) return true;
+    if ((task.doing & DOING_SPIN) === 0 || this.params.ple === 'any') return true;
     sibling.candidate = !sibling.candidate;
     return !sibling.candidate;
   }
