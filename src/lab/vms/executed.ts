@@ -26,7 +26,7 @@ import { guestFor } from '../guests.ts';
 import type { ResolvedVm } from '../plan.ts';
 import type { RequirementsRecord, VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, outcomeAtEnd, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 /** A VM with its vCPUs, each with the dispatcher's task for it. */
@@ -98,7 +98,12 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
   }
 
   finish(outcome: RunOutcome): void {
-    this.vm.end(...OUTCOME_AT_END[outcome]);
+    this.vm.end(
+      ...outcomeAtEnd(
+        outcome,
+        this.vcpus.map(({ task }) => task),
+      ),
+    );
   }
 
   addTo(digest: Digest): void {
