@@ -11,6 +11,7 @@ import { withGuestCopies } from '../lab/guest-files.ts';
 import type { RunRecord } from '../lab/rows.ts';
 import { jobsOf } from '../lab/run.ts';
 import { ResultFolder } from '../report/folder.ts';
+import { ftraceText } from '../report/ftrace.ts';
 import { chromeTrace } from '../report/timeline.ts';
 import { writeResults } from '../report/write.ts';
 import type { EngineName } from '../vmm/machine.ts';
@@ -29,7 +30,16 @@ export interface RunCommandOptions {
   /** True, or the number of the run. */
   readonly timeline?: boolean | string;
   readonly timelineMax?: string;
+  /** One of TIMELINE_FORMATS. */
+  readonly timelineFormat?: string;
 }
+
+/** How a timeline is written: the name of the file, and what makes its text. */
+const TIMELINE_FORMATS = {
+  chrome: { file: 'timeline.json', textOf: chromeTrace },
+  ftrace: { file: 'timeline.ftrace', textOf: ftraceText },
+} as const;
+type TimelineFormat = keyof typeof TIMELINE_FORMATS;
 
 /** Segments of a timeline that are kept unless told otherwise: about 50 MB of file. */
 const TIMELINE_MAX = 200_000;
@@ -78,15 +88,24 @@ async function runOne(
 interface TimelineWish {
   readonly runId: number;
   readonly keepMax: number;
+  readonly format: TimelineFormat;
 }
 
-function timelineWish({ timeline, timelineMax }: RunCommandOptions): TimelineWish | null {
+function timelineWish({ timeline, timelineMax, timelineFormat }: RunCommandOptions): TimelineWish | null {
   if (timeline === undefined || timeline === false) {
     if (timelineMax !== undefined) throw new UserError('--timeline-max: needs --timeline');
+    if (timelineFormat !== undefined) throw new UserError('--timeline-format: needs --timeline');
     return null;
   }
   const runId = timeline === true ? 1 : wholeNumber('--timeline', timeline);
-  return { runId, keepMax: timelineMax === undefined ? TIMELINE_MAX : wholeNumber('--timeline-max', timelineMax) };
+  const keepMax = timelineMax === undefined ? TIMELINE_MAX : wholeNumber('--timeline-max', timelineMax);
+  return { runId, keepMax, format: formatOf(timelineFormat ?? 'chrome') };
+}
+
+function formatOf(text: string): TimelineFormat {
+  if (Object.hasOwn(TIMELINE_FORMATS, text)) return text as TimelineFormat;
+  const allowed = Object.keys(TIMELINE_FORMATS).join(' or ');
+  throw new UserError(`--timeline-format: found "${text}", expected ${allowed}`);
 }
 
 /** Carries out the run once more, watched, and writes what was seen: the workers need not carry it around. */
@@ -94,7 +113,7 @@ function writeTimeline(
   folder: string,
   name: string,
   records: readonly RunRecord[],
-  { runId, keepMax }: TimelineWish,
+  { runId, keepMax, format }: TimelineWish,
   engine: EngineName,
 ): void {
   const record = records.find(({ run }) => run.runId === runId);
@@ -103,10 +122,11 @@ function writeTimeline(
   const { timeline, digest } = timelineOf(record.run, { engine, keepMax });
   assert(digest === record.digest, `${name}: run ${runId} took another course when it was watched`);
   const results = new ResultFolder(folder);
-  results.add('timeline.json', chromeTrace(timeline, { scenario: name, run: runId, ...record.run.axes }));
+  const { file, textOf } = TIMELINE_FORMATS[format];
+  results.add(file, textOf(timeline, { scenario: name, run: runId, ...record.run.axes }));
   results.commit(false);
   const dropped = timeline.dropped === 0 ? '' : `; ${timeline.dropped} later entries did not fit (--timeline-max)`;
-  print(`${name}: timeline of run ${runId}: ${join(folder, 'timeline.json')} (open in ui.perfetto.dev)${dropped}`);
+  print(`${name}: timeline of run ${runId}: ${join(folder, file)} (open in ui.perfetto.dev)${dropped}`);
 }
 
 /** Runs that failed, and guests that crashed. */

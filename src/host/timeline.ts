@@ -1,7 +1,7 @@
 /**
  * Records what every task did when: the raw material of timelines and Gantt charts.
- * Invariants: the segments of a task are disjoint, in order, and leave no gap inside the window; recording changes nothing
- * of what it watches.
+ * Invariants: the segments of a task are disjoint, in order, and leave no gap inside the window; none is of no length but those of
+ * running; recording changes nothing of what it watches.
  */
 import type { Ns } from '../core/units.ts';
 import type { Dispatcher } from './dispatch.ts';
@@ -29,6 +29,8 @@ export interface Incident {
 
 /** Who a task is. */
 export interface TimelineTask {
+  /** Number of its VM, or of the process or thread of the host: two of these may have the same name. */
+  readonly owner: number;
   readonly vm: string;
   readonly vcpu: number;
 }
@@ -83,7 +85,7 @@ export class TimelineRecorder implements DispatchObserver {
       fromNs,
       toNs: Math.max(end, fromNs),
       pcpus: dispatcher.pcpus.length,
-      tasks: dispatcher.tasks.map(({ vm, index }) => ({ vm: vm.name, vcpu: index })),
+      tasks: dispatcher.tasks.map(({ vm, index }) => ({ owner: vm.id, vm: vm.name, vcpu: index })),
       segments: this.segments,
       incidents: this.incidents,
       dropped: this.dropped,
@@ -95,7 +97,9 @@ export class TimelineRecorder implements DispatchObserver {
     const { fromNs: first, toNs: last, keepMax } = this.window;
     const fromNs = Math.max(since, first);
     const toNs = Math.min(now, last);
-    if (state === STATE_NEW || toNs <= fromNs) return;
+    // Who is put on a pCPU and blocks at once has run, if for no time.
+    const isBrief = state === STATE_RUNNING && now === since && fromNs === since && since <= last;
+    if (state === STATE_NEW || (toNs <= fromNs && !isBrief)) return;
     if (this.segments.length >= keepMax) {
       this.dropped++;
       return;

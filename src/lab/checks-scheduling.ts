@@ -90,7 +90,7 @@ function checkMasks({ hard, soft }: AffinityInput, pcpus: number, path: Path): F
 }
 
 /** VMs come before they go, and change in between. */
-function checkTimes({ duration }: World, vm: VmInput, index: number): Finding[] {
+function checkTimes({ duration, host }: World, vm: VmInput, index: number): Finding[] {
   if (!isModelled(vm)) return [];
   const start = quantity('duration', vm.start);
   const stop = quantity('duration', vm.stop ?? duration);
@@ -105,6 +105,14 @@ function checkTimes({ duration }: World, vm: VmInput, index: number): Finding[] 
     if (at < before) findings.push(finding(path, `found ${found(change.at)}, but changes stand in the order of time`));
     if (at >= stop) findings.push(finding(path, `found ${found(change.at)}, but the VM is gone by then`));
     before = at;
+    if (change.vcpus !== undefined && findKind(host.hypervisor).policy !== null) {
+      findings.push(
+        finding(
+          ['vms', index, 'changes', n, 'vcpus'],
+          `found ${change.vcpus}, but ${host.hypervisor} gives a VM its physical CPUs for good when it is created`,
+        ),
+      );
+    }
   }
   if (vm.changes !== undefined && (Array.isArray(vm.affinity) || Array.isArray(vm.vcpu_scheduling))) {
     const key = Array.isArray(vm.affinity) ? 'affinity' : 'vcpu_scheduling';

@@ -3,7 +3,7 @@
  * Invariant: the tables depend on the scenario only.
  */
 import { METRICS } from './metrics/index.ts';
-import { foldAll, type Table } from './metrics/metric.ts';
+import { foldAll, isWanted, type Table } from './metrics/metric.ts';
 import { planRuns } from './plan.ts';
 import type { RunRecord } from './rows.ts';
 import { type Defect, type RunOptions, runAll } from './run.ts';
@@ -28,7 +28,7 @@ export async function runScenario(scenario: Scenario, options: ExperimentOptions
   const plan = planRuns(scenario, options.fileOf ?? ((guest) => guest));
   options.onPlan?.(plan.runs.length);
   const { records, defects } = await runAll(plan, options);
-  const metrics = scenario.doc.tables === 'runs' ? METRICS.filter(({ isPerRun }) => isPerRun) : METRICS;
+  const metrics = METRICS.filter((metric) => isWanted(metric, scenario.doc.tables));
   const tables = foldAll(metrics, records, scenario.axes);
   return { scenario, records, tables, defects };
 }

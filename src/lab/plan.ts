@@ -107,6 +107,8 @@ export interface ResolvedReplay {
   /** As it was written. */
   readonly shown: string;
   readonly startNs: Ns;
+  /** Where in it the VM begins, and goes on round and round; absent: it plays it once. */
+  readonly offset?: Ns | 'random';
 }
 
 /** What a VM asks of the scheduler beyond weight and cap. Lists have one element for each vCPU, others are for all. */
@@ -369,7 +371,14 @@ function resolveReplayed(
   const startNs = quantity('duration', vm.start) + member * quantity('duration', vm.stagger);
   return {
     name,
-    replay: { file, shown: vm.replay, startNs },
+    replay: {
+      file,
+      shown: vm.replay,
+      startNs,
+      ...(vm.offset === undefined
+        ? {}
+        : { offset: vm.offset === 'random' ? vm.offset : quantity('duration', vm.offset) }),
+    },
     ...schedulingOf(world, vm, fileOf),
     ...poolOf(vm),
     ...pollingOf(world, vm),

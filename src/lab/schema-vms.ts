@@ -222,6 +222,13 @@ const replayedVm = z
     stagger: quantity('duration')
       .default('0 ns')
       .describe('With count > 1, by how much each comes after the one before'),
+    offset: z
+      .union([z.literal('random'), quantity('duration')])
+      .optional()
+      .describe(
+        'Where in the recording the VM begins, counted from its first wait; behind its last wait comes its first, up to the end of the run. ' +
+          'random: anywhere, each VM elsewhere, by the seed. Default: from the beginning, once',
+      ),
     ...share,
     cap: cap.describe(CAP_MEANING),
   })

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { HYPERVISORS, namesOf, PRESET_NAMES, SCHEDULERS } from './catalog.ts';
+import { METRICS } from './metrics/index.ts';
 import { cacheRefill, haltPolling } from './schema-host.ts';
 import { AXIS_PATTERN, DASHED, enumOf, NAME_PATTERN, nameOf, paramsObject, quantity, SNAKE } from './schema-parts.ts';
 import { hostThread, pcpusOfPool, vm } from './schema-vms.ts';
@@ -169,9 +170,11 @@ export const headSchema = z.strictObject({
     .optional()
     .describe('Record what every vCPU does in this window of each run, in gantt.csv; chart gantt draws it'),
   tables: z
-    .literal('runs')
+    .union([z.literal('runs'), z.array(enumOf(namesOf(METRICS))).min(1)])
     .optional()
-    .describe('runs: only tables with one row per run are written, for large experiments; default: all tables'),
+    .describe(
+      'For large experiments. runs: only tables with one row per run are written; a list: runs and these; default: all tables',
+    ),
   charts: z.array(chart).default([]).describe('Charts of the report; see: hvsim list charts'),
 });
 

@@ -12,7 +12,7 @@ import { ioReason } from '../lab/source.ts';
 const PARTIAL = '.partial';
 /** What hvsim writes into a folder of results: only these are ever removed. */
 const OURS =
-  /^(?:[a-z]+(?:-[a-z]+)*\.csv|scenario\.yaml|report\.html|timeline\.json|charts\/[a-z0-9-]+\.(?:vl\.json|svg|png)|guests\/[^/]+)$/;
+  /^(?:[a-z]+(?:-[a-z]+)*\.csv|scenario\.yaml|report\.html|timeline\.(?:json|ftrace)|charts\/[a-z0-9-]+\.(?:vl\.json|svg|png)|guests\/[^/]+)$/;
 
 /** Is it the name of a file that hvsim writes into a folder of results? */
 export function isResultFile(name: string): boolean {

@@ -58,7 +58,8 @@ export function table(columns: readonly TableColumn[], rows: readonly (readonly 
       const { numeric, code } = columns[index] ?? { title: '' };
       const names = [numeric === true ? 'num' : '', code === true ? 'code' : '', cell.className ?? ''];
       const className = names.filter((name) => name !== '').join(' ');
-      const value = cell.value === undefined ? '' : ` data-value="${escapeHtml(cell.value)}"`;
+      const { text, value: key = text } = cell;
+      const value = key === text ? '' : ` data-value="${escapeHtml(key)}"`;
       return `<td${className === '' ? '' : ` class="${className}"`}${value}>${escapeHtml(cell.text)}</td>`;
     });
     return `<tr>${cells.join('')}</tr>`;

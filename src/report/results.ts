@@ -6,7 +6,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
 import { METRICS } from '../lab/metrics/index.ts';
-import type { Table } from '../lab/metrics/metric.ts';
+import { isWanted, type Table } from '../lab/metrics/metric.ts';
 import { parseScenario, type Scenario } from '../lab/scenario.ts';
 import { readTextFile } from '../lab/source.ts';
 import { type Frame, frameOf, NO_FRAME, parseCsv, type Row, text } from './frame.ts';
@@ -32,9 +32,10 @@ export function loadResults(folder: string): Results {
   const file = join(folder, 'scenario.yaml');
   if (!existsSync(file)) throw new UserError(`${folder}: has no scenario.yaml, so it is not a folder of results`);
   const scenario = parseScenario(readTextFile(file, 'a scenario', SCENARIO_BYTES_MAX), file);
-  const frames = METRICS.flatMap(({ name, isOptional, isPerRun }) => {
+  const frames = METRICS.flatMap((metric) => {
+    const { name } = metric;
     const csv = join(folder, `${name}.csv`);
-    const mayLack = isOptional || (scenario.doc.tables === 'runs' && !isPerRun);
+    const mayLack = metric.isOptional || !isWanted(metric, scenario.doc.tables);
     if (mayLack && !existsSync(csv)) return [];
     return [[name, parseCsv(readTextFile(csv, 'a CSV file', CSV_BYTES_MAX), csv)] as const];
   });

@@ -106,13 +106,15 @@ export function tablesSection(results: Results): Html {
     'work_units',
     'slowdown_ratio',
   ];
-  const columns: TableColumn[] = shown.map((name) => {
+  const rows = frame(results, 'vms').rows;
+  if (rows.length === 0) return '';
+  // Modelled VMs have no guest and no instructions: columns that say nothing are left out.
+  const telling = shown.filter((name) => rows.some((row) => !['', '0'].includes(text(row, name))));
+  const columns: TableColumn[] = telling.map((name) => {
     const doc = vms.find((column) => column.name === name)?.doc ?? '';
     return { title: name.replaceAll('_', ' '), doc, numeric: NUMERIC.has(name), code: name === 'workload' };
   });
-  const rows = frame(results, 'vms').rows;
-  if (rows.length === 0) return '';
-  const cellsOf = (row: Row): TableCell[] => shown.map((name) => vmCell(name, row, run(row)));
+  const cellsOf = (row: Row): TableCell[] => telling.map((name) => vmCell(name, row, run(row)));
   const points = rows.filter((row) => isPoint(run(row)));
   const baselines = rows.filter((row) => !isPoint(run(row)));
   const kind = results.scenario.doc.baseline === 'alone' ? 'VMs alone on the host' : 'native twins';

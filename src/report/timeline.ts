@@ -1,7 +1,8 @@
 /**
  * A timeline as Chrome trace events, which ui.perfetto.dev and chrome://tracing open.
  *   process 1 "pCPUs"      one track per pCPU, a slice for each time that a vCPU ran there
- *   process 100 + VM       one track per vCPU, a slice for each state, an arrow from its waking up to its running
+ *   process 100 + VM       one track per vCPU, a slice for each state, an arrow from its waking up to its running; processes and
+ *                          threads of the host are as VMs with one vCPU
  *   counters               vCPUs that run, and that are ready
  * Invariants: slices of a track are disjoint; events are sorted by time; process and thread numbers are integers.
  * Source: Trace Event Format (Google, 2016), and what the importer of Perfetto wants of it.
@@ -42,11 +43,7 @@ const label = ({ vm, vcpu }: TimelineTask): string => `${vm}.${vcpu}`;
 
 /** Process and thread of each task's own track. */
 function tracksOf({ tasks }: Timeline): { pid: number; tid: number }[] {
-  const pids = new Map<string, number>();
-  return tasks.map(({ vm, vcpu }) => {
-    if (!pids.has(vm)) pids.set(vm, FIRST_VM + pids.size);
-    return { pid: pids.get(vm)!, tid: vcpu + 1 };
-  });
+  return tasks.map(({ owner, vcpu }) => ({ pid: FIRST_VM + owner, tid: vcpu + 1 }));
 }
 
 function metadata(timeline: Timeline): TraceEvent[] {
@@ -64,7 +61,7 @@ function metadata(timeline: Timeline): TraceEvent[] {
     ...Array.from({ length: timeline.pcpus }, (_, id) => named('thread', PCPUS, id + 1, `pCPU ${id}`, id)).flat(),
     ...timeline.tasks.flatMap((task, id) => {
       const { pid, tid } = tracks[id]!;
-      const process = seen.has(pid) ? [] : named('process', pid, 0, `VM ${task.vm}`, pid);
+      const process = seen.has(pid) ? [] : named('process', pid, 0, task.vm, pid);
       seen.add(pid);
       return [...process, ...named('thread', pid, tid, label(task), tid)];
     }),

@@ -155,6 +155,13 @@ describe('mistakes', () => {
     expect(of('{ name: a, demand: hog }', host)).toMatch(message);
   });
 
+  test('a partition of type-0 keeps the number of CPUs it was created with', () => {
+    const vm = '{ name: a, demand: hog, changes: [{ at: 1 ms, weight: 5 }, { at: 2 ms, vcpus: 2 }] }';
+    const said = of(vm, '{ pcpus: 4, hypervisor: type-0 }');
+    expect(said).toMatch(/a.yaml:4:83: vms\[0\].changes\[1\].vcpus: found 2, but type-0 gives a VM .* for good/);
+    expect(() => parseScenario(`name: a\nhost: { pcpus: 4 }\nvms:\n  - ${vm}\n`, 'a.yaml')).not.toThrow();
+  });
+
   test('guests are executed on 64 pCPUs at most', () => {
     expect(of('{ name: a, guest: nano, workload: sieve }', '{ pcpus: 65 }')).toMatch(/found 65, expected at most 64/);
   });

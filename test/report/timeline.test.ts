@@ -2,7 +2,7 @@
  * Timelines: their slices sum to the ledger, tracks are well formed, watching changes nothing, and the options of the
  * command line are checked. Format: schedulers' reference, 8.3 (Chrome trace events as Perfetto's importer wants them).
  */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -145,7 +145,23 @@ describe('hvsim run --timeline', () => {
     expect(() => readFileSync(path)).toThrow(/no such file/);
   });
 
+  test('writes the text of ftrace instead, of executed guests too', async () => {
+    const executed = join(folder, 'executed.yaml');
+    writeFileSync(executed, JSON.stringify(EXECUTED));
+    expect(await runCommand([executed], { ...common, timeline: true, timelineFormat: 'ftrace' })).toBe(0);
+    const lines = readFileSync(join(folder, 'executed', 'timeline.ftrace'), 'utf8').split('\n');
+    expect(lines.slice(0, 5)).toEqual(['# tracer: nop', '#', '# scenario: executed', '# run: 1', '# dropped: 0']);
+    expect(
+      lines.filter((line) => line.includes('sched_switch: prev_comm=web-2.0 prev_pid=2001')).length,
+    ).toBeGreaterThan(5);
+    expect(existsSync(join(folder, 'executed', 'timeline.json'))).toBe(false);
+  });
+
   test('mistakes are named', async () => {
+    const needs = runCommand([file], { ...common, timelineFormat: 'ftrace' });
+    await expect(needs).rejects.toThrow(/--timeline-format: needs --timeline/);
+    const unknown = runCommand([file], { ...common, timeline: true, timelineFormat: 'vcd' });
+    await expect(unknown).rejects.toThrow(/--timeline-format: found "vcd", expected chrome or ftrace/);
     await expect(runCommand([file], { ...common, timeline: '7' })).rejects.toThrow(/has runs 1 to 1, found 7/);
     await expect(runCommand([file], { ...common, timeline: 'x' })).rejects.toThrow(/--timeline: found "x"/);
     await expect(runCommand([file], { ...common, timelineMax: '7' })).rejects.toThrow(/needs --timeline/);

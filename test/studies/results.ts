@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from '../../src/core/errors.ts';
+import { type Interval, interval95 } from '../../src/report/confidence.ts';
 
-type Row = Readonly<Record<string, string>>;
+export type Row = Readonly<Record<string, string>>;
 
 export class StudyResults {
   private readonly folder: string;
@@ -23,6 +24,14 @@ export class StudyResults {
     return this.one('scheduling-vms', labels, { vm }, column);
   }
 
+  /** A quantity of a VM with its 95 % interval, from its rows in the runs with these labels, one for each seed. */
+  overSeeds(labels: Row, vm: string, of: (row: Row, run: Row) => number): Interval {
+    const runs = this.runs.filter((row) => matches(row, labels));
+    assert(runs.length === new Set(runs.map(({ seed }) => seed)).size, `one run a seed with ${JSON.stringify(labels)}`);
+    const rows = this.read('scheduling-vms').filter((row) => row['vm'] === vm);
+    return interval95(runs.map((run) => of(rows.find(({ run_id }) => run_id === run['run_id'])!, run)));
+  }
+
   ofVcpu(labels: Row, vm: string, vcpu: number, column: string): number {
     return this.one('scheduling-vcpus', labels, { vm, vcpu: String(vcpu) }, column);
   }
@@ -37,8 +46,16 @@ export class StudyResults {
     return Number(text);
   }
 
-  /** No cell of these files has a comma in it, except for texts in quotation marks in runs.csv. */
+  private readonly files = new Map<string, Row[]>();
+
   private read(file: string): Row[] {
+    const known = this.files.get(file) ?? this.parse(file);
+    this.files.set(file, known);
+    return known;
+  }
+
+  /** No cell of these files has a comma in it, except for texts in quotation marks in runs.csv. */
+  private parse(file: string): Row[] {
     const [head, ...lines] = readFileSync(join(this.folder, `${file}.csv`), 'utf8')
       .trim()
       .split('\n')

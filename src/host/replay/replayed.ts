@@ -4,8 +4,8 @@
  * Invariants: waits end at the times at which they ended when it was recorded, or at once if it comes to them late, so
  * alone on a pCPU of the same kind it does the same at the same cycle; among others it works off everything, later.
  */
-
 import type { Engine } from '../../core/engine.ts';
+import { assert } from '../../core/errors.ts';
 import {
   ACCOUNT_EXIT,
   ACCOUNT_GUEST,
@@ -39,11 +39,26 @@ const PLAYED = [ACCOUNT_GUEST, ACCOUNT_TRANSLATED, ACCOUNT_WALK, ACCOUNT_EXIT, A
 
 type Segment = Extract<Op, { readonly kind: typeof OP_SEGMENT }>;
 
+/**
+ * The part of a recording that can be played round and round: from the end of its first wait to the end of its last.
+ * Behind the operation `last` comes the one behind `first`; both are waits.
+ */
+interface Ring {
+  readonly first: number;
+  readonly last: number;
+  readonly fromNs: Ns;
+  readonly lengthNs: Ns;
+  /** Work units that the guest reports in one round. */
+  readonly units: number;
+}
+
 /** A recording made ready for any number of vCPUs that play it. */
 export class Score {
   readonly recording: Recording;
   /** Cycles from the beginning of each operation up to the next one that is not a segment. */
   readonly ahead: Float64Array;
+  /** Null: the guest ended, or waited less than twice. */
+  readonly ring: Ring | null;
 
   constructor(recording: Recording) {
     this.recording = recording;
@@ -53,7 +68,32 @@ export class Score {
       const op = ops[at]!;
       if (op.kind === OP_SEGMENT) this.ahead[at] = this.ahead[at + 1]! + lengthOf(op);
     }
+    this.ring = ringOf(ops);
   }
+
+  /** Work units that the guest has reported before operation `end`. */
+  unitsBefore(end: number): number {
+    return unitsBefore(this.recording.ops, end);
+  }
+}
+
+function ringOf(ops: readonly Op[]): Ring | null {
+  if (ops.at(-1)?.kind !== OP_CUT) return null;
+  const first = ops.findIndex(({ kind }) => kind === OP_BLOCK);
+  // A wait that the recording cut off ended with it, and not by itself.
+  const last = ops.findLastIndex(({ kind }, at) => kind === OP_BLOCK && at < ops.length - 2);
+  const [begin, end] = [ops[first], ops[last]];
+  if (begin?.kind !== OP_BLOCK || end?.kind !== OP_BLOCK || end.until <= begin.until) return null;
+  const units = unitsBefore(ops, last) - unitsBefore(ops, first);
+  return { first, last, fromNs: begin.until, lengthNs: end.until - begin.until, units };
+}
+
+function unitsBefore(ops: readonly Op[], end: number): number {
+  for (let at = end - 1; at >= 0; at--) {
+    const op = ops[at]!;
+    if (op.kind === OP_SEGMENT && op.units >= 0) return op.units;
+  }
+  return 0;
 }
 
 const lengthOf = ({ cycles }: Segment): Cycles => cycles.reduce((sum, spent) => sum + spent, 0);
@@ -75,7 +115,12 @@ export class ReplayedVcpu implements Runnable {
 
   private readonly engine: Engine;
   private readonly score: Score;
-  private readonly startNs: Ns;
+  /** What times of the recording count from. */
+  private originNs: Ns;
+  /** What units of the recording count from. */
+  private unitsOrigin = 0;
+  /** Null: it is played once. */
+  private readonly ring: Ring | null;
   private readonly onVmEnd: (outcome: Outcome, at: Ns) => void;
   private host: RunnableHost | null = null;
   /** The operation that is next or under way. */
@@ -94,13 +139,23 @@ export class ReplayedVcpu implements Runnable {
   /**
    * @param startNs when the VM came: times of the recording count from there
    * @param onVmEnd called with what became of the VM, and when
+   * @param offsetNs null: it is played from the beginning, once; else its ring from this place on, up to the end of the run
    */
-  constructor(engine: Engine, score: Score, startNs: Ns, onVmEnd: (outcome: Outcome, at: Ns) => void) {
+  constructor(
+    engine: Engine,
+    score: Score,
+    startNs: Ns,
+    onVmEnd: (outcome: Outcome, at: Ns) => void,
+    offsetNs: Ns | null = null,
+  ) {
     this.engine = engine;
     this.score = score;
-    this.startNs = startNs;
+    this.originNs = startNs;
     this.release = startNs;
     this.onVmEnd = onVmEnd;
+    this.ring = offsetNs === null ? null : score.ring;
+    assert(offsetNs === null || this.ring !== null, 'only a recording with a ring is begun in its middle');
+    if (this.ring !== null) this.enterRing(this.ring, startNs, offsetNs!);
     const { length } = score.recording.header.reasons;
     this.counts = new Float64Array(length);
     this.costs = new Float64Array(length);
@@ -141,21 +196,21 @@ export class ReplayedVcpu implements Runnable {
           if (!this.play(op, pcpu, end - pcpu.clock.cycles)) return 'budget';
           break;
         case OP_BLOCK:
-          if (!this.isOver(this.startNs + op.until, pcpu.clock.now)) return 'block';
+          if (!this.isOver(this.originNs + op.until, pcpu.clock.now)) return 'block';
+          if (this.at === this.ring?.last) this.turn(this.ring);
           break;
         case OP_YIELD:
         case OP_SPIN:
           this.at++;
           return op.kind === OP_YIELD ? 'yield' : 'spin';
         case OP_VM_END:
-          this.endBurst(pcpu.clock.now);
+          this.endBurst(pcpu.clock.now - op.earlyNs);
           this.onVmEnd({ kind: op.outcome, exitCode: op.exitCode, detail: op.detail }, pcpu.clock.now - op.earlyNs);
           break;
         case OP_FOREVER:
           this.endBurst(pcpu.clock.now);
           return 'block';
         case OP_CUT:
-          this.endBurst(pcpu.clock.now);
           this.onVmEnd({ kind: 'time-limit', exitCode: null, detail: 'the recording is over' }, pcpu.clock.now);
           this.hasEnded = true;
           return 'end';
@@ -186,13 +241,29 @@ export class ReplayedVcpu implements Runnable {
     }
     this.played = 0;
     this.instructions += segment.instructions;
-    if (segment.units >= 0) this.completed = segment.units;
+    if (segment.units >= 0) this.completed = this.unitsOrigin + segment.units;
     for (const { reason, count, cycles } of segment.exits) {
       this.came[reason] = 1;
       this.counts[reason]! += count;
       this.costs[reason]! += cycles;
     }
     return true;
+  }
+
+  /** Begins with the first wait that ends at or after that place; what is done there already is not done again. */
+  private enterRing({ first, last, fromNs, lengthNs }: Ring, startNs: Ns, offsetNs: Ns): void {
+    const placeNs = fromNs + (offsetNs % lengthNs);
+    const { ops } = this.score.recording;
+    this.at = ops.findIndex((op, at) => at >= first && at <= last && op.kind === OP_BLOCK && op.until >= placeNs);
+    this.originNs = startNs - placeNs;
+    this.unitsOrigin = -this.score.unitsBefore(this.at);
+  }
+
+  /** Its last wait is over: behind it comes the first. */
+  private turn({ first, lengthNs, units }: Ring): void {
+    this.at = first;
+    this.originNs += lengthNs;
+    this.unitsOrigin += units;
   }
 
   /** Is the wait that ends at `until` over? It is not begun if its end has passed; else the vCPU is woken then. */

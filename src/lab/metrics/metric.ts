@@ -36,6 +36,12 @@ export interface Metric {
   fold(records: readonly RunRecord[], axes: readonly string[]): Table;
 }
 
+/** Is the table written, where a scenario says so of its `tables`? */
+export function isWanted({ name, isPerRun }: Metric, tables: 'runs' | readonly string[] | undefined): boolean {
+  if (tables === undefined) return true;
+  return tables === 'runs' ? isPerRun : name === 'runs' || tables.includes(name);
+}
+
 /** A metric from its rows and columns. */
 export function metric<Row>(spec: {
   readonly name: string;

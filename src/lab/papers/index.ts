@@ -14,6 +14,7 @@ import { matthews2007 } from './matthews-2007.ts';
 import { nodeAffinity } from './node-affinity.ts';
 import { ongaro2008 } from './ongaro-2008.ts';
 import type { Paper } from './paper.ts';
+import { pleCandidates } from './ple-candidates.ts';
 import { relaxedCoscheduling } from './relaxed-coscheduling.ts';
 import { rtXen2011 } from './rt-xen-2011.ts';
 import { rtdsBudget } from './rtds-budget.ts';
@@ -38,5 +39,6 @@ export const PAPERS: readonly Paper[] = [
   rtdsBudget,
   rtXen2011,
   balance2011,
+  pleCandidates,
   matthews2007,
 ];

@@ -15,17 +15,18 @@ import {
   STATE_READY,
   STATE_RUNNING,
   type TaskState,
+  type Throttling,
 } from '../../host/scheduler.ts';
 import type { HostTask, HostVm } from '../../host/task.ts';
 import type { SchedulingRecord, TasksRecord, TimesRecord, WorkRecord } from './rows.ts';
 
-/** What a vCPU got done, where it knows: those that do not execute. */
+/** What a vCPU got done, where that is known: of an executed VM only if it has one vCPU. */
 export type Worker = Pick<ModelledVcpu, 'completed' | 'jobs' | 'missed' | 'tardiness' | 'responseTimes' | 'spun'>;
 
-/** A vCPU with the dispatcher's record of it; `modelled` says what it got done. */
+/** A vCPU with the dispatcher's record of it, and what it got done. */
 export interface Scheduled {
   readonly task: HostTask;
-  readonly modelled: Worker | null;
+  readonly worker: Worker | null;
 }
 
 export interface ScheduledVm {
@@ -34,10 +35,11 @@ export interface ScheduledVm {
 }
 
 export function schedulingRecord(
-  { pcpus }: Dispatcher,
+  dispatcher: Dispatcher,
   monitor: Monitor,
   vms: readonly ScheduledVm[],
 ): SchedulingRecord {
+  const { pcpus } = dispatcher;
   return {
     ...tasksRecord(
       monitor,
@@ -47,6 +49,7 @@ export function schedulingRecord(
       name,
       ...tasksRecord(monitor, tasks),
       ...vmRecord(monitor, tasks[0]!.task.vm),
+      throttling: throttlingRecord(dispatcher, tasks[0]!.task.vm),
       vcpus: tasks.map((vcpu) => ({ vcpu: vcpu.task.index, ...tasksRecord(monitor, [vcpu]) })),
     })),
     pcpus: pcpus.length,
@@ -70,6 +73,14 @@ function vmRecord(monitor: Monitor, vm: HostVm) {
   };
 }
 
+/** A copy: the policy goes on counting in its own. */
+function throttlingRecord(dispatcher: Dispatcher, vm: HostVm): Throttling | null {
+  const counted = dispatcher.throttling(vm);
+  if (counted === null) return null;
+  const { periods, throttledPeriods, throttledNs, bursts, burstNs } = counted;
+  return { periods, throttledPeriods, throttledNs, bursts, burstNs };
+}
+
 function tasksRecord(monitor: Monitor, vcpus: readonly Scheduled[]): TasksRecord {
   const watches = vcpus.map(({ task }) => monitor.ofTask(task));
   const time = (state: TaskState): Ns => sum(vcpus, ({ task }) => task.times[state]!);
@@ -91,19 +102,19 @@ function tasksRecord(monitor: Monitor, vcpus: readonly Scheduled[]): TasksRecord
     lockWaiterPreemptions: sum(watches, (watch) => watch.lockWaiterPreemptions),
     preemptToRun: timesRecord(watches.map(({ preemptToRun }) => preemptToRun)),
     wakeToRun: timesRecord(vcpus.map(({ task }) => task.wakeToRun)),
-    work: workRecord(vcpus.flatMap(({ modelled }) => (modelled === null ? [] : [modelled]))),
+    work: workRecord(vcpus.flatMap(({ worker }) => (worker === null ? [] : [worker]))),
   };
 }
 
-function workRecord(modelled: readonly Worker[]): WorkRecord | null {
-  if (modelled.length === 0) return null;
+function workRecord(workers: readonly Worker[]): WorkRecord | null {
+  if (workers.length === 0) return null;
   return {
-    units: sum(modelled, ({ completed }) => completed),
-    jobs: sum(modelled, ({ jobs }) => jobs),
-    missed: sum(modelled, ({ missed }) => missed),
-    tardinessNs: modelled.reduce((worst, { tardiness }) => Math.max(worst, tardiness), 0),
-    responses: timesRecord(modelled.map(({ responseTimes }) => responseTimes)),
-    spunCycles: sum(modelled, ({ spun }) => spun),
+    units: sum(workers, ({ completed }) => completed),
+    jobs: sum(workers, ({ jobs }) => jobs),
+    missed: sum(workers, ({ missed }) => missed),
+    tardinessNs: workers.reduce((worst, { tardiness }) => Math.max(worst, tardiness), 0),
+    responses: timesRecord(workers.map(({ responseTimes }) => responseTimes)),
+    spunCycles: sum(workers, ({ spun }) => spun),
   };
 }
 

@@ -12,6 +12,7 @@ import {
   type Account,
 } from '../../core/runnable.ts';
 import type { RunOutcome } from '../../host/dispatch.ts';
+import { JobWatch } from '../../host/job-watch.ts';
 import type { Recorder } from '../../host/replay/recorder.ts';
 import type { HostTask } from '../../host/task.ts';
 import { newCpuState, saveCpu } from '../../machine/cpu-state.ts';
@@ -41,6 +42,9 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
   private readonly site: Site;
   /** By VM: translations found that led out of it. Null: nobody looks. */
   private readonly escapes: Map<string, number> | null;
+  /** Where scheduling is measured: what its vCPU gets done. With several, nobody knows which of them did it. */
+  private watch: JobWatch | null = null;
+  private runIsOver = false;
 
   constructor(
     site: Site,
@@ -68,6 +72,7 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       ...(kind.hostSide === null ? {} : { hostSide: kind.hostSide }),
       onEnd: () => {
         recorder?.vmEnded();
+        if (!this.runIsOver) this.watch?.endJob(this.vm.endedAt);
         site.endOfVm();
       },
       ...(plan.ring === undefined ? {} : { ring: plan.ring }),
@@ -80,7 +85,9 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
       const vcpu = new ExecutedVcpu(this.vm, number, technique);
       // The CPUs of the bare machine are what the guest takes them for.
       const own = plan.technique === 'native' && plan.vcpus > 1 ? number : firstPcpu < 0 ? -1 : firstPcpu + number;
-      const runnable = runnableFor(site, plan, recorder?.attach(vcpu) ?? vcpu);
+      const plain = recorder?.attach(vcpu) ?? vcpu;
+      if (site.run.scheduling === true && plan.vcpus === 1) this.watch = new JobWatch(plain, this.vm);
+      const runnable = runnableFor(site, plan, this.watch ?? plain);
       return { vcpu, task: dispatcher.attach(hostVm, runnable, taskSpec(plan, number, own)) };
     });
   }
@@ -90,7 +97,7 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
   }
 
   get tasks(): readonly Scheduled[] {
-    return this.vcpus.map(({ task }) => ({ task, modelled: null }));
+    return this.vcpus.map(({ task }) => ({ task, worker: this.watch }));
   }
 
   start(): void {
@@ -98,12 +105,9 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
   }
 
   finish(outcome: RunOutcome): void {
-    this.vm.end(
-      ...outcomeAtEnd(
-        outcome,
-        this.vcpus.map(({ task }) => task),
-      ),
-    );
+    this.runIsOver = true;
+    const tasks = this.vcpus.map(({ task }) => task);
+    this.vm.end(...outcomeAtEnd(outcome, tasks));
   }
 
   addTo(digest: Digest): void {

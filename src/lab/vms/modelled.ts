@@ -58,7 +58,7 @@ export class ModelledWorldVm implements BuiltVm {
   }
 
   get tasks(): readonly Scheduled[] {
-    return this.members.map(({ vcpu, task }) => ({ task, modelled: vcpu }));
+    return this.members.map(({ vcpu, task }) => ({ task, worker: vcpu }));
   }
 
   start(): void {

@@ -3,6 +3,8 @@
  * Invariant: its record has the same ledger as that of the guest; it has no memory and no console.
  */
 import type { Digest } from '../../core/digest.ts';
+import { UserError } from '../../core/errors.ts';
+import { Streams } from '../../core/rng.ts';
 import {
   ACCOUNT_EXIT,
   ACCOUNT_GUEST,
@@ -22,6 +24,18 @@ import type { Scheduled } from '../scheduling/collect.ts';
 import { addHostVm, type BuiltVm, outcomeAtEnd, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
+/** Where it begins; null: it plays all of it, once. */
+function offsetOf({ run }: Site, { name }: ResolvedVm, { offset, shown }: ResolvedReplay, { ring }: Score): Ns | null {
+  if (offset === undefined) return null;
+  if (ring === null) {
+    throw new UserError(
+      `VM ${name}: ${shown} cannot be begun at an offset: it ends by itself; expected a recording that --max-seconds has cut off`,
+    );
+  }
+  if (offset !== 'random') return offset;
+  return Math.floor(new Streams(run.seed).stream(`VM ${name}, offset`).float01() * ring.lengthNs);
+}
+
 export class ReplayedWorldVm implements BuiltVm {
   private readonly site: Site;
   private readonly plan: ResolvedVm;
@@ -35,7 +49,8 @@ export class ReplayedWorldVm implements BuiltVm {
     this.site = site;
     this.plan = plan;
     this.startNs = replay.startNs;
-    this.vcpu = new ReplayedVcpu(site.engine, score, replay.startNs, (outcome, at) => this.end(outcome, at));
+    const onEnd = (outcome: Outcome, at: Ns): void => this.end(outcome, at);
+    this.vcpu = new ReplayedVcpu(site.engine, score, replay.startNs, onEnd, offsetOf(site, plan, replay, score));
     this.task = site.dispatcher.attach(
       addHostVm(site, plan),
       runnableFor(site, plan, this.vcpu),
@@ -48,7 +63,7 @@ export class ReplayedWorldVm implements BuiltVm {
   }
 
   get tasks(): readonly Scheduled[] {
-    return [{ task: this.task, modelled: this.vcpu }];
+    return [{ task: this.task, worker: this.vcpu }];
   }
 
   start(): void {

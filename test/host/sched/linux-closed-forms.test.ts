@@ -92,6 +92,32 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     expect(percent(made).reduce((sum, one) => sum + one, 0)).toBeGreaterThan(99.8 * pcpus);
   });
 
+  test('soft affinity: preferred pCPUs while there is room, others before any two share, preferred ones when all are busy', () => {
+    const soft = (...pcpus: number[]): LabVm => ({ ...A, task: { soft: pcpus } });
+    const places = (vms: LabVm[], topology = { sockets: 1, coresPerSocket: 4, threadsPerCore: 1 }): number[] =>
+      lab({ topology, vms }, 500).host.tasks.map(({ pcpu }) => pcpu);
+    expect(places([soft(3), soft(1)])).toEqual([3, 1]);
+    expect(places([soft(2), soft(2), A]).toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
+    const full = places([A, A, A, A, soft(3)]);
+    expect(full[4]).toBe(3);
+    // Asleep most of the time, they find their pCPU idle whenever they wake up, in whatever socket they ran before.
+    const io = { demand: periodic, with: { work_us: 100, period_us: 5000 } };
+    const made = lab(
+      {
+        topology: { sockets: 2, coresPerSocket: 2, threadsPerCore: 1 },
+        vms: [
+          { ...io, task: { soft: [3] } },
+          { ...io, task: { soft: [0] } },
+        ],
+      },
+      1000,
+    );
+    expect(made.host.tasks.map(({ pcpu, migrations }) => [pcpu, migrations])).toEqual([
+      [3, 0],
+      [0, 0],
+    ]);
+  });
+
   describe('cpu.max', () => {
     // Percent, vCPUs, pCPUs, period in us, HZ.
     test.each([
@@ -149,6 +175,33 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       };
       // 50 ms of each are parked: without a burst always, with one in the first period only.
       expect([0, 10_000, 50_000].map(parked)).toEqual([500, 50, 50]);
+    });
+
+    test('what cpu.stat counts', () => {
+      const count = (vm: Partial<LabVm>, ms: number) => {
+        const made = lab({ params: { hrtick: true }, pcpus: 4, vms: [{ ...A, ...vm }] }, ms);
+        const { periods, throttledPeriods, throttledNs, bursts, burstNs } = made.host.throttling(made.host.vms[0])!;
+        const parked = made.host.tasks.reduce((sum, { times }) => sum + times[STATE_PARKED], 0);
+        expect(throttledNs).toBe(parked);
+        return [
+          periods,
+          throttledPeriods,
+          Math.round(throttledNs / NS_PER_MS),
+          bursts,
+          Math.round(burstNs / NS_PER_MS),
+        ];
+      };
+      // Four hogs, 100 ms in 100 ms: every period ends throttled, 75 ms on each of four pCPUs.
+      expect(count({ vcpus: 4, capPercent: 100 }, 1010)).toEqual([10, 10, 3000, 0, 0]);
+      // Half of a pCPU in periods of 20 ms.
+      expect(count({ capPercent: 50, params: { cpu_max_period_us: 20_000 } }, 1005)).toEqual([50, 50, 500, 0, 0]);
+      // 60 ms every 300 ms under 50 in 100, 50 saved: the first job is throttled, the other nine burst by 10 ms.
+      const job = { demand: periodic, with: { work_us: 60_000, period_us: 300_000 } };
+      const burst = count({ ...job, capPercent: 50, params: { cpu_max_burst_us: 50_000 } }, 2990);
+      expect(burst.slice(1)).toEqual([1, 50, 9, 90]);
+      // Nobody is limited.
+      const free = lab({ vms: [A] }, 100);
+      expect(free.host.throttling(free.host.vms[0])).toBe(null);
     });
 
     test('a quota below 1 ms is refused, as by the kernel', () => {
