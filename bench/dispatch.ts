@@ -1,19 +1,18 @@
 /** Cost of one dispatcher window and of one scheduling decision, without the work of the guests. */
 import type { Dispatcher } from '../src/host/dispatch.ts';
+import { built } from './built.ts';
 import { median } from './harness.ts';
 import { type Bench, type BenchRow, rowsOnly } from './options.ts';
 
-/** What was built, and is what users run: a loader of TypeScript would add its own cost to every function. */
-const built = (path: string): Promise<unknown> => import(new URL(`../dist/${path}.js`, import.meta.url).href);
-const { Engine } = (await built('core/engine')) as typeof import('../src/core/engine.ts');
-const { Streams } = (await built('core/rng')) as typeof import('../src/core/rng.ts');
-const { Trace } = (await built('core/trace')) as typeof import('../src/core/trace.ts');
-const { NS_PER_MS } = (await built('core/units')) as typeof import('../src/core/units.ts');
-const dispatch = (await built('host/dispatch')) as typeof import('../src/host/dispatch.ts');
-const { ModelledVcpu } = (await built('host/modelled/demand')) as typeof import('../src/host/modelled/demand.ts');
-const { hog, io } = (await built('host/modelled/index')) as typeof import('../src/host/modelled/index.ts');
-const { credit } = (await built('host/sched/index')) as typeof import('../src/host/sched/index.ts');
-const { makeTopology } = (await built('host/topology')) as typeof import('../src/host/topology.ts');
+const { Engine } = await built<typeof import('../src/core/engine.ts')>('core/engine');
+const { Streams } = await built<typeof import('../src/core/rng.ts')>('core/rng');
+const { Trace } = await built<typeof import('../src/core/trace.ts')>('core/trace');
+const { NS_PER_MS } = await built<typeof import('../src/core/units.ts')>('core/units');
+const dispatch = await built<typeof import('../src/host/dispatch.ts')>('host/dispatch');
+const { ModelledVcpu } = await built<typeof import('../src/host/modelled/demand.ts')>('host/modelled/demand');
+const { hog, io } = await built<typeof import('../src/host/modelled/index.ts')>('host/modelled/index');
+const { credit } = await built<typeof import('../src/host/sched/index.ts')>('host/sched/index');
+const { makeTopology } = await built<typeof import('../src/host/topology.ts')>('host/topology');
 
 const WARM_UP = 2;
 

@@ -69,7 +69,9 @@ function addExperiments(root: Command): void {
     .action(async (ids, options) => done((await import('./commands/published.ts')).publishedCommand(ids, options)));
   root
     .command('list')
-    .description('list guests, workloads, techniques, schedulers, presets, charts or scenarios')
+    .description(
+      'list guests, workloads, techniques, hypervisors, schedulers, demands, presets, exits, charts or scenarios',
+    )
     .argument('[kind]', 'what to list; everything without it')
     .addHelpText('after', '\nExamples:\n  hvsim list\n  hvsim list schedulers')
     .action(async (kind) => done((await import('./commands/list.ts')).listCommand(kind)));

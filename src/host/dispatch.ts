@@ -42,6 +42,7 @@ import {
   STATES,
   type Task,
   type TaskState,
+  type Throttling,
   type WakeReason,
 } from './scheduler.ts';
 import { Slot } from './slot.ts';
@@ -236,6 +237,11 @@ export class Dispatcher {
     const slot = this.slots[pcpu];
     if (slot.resched || slot.preemptAt < Infinity) return true;
     return this.scheduler.waits?.(pcpu) ?? this.inState[STATE_READY] > 0;
+  }
+
+  /** What a limit per period has done to a VM; null without one, or if the policy does not count it. */
+  throttling(vm: HostVm): Throttling | null {
+    return this.scheduler.throttling?.(vm) ?? null;
   }
 
   /** Changes a VM's share while it runs. */

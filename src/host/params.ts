@@ -88,3 +88,31 @@ function expected(param: Param): string {
 function shown(value: unknown): string {
   return typeof value === 'string' ? `"${value}"` : String(value);
 }
+
+/** What is wrong with a description of parameters, which may be anything: a line per fault. `owner` is its name. */
+export function paramFaults(owner: string, set: unknown): string[] {
+  if (set === undefined) return [];
+  if (typeof set !== 'object' || set === null || Array.isArray(set)) return [`${owner}: expected a mapping by name`];
+  return Object.entries(set).flatMap(([name, param]) => {
+    const fault = paramFault(name, param);
+    return fault === null ? [] : [`${owner}.${name}: ${fault}`];
+  });
+}
+
+function paramFault(name: string, param: unknown): string | null {
+  if (!/^[a-z][a-z0-9_]{0,39}$/.test(name)) return 'expected a name of lower-case letters, digits and underscores';
+  if (typeof param !== 'object' || param === null) return "expected a mapping such as { kind: 'flag', meaning: '...' }";
+  const { kind, min, max, also, of, meaning, default: usual } = param as Readonly<Record<string, unknown>>;
+  const whole = (value: unknown): boolean => value === undefined || Number.isSafeInteger(value);
+  if (kind !== 'integer' && kind !== 'flag' && kind !== 'choice') return 'expected a kind of integer, flag, choice';
+  if (typeof meaning !== 'string') return 'expected a meaning, a text';
+  if (kind === 'integer' && (!Number.isSafeInteger(min) || !whole(max) || !whole(also))) {
+    return 'expected whole numbers: min, and max and also if there are any';
+  }
+  if (kind === 'choice' && !(Array.isArray(of) && of.length > 0 && of.every((one) => typeof one === 'string'))) {
+    return 'expected of: a list of texts';
+  }
+  const checked = param as Param;
+  if (usual === undefined || allows(checked, usual)) return null;
+  return `a default of ${shown(usual as ParamValue)}, ${expected(checked)}`;
+}

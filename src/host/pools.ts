@@ -22,6 +22,7 @@ import {
   STATE_READY,
   type Task,
   type TaskState,
+  type Throttling,
   type WakeReason,
 } from './scheduler.ts';
 import { CpuSet, type Topology } from './topology.ts';
@@ -244,6 +245,12 @@ class Pools implements Scheduler {
     const pool = this.poolOf(vm);
     const view = pool.vms.get(vm.id);
     if (view !== undefined) pool.scheduler.change?.(view, now);
+  }
+
+  throttling(vm: SchedVm): Throttling | null {
+    const pool = this.poolOf(vm);
+    const view = pool.vms.get(vm.id);
+    return view === undefined ? null : (pool.scheduler.throttling?.(view) ?? null);
   }
 
   private poolOf(vm: SchedVm): Pool {

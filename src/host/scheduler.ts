@@ -97,6 +97,18 @@ export interface Decision {
   readonly slice: Ns;
 }
 
+/** What a limit of running time per period has done to a VM up to now, in the terms of `cpu.stat` of control groups. */
+export interface Throttling {
+  readonly periods: number;
+  /** Periods at whose end the VM was throttled on some pCPU. */
+  readonly throttledPeriods: number;
+  /** How long it was, summed over pCPUs; the present time counts when it is over. */
+  readonly throttledNs: Ns;
+  /** Periods with more than the quota, and how much more in all. */
+  readonly bursts: number;
+  readonly burstNs: Ns;
+}
+
 export interface Scheduler {
   /** A task exists now; it is not runnable before its first `wake`. */
   add?(task: Task, now: Ns): void;
@@ -133,6 +145,8 @@ export interface Scheduler {
   affinity?(task: Task, now: Ns): void;
   /** The VM's weight, cap or parameters have changed. */
   change?(vm: SchedVm, now: Ns): void;
+  /** For the results; null for a VM without such a limit. */
+  throttling?(vm: SchedVm): Throttling | null;
 }
 
 /** The kinds of signals that a policy wants. */

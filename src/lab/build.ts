@@ -6,7 +6,7 @@
  * Invariant: two calls share nothing; a record depends on the run alone.
  */
 import { Engine } from '../core/engine.ts';
-import { UserError } from '../core/errors.ts';
+import { Bug, UserError } from '../core/errors.ts';
 import { Streams } from '../core/rng.ts';
 import { ACCOUNT_THREAD } from '../core/runnable.ts';
 import { Trace } from '../core/trace.ts';
@@ -32,7 +32,8 @@ import { tableFrames } from '../vmm/table-frames.ts';
 import { isBare, type PagingName, type TechniqueName } from '../vmm/technique.ts';
 import type { VmSpec } from '../vmm/vm.ts';
 import { collect } from './collect.ts';
-import { loadPolicy } from './own-policy.ts';
+import { PolicyMistake } from './own-guard.ts';
+import { lineIn, loadPolicy } from './own-policy.ts';
 import type { ResolvedHost, ResolvedReplay, ResolvedRun, ResolvedVm } from './plan.ts';
 import { Recordings } from './recordings.ts';
 import type { RunRecord } from './rows.ts';
@@ -100,15 +101,9 @@ export function runWorld(run: ResolvedRun, options: BuildOptions = {}): RunRecor
     // Under a scheduler of the user, what goes wrong while it is asked is most likely its own fault.
     const { own } = run.host.scheduler;
     if (own === undefined || !(error instanceof Error) || error instanceof UserError) throw error;
-    throw new UserError(`${own.shown}: ${error.name}: ${error.message}${lineIn(error, own.file)}`);
+    const kind = error instanceof PolicyMistake || error instanceof Bug ? '' : `${error.name}: `;
+    throw new UserError(`${own.shown}: ${kind}${error.message}${lineIn(error, own.file)}`);
   }
-}
-
-/** Where in that file an error came up, if it did: ` (line 12)`. */
-function lineIn(error: Error, file: string): string {
-  const line = error.stack?.split('\n').find((entry) => entry.includes(file));
-  const number = line === undefined ? undefined : /:(\d+):\d+\)?$/.exec(line)?.[1];
-  return number === undefined ? '' : ` (line ${number})`;
 }
 
 /** Makes everything that a run needs, and starts its VMs; no time has passed yet. */

@@ -240,7 +240,7 @@ const OUTCOMES: Readonly<Record<VmOutcome, string>> = {
   'triple-fault': 'A fault while handling a fault while handling a fault: a real machine would reset.',
   unimplemented: 'The guest used something that the emulated processor lacks; address and bytes are in runs.csv.',
   reset: 'The guest asked for a reset of its machine.',
-  stalled: 'The guest waits, and no event can ever wake it.',
+  stalled: 'It waits, and no event can ever wake it, or the scheduler does not let it run: see detail in runs.csv.',
   'time-limit': 'The bound of simulated time came first.',
 };
 

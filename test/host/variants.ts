@@ -42,12 +42,15 @@ export const VARIANTS: Readonly<Record<string, readonly Params[]>> = {
     { base: 'stride' },
     { base: 'round-robin', queue: 'per-pcpu' },
     { base: 'cfs', balance_ms: 7 },
+    { base: 'eevdf' },
     { base: 'sedf' },
   ],
   'core-scheduling': [
     { granularity: 'socket' },
     { granularity: 'cpu', base: 'stride', quantum_ms: 3 },
     { granularity: 'socket', base: 'round-robin' },
+    { base: 'cfs' },
+    { base: 'eevdf', granularity: 'socket' },
   ],
   'round-robin': [{ queue: 'per-pcpu' }, { weighted: true, quantum_ms: 3 }],
 };

@@ -174,6 +174,7 @@ describe('a scheduler of your own', () => {
     writeFileSync(file, text);
     return file;
   };
+  const described = (more: string): string => `export default { name: 'x', summary: 'y', make() {}, ${more} };`;
   const METHODS = 'wake() {}, sleep() {}, pick() { return { task: null, slice: Infinity }; }';
 
   test('is named by its path, and its parameters are checked like any others', () => {
@@ -206,15 +207,28 @@ vms:
     ['export default 3;', 'default', /its default export is not a scheduler: expected a mapping/],
     ['export const mine = { name: "x", make() {} };', 'mine', /its export mine is not a scheduler: expected a summary/],
     ['export default { name: "x", summary: "y" };', 'default', /expected make\(host, params\), a function/],
-    ['throw new RangeError("boom");', 'default', /mine.js: RangeError: boom/],
-    ['export default {', 'default', /mine.js: SyntaxError/],
+    ['throw new RangeError("boom");', 'default', /mine.js: RangeError: boom \(line 1\)$/],
+    ['\nthrow 3;', 'default', /mine.js: it threw 3$/],
+    ['\n\nexport default {]', 'default', /mine.js: SyntaxError: .* \(line 3\)$/],
+    [described('params: 5'), 'default', /not a scheduler: params: expected a mapping by name$/],
+    [described('vmParams: { a: 5 }'), 'default', /vmParams.a: expected a mapping such as/],
+    [described('params: { a: { kind: "number", meaning: "" } }'), 'default', /a kind of integer, flag, choice$/],
+    [
+      described('params: { a: { kind: "integer", min: 1, max: 3, default: 5, meaning: "" } }'),
+      'default',
+      /params.a: a default of 5, expected a whole number from 1 to 3$/,
+    ],
+    [described('traits: { weights: true }'), 'default', /expected traits.weights: null, or the parameters/],
+    [described('vmparams: {}'), 'default', /unknown key vmparams; allowed: name, .* Did you mean "vmParams"/],
   ])('%s', (text, name, message) => {
     expect(() => load(withFile(text), name)).toThrow(message);
   });
 
   test('what it throws, and what it answers that cannot be, is told as its mistake', () => {
-    const outcome = (methods: string): string => {
-      const file = withFile(`export default { name: 'x', summary: 'y', make() { return { ${methods} }; } };`);
+    const outcome = (methods: string, before = ''): string => {
+      const file = withFile(
+        `export default { name: 'x', summary: 'y', make(host) { ${before} return { ${methods} }; } };`,
+      );
       try {
         run(`name: a\nhost: { scheduler: { module: ${file} } }\nvms: [{ name: a, demand: hog }]\n`);
       } catch (error) {
@@ -225,7 +239,35 @@ vms:
     expect(outcome(METHODS)).toBe('ran');
     expect(outcome('wake() {}, sleep() {}')).toMatch(/make answered nothing with pick\(\)/);
     expect(outcome('wake() { null.x; }, sleep() {}, pick() {}')).toMatch(/TypeError: .* \(line 1\)/);
-    expect(outcome('wake() {}, sleep() {}, pick() { return { task: null, slice: 0 }; }')).toMatch(/a slice of 0 ns/);
+    expect(outcome('wake() { throw null; }, sleep() {}, pick() {}')).toMatch(/it threw null, which is no Error/);
+    const pick = (answer: string): string => outcome(`wake(t) { this.t = t; }, sleep() {}, pick() { ${answer} }`);
+    expect(pick('')).toMatch(/pick\(0\) answered undefined, expected { task, slice }/);
+    expect(pick('return this.t;')).toMatch(/answered { .* }, expected { task, slice }/);
+    expect(pick('return { task: 3, slice: 1 };')).toMatch(
+      /task 3, expected null or a task that wake\(\) was called with/,
+    );
+    for (const slice of ['0', '-1', 'NaN', '0.5', '"1"', '1e6 / 3']) {
+      expect(pick(`return { task: null, slice: ${slice} };`)).toMatch(
+        /a slice of .*, expected a whole number of nanosec/,
+      );
+    }
+    const wake = (asked: string): string => {
+      const text = `wake(t) { h.${asked}; }, sleep() {}, pick: () => ({ task: null, slice: Infinity }), timer: undefined`;
+      return outcome(text, 'const h = host;');
+    };
+    expect(wake('resched(7)')).toMatch(/resched\(7\): no such pCPU, expected one of 0 to 0 \(line 1\)/);
+    expect(wake('hold(t, "sleep")')).toMatch(/hold\(task, "sleep"\): expected 'park' or 'costop'/);
+    expect(wake('release(4, "park")')).toMatch(/release: 4 is not a task/);
+    expect(wake('arm(0, 5)')).toMatch(/it has no method timer\(\) to be called/);
+    expect(outcome(`${METHODS}, charge: 5`)).toMatch(/charge is 5, expected a function/);
+    expect(outcome(`${METHODS}, heeds: ['x']`)).toMatch(/heeds is \["x"\], expected a list of ipi, address-space/);
+  });
+
+  test('one that never picks anybody ends as stalled, and the reason is the scheduler', () => {
+    const file = withFile(`export default { name: 'x', summary: 'y', make() { return { ${METHODS} }; } };`);
+    const record = run(`name: a\nhost: { scheduler: { module: ${file} } }\nvms: [{ name: a, demand: hog }]\n`);
+    expect(vmOf(record, 'a')).toMatchObject({ outcome: 'stalled' });
+    expect(vmOf(record, 'a').detail).toMatch(/it could run, but the scheduler leaves the physical CPUs idle/);
   });
 
   test('may be TypeScript where a loader is at hand', () => {

@@ -151,3 +151,16 @@ vms: ${vms}
     expect(tables['scheduling-vms']!.rows.map((vm) => vm['speedup_ratio'])).toEqual(['1', '1']);
   });
 });
+
+test('throttling.csv: cpu.max in the terms of cpu.stat, where there is a limit', () => {
+  const text = (cap: string): string => `metrics: [scheduling]
+duration: 1005 ms
+host: { pcpus: 1, frequency: 1 GHz, scheduler: { policy: cfs, hrtick: true } }
+vms: [{ name: a, demand: hog${cap} }]
+`;
+  expect(tablesOf(text(''))['throttling']).toBeUndefined();
+  const [row] = tablesOf(text(', cap: 25'))['throttling']!.rows;
+  expect(row).toMatchObject({ vm: 'a', periods: '10', throttled_periods: '10', throttled_ratio: '1', bursts: '0' });
+  // 75 ms in each of ten periods.
+  expect(Math.abs(num(row!, 'throttled_ns')! - 750 * MS)).toBeLessThan(MS);
+});

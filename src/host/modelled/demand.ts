@@ -5,6 +5,7 @@
  * to each other (gates, interrupts) happens at the exact nanosecond, since modelled vCPUs are foreseeable.
  */
 import type { Engine } from '../../core/engine.ts';
+import { fixedWindow, type PauseWindow } from '../../core/pause-window.ts';
 import type { RandomStream } from '../../core/rng.ts';
 import {
   ACCOUNT_GUEST,
@@ -110,8 +111,8 @@ interface Interrupt {
 
 export class ModelledVcpu implements Runnable {
   readonly engine: Engine;
-  /** Pauses longer than this leave the guest (pause-loop exiting) and offer the pCPU to others; Infinity: they do not. */
-  pauseLoopWindow: Ns = Infinity;
+  /** Spinning longer than this leaves the guest (pause-loop exiting) and offers the pCPU to others. */
+  pauseLoop: PauseWindow = fixedWindow(Infinity);
   /** Units of work that were completed. */
   completed = 0;
   /** Jobs done, those after their deadlines, and by how much the worst one was late. */
@@ -153,7 +154,9 @@ export class ModelledVcpu implements Runnable {
     this.host = host;
   }
 
-  onDispatch(): void {}
+  onDispatch(pcpu: Pcpu): void {
+    if (this.pauseLoop.returned()) this.loopLeft = this.loopWindow(pcpu);
+  }
 
   onDeschedule(): void {}
 
@@ -271,8 +274,12 @@ export class ModelledVcpu implements Runnable {
     this.loopLeft -= cycles;
     // It has been brought up to the present: only now it may see what others have done meanwhile.
     if (gate.tryPass()) return null;
-    if (this.spinLeft === 0) return 'block';
+    if (this.spinLeft === 0) {
+      this.pauseLoop.returned();
+      return 'block';
+    }
     if (this.loopLeft > 0) return 'budget';
+    this.pauseLoop.exited();
     this.loopLeft = this.loopWindow(pcpu);
     return 'spin';
   }
@@ -312,7 +319,7 @@ export class ModelledVcpu implements Runnable {
   }
 
   private loopWindow(pcpu: Pcpu): Cycles {
-    return cyclesIn(pcpu, this.pauseLoopWindow);
+    return cyclesIn(pcpu, this.pauseLoop.length);
   }
 }
 

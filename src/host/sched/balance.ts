@@ -22,6 +22,7 @@ import {
   STATE_READY,
   type Task,
   type TaskState,
+  type Throttling,
   type WakeReason,
 } from '../scheduler.ts';
 import { CpuSet } from '../topology.ts';
@@ -157,6 +158,10 @@ class Balance implements Scheduler {
 
   change(vm: SchedVm, now: Ns): void {
     if (this.vms[vm.id] !== undefined) this.base.change?.(this.vms[vm.id], now);
+  }
+
+  throttling(vm: SchedVm): Throttling | null {
+    return this.base.throttling?.(this.vms[vm.id]) ?? null;
   }
 
   timer(id: number, now: Ns): void {

@@ -26,6 +26,7 @@ import {
   STATE_RUNNING,
   type Task,
   type TaskState,
+  type Throttling,
   type WakeReason,
 } from '../scheduler.ts';
 import { CpuSet, type PcpuPlace, type Topology } from '../topology.ts';
@@ -213,6 +214,10 @@ export class CoreScheduling implements Scheduler {
   change(vm: SchedVm, now: Ns): void {
     this.now = now;
     if (this.vms[vm.id] !== undefined) this.base.change?.(this.vms[vm.id], now);
+  }
+
+  throttling(vm: SchedVm): Throttling | null {
+    return this.base.throttling?.(this.vms[vm.id]) ?? null;
   }
 
   timer(id: number, now: Ns): void {

@@ -14,6 +14,7 @@ import { requirements } from './requirements.ts';
 import { runs } from './runs.ts';
 import { schedulingRuns, schedulingVcpus, schedulingVms } from './scheduling.ts';
 import { sections } from './sections.ts';
+import { throttling } from './throttling.ts';
 import { vcpus } from './vcpus.ts';
 import { vms } from './vms.ts';
 
@@ -33,4 +34,5 @@ export const METRICS: readonly Metric[] = [
   schedulingVms,
   schedulingVcpus,
   haltPolling,
+  throttling,
 ];

@@ -10,10 +10,12 @@ import { cherkasova2007 } from './cherkasova-2007.ts';
 import { creditBoost } from './credit-boost.ts';
 import { creditRatelimit } from './credit-ratelimit.ts';
 import { credit2Runqueue } from './credit2-runqueue.ts';
+import { lockHolders } from './lock-holders.ts';
 import { matthews2007 } from './matthews-2007.ts';
 import { nodeAffinity } from './node-affinity.ts';
 import { ongaro2008 } from './ongaro-2008.ts';
 import type { Paper } from './paper.ts';
+import { pleCandidates } from './ple-candidates.ts';
 import { relaxedCoscheduling } from './relaxed-coscheduling.ts';
 import { rtXen2011 } from './rt-xen-2011.ts';
 import { rtdsBudget } from './rtds-budget.ts';
@@ -38,5 +40,7 @@ export const PAPERS: readonly Paper[] = [
   rtdsBudget,
   rtXen2011,
   balance2011,
+  lockHolders,
+  pleCandidates,
   matthews2007,
 ];

@@ -15,6 +15,7 @@ import {
   STATE_READY,
   STATE_RUNNING,
   type TaskState,
+  type Throttling,
 } from '../../host/scheduler.ts';
 import type { HostTask, HostVm } from '../../host/task.ts';
 import type { SchedulingRecord, TasksRecord, TimesRecord, WorkRecord } from './rows.ts';
@@ -34,10 +35,11 @@ export interface ScheduledVm {
 }
 
 export function schedulingRecord(
-  { pcpus }: Dispatcher,
+  dispatcher: Dispatcher,
   monitor: Monitor,
   vms: readonly ScheduledVm[],
 ): SchedulingRecord {
+  const { pcpus } = dispatcher;
   return {
     ...tasksRecord(
       monitor,
@@ -47,6 +49,7 @@ export function schedulingRecord(
       name,
       ...tasksRecord(monitor, tasks),
       ...vmRecord(monitor, tasks[0]!.task.vm),
+      throttling: throttlingRecord(dispatcher, tasks[0]!.task.vm),
       vcpus: tasks.map((vcpu) => ({ vcpu: vcpu.task.index, ...tasksRecord(monitor, [vcpu]) })),
     })),
     pcpus: pcpus.length,
@@ -68,6 +71,14 @@ function vmRecord(monitor: Monitor, vm: HostVm) {
     errorMeanPpm: periods === 0 ? null : Math.round((errorSum / periods) * 1e6),
     errorMaxPpm: periods === 0 ? null : Math.round(errorMax * 1e6),
   };
+}
+
+/** A copy: the policy goes on counting in its own. */
+function throttlingRecord(dispatcher: Dispatcher, vm: HostVm): Throttling | null {
+  const counted = dispatcher.throttling(vm);
+  if (counted === null) return null;
+  const { periods, throttledPeriods, throttledNs, bursts, burstNs } = counted;
+  return { periods, throttledPeriods, throttledNs, bursts, burstNs };
 }
 
 function tasksRecord(monitor: Monitor, vcpus: readonly Scheduled[]): TasksRecord {

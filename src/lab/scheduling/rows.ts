@@ -3,6 +3,7 @@
  * Invariants: plain integers, as all records; times of vCPUs that came late count from their coming.
  */
 import type { Cycles, Ns } from '../../core/units.ts';
+import type { Throttling } from '../../host/scheduler.ts';
 
 /** Nearest-rank quantiles of a set of times. */
 export interface TimesRecord {
@@ -67,6 +68,8 @@ export interface VmSchedulingRecord extends TasksRecord {
   /** Of the error of allocation over periods, in millionths; null when no period was over. */
   readonly errorMeanPpm: number | null;
   readonly errorMaxPpm: number | null;
+  /** What its limit per period did; null without one. */
+  readonly throttling: Throttling | null;
   readonly vcpus: readonly VcpuSchedulingRecord[];
 }
 

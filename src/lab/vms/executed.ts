@@ -27,7 +27,7 @@ import { guestFor } from '../guests.ts';
 import type { ResolvedVm } from '../plan.ts';
 import type { RequirementsRecord, VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, outcomeAtEnd, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 /** A VM with its vCPUs, each with the dispatcher's task for it. */
@@ -106,7 +106,8 @@ export class ExecutedWorldVm implements WorldVm, BuiltVm {
 
   finish(outcome: RunOutcome): void {
     this.runIsOver = true;
-    this.vm.end(...OUTCOME_AT_END[outcome]);
+    const tasks = this.vcpus.map(({ task }) => task);
+    this.vm.end(...outcomeAtEnd(outcome, tasks));
   }
 
   addTo(digest: Digest): void {

@@ -9,6 +9,7 @@ import type { Dispatcher, RunOutcome, TaskSpec } from '../../host/dispatch.ts';
 import { HaltPolling } from '../../host/halt-polling.ts';
 import type { HypervisorKind } from '../../host/kinds/kind.ts';
 import { POOL_PARAM } from '../../host/pools.ts';
+import { STATE_BLOCKED, STATE_ENDED, STATE_NEW, type Task } from '../../host/scheduler.ts';
 import type { HostVm } from '../../host/task.ts';
 import type { PhysicalMachine } from '../../vmm/machine.ts';
 import type { ResolvedRun, ResolvedVm } from '../plan.ts';
@@ -72,8 +73,9 @@ function elementOf<T extends object>(list: T | readonly T[], number: number): T 
 }
 
 /** The end of a run in words, for a VM that had not ended. */
-export const OUTCOME_AT_END: Readonly<Record<RunOutcome, readonly ['stalled' | 'time-limit', string]>> = {
-  stuck: ['stalled', 'it waits, and no event can ever wake it'],
-  limit: ['time-limit', ''],
-  ended: ['time-limit', ''],
-};
+export function outcomeAtEnd(outcome: RunOutcome, tasks: readonly Task[]): readonly ['stalled' | 'time-limit', string] {
+  if (outcome !== 'stuck') return ['time-limit', ''];
+  const waits = tasks.some(({ state }) => state !== STATE_BLOCKED && state !== STATE_ENDED && state !== STATE_NEW);
+  if (!waits) return ['stalled', 'it waits, and no event can ever wake it'];
+  return ['stalled', 'it could run, but the scheduler leaves the physical CPUs idle and asks for no timer'];
+}

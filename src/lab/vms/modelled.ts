@@ -15,7 +15,7 @@ import type { HostTask, HostVm } from '../../host/task.ts';
 import type { ResolvedChange, ResolvedDemand, ResolvedLoad, ResolvedVm } from '../plan.ts';
 import type { VmOutcome, VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, outcomeAtEnd, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 interface Member {
@@ -71,7 +71,7 @@ export class ModelledWorldVm implements BuiltVm {
   }
 
   finish(outcome: RunOutcome): void {
-    this.outcome ??= OUTCOME_AT_END[outcome];
+    this.outcome ??= outcomeAtEnd(outcome, this.hostVm.tasks);
     if (this.endedAt === 0) this.endedAt = this.site.dispatcher.now;
   }
 
@@ -85,7 +85,7 @@ export class ModelledWorldVm implements BuiltVm {
   }
 
   record(): VmRecord {
-    const [outcome, detail] = this.outcome ?? OUTCOME_AT_END.limit;
+    const [outcome, detail] = this.outcome ?? outcomeAtEnd('limit', []);
     return {
       name: this.plan.name,
       outcome,

@@ -24,7 +24,7 @@ import type { Outcome } from '../../vmm/vm.ts';
 import type { ResolvedReplay, ResolvedVm } from '../plan.ts';
 import type { VmRecord } from '../rows.ts';
 import type { Scheduled } from '../scheduling/collect.ts';
-import { addHostVm, type BuiltVm, OUTCOME_AT_END, runnableFor, type Site, taskSpec } from './kind.ts';
+import { addHostVm, type BuiltVm, outcomeAtEnd, runnableFor, type Site, taskSpec } from './kind.ts';
 import { vcpuRecord } from './vcpu-record.ts';
 
 /** Where it begins; null: it plays all of it, once. */
@@ -87,7 +87,7 @@ export class ReplayedWorldVm implements BuiltVm {
 
   finish(outcome: RunOutcome): void {
     if (this.outcome !== null) return;
-    const [kind, detail] = OUTCOME_AT_END[outcome];
+    const [kind, detail] = outcomeAtEnd(outcome, [this.task]);
     this.outcome = { kind, detail, exitCode: null };
     this.endedAt = this.site.dispatcher.now;
     // As the vCPUs of an executed VM are, when it ends.

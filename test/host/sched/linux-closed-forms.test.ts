@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS } from '../../../src/core/units.ts';
-import { hog, periodic } from '../../../src/host/modelled/index.ts';
+import { hog, periodic, spinlock } from '../../../src/host/modelled/index.ts';
 import type { Params } from '../../../src/host/params.ts';
 import { cfs, eevdf } from '../../../src/host/sched/index.ts';
 import { niceWeight } from '../../../src/host/sched/linux/weights.ts';
@@ -92,6 +92,32 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     expect(percent(made).reduce((sum, one) => sum + one, 0)).toBeGreaterThan(99.8 * pcpus);
   });
 
+  test('soft affinity: preferred pCPUs while there is room, others before any two share, preferred ones when all are busy', () => {
+    const soft = (...pcpus: number[]): LabVm => ({ ...A, task: { soft: pcpus } });
+    const places = (vms: LabVm[], topology = { sockets: 1, coresPerSocket: 4, threadsPerCore: 1 }): number[] =>
+      lab({ topology, vms }, 500).host.tasks.map(({ pcpu }) => pcpu);
+    expect(places([soft(3), soft(1)])).toEqual([3, 1]);
+    expect(places([soft(2), soft(2), A]).toSorted((a, b) => a - b)).toEqual([0, 1, 2]);
+    const full = places([A, A, A, A, soft(3)]);
+    expect(full[4]).toBe(3);
+    // Asleep most of the time, they find their pCPU idle whenever they wake up, in whatever socket they ran before.
+    const io = { demand: periodic, with: { work_us: 100, period_us: 5000 } };
+    const made = lab(
+      {
+        topology: { sockets: 2, coresPerSocket: 2, threadsPerCore: 1 },
+        vms: [
+          { ...io, task: { soft: [3] } },
+          { ...io, task: { soft: [0] } },
+        ],
+      },
+      1000,
+    );
+    expect(made.host.tasks.map(({ pcpu, migrations }) => [pcpu, migrations])).toEqual([
+      [3, 0],
+      [0, 0],
+    ]);
+  });
+
   describe('cpu.max', () => {
     // Percent, vCPUs, pCPUs, period in us, HZ.
     test.each([
@@ -151,10 +177,51 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       expect([0, 10_000, 50_000].map(parked)).toEqual([500, 50, 50]);
     });
 
+    test('what cpu.stat counts', () => {
+      const count = (vm: Partial<LabVm>, ms: number) => {
+        const made = lab({ params: { hrtick: true }, pcpus: 4, vms: [{ ...A, ...vm }] }, ms);
+        const { periods, throttledPeriods, throttledNs, bursts, burstNs } = made.host.throttling(made.host.vms[0])!;
+        const parked = made.host.tasks.reduce((sum, { times }) => sum + times[STATE_PARKED], 0);
+        expect(throttledNs).toBe(parked);
+        return [
+          periods,
+          throttledPeriods,
+          Math.round(throttledNs / NS_PER_MS),
+          bursts,
+          Math.round(burstNs / NS_PER_MS),
+        ];
+      };
+      // Four hogs, 100 ms in 100 ms: every period ends throttled, 75 ms on each of four pCPUs.
+      expect(count({ vcpus: 4, capPercent: 100 }, 1010)).toEqual([10, 10, 3000, 0, 0]);
+      // Half of a pCPU in periods of 20 ms.
+      expect(count({ capPercent: 50, params: { cpu_max_period_us: 20_000 } }, 1005)).toEqual([50, 50, 500, 0, 0]);
+      // 60 ms every 300 ms under 50 in 100, 50 saved: the first job is throttled, the other nine burst by 10 ms.
+      const job = { demand: periodic, with: { work_us: 60_000, period_us: 300_000 } };
+      const burst = count({ ...job, capPercent: 50, params: { cpu_max_burst_us: 50_000 } }, 2990);
+      expect(burst.slice(1)).toEqual([1, 50, 9, 90]);
+      // Nobody is limited.
+      const free = lab({ vms: [A] }, 100);
+      expect(free.host.throttling(free.host.vms[0])).toBe(null);
+    });
+
     test('a quota below 1 ms is refused, as by the kernel', () => {
       const vms = [{ ...A, capPercent: 9, params: { cpu_max_period_us: 10_000 } }];
       expect(() => lab({ vms }, 1)).toThrow(/VM vm0: cpu.max allows 0.9 ms in 10 ms, .* at least 1 ms/);
     });
+  });
+
+  test('pause-loop exits: windows of 10 us that double until the spinner has been out', () => {
+    // Two vCPUs take turns of 1 ms inside a lock; the other one spins meanwhile. Every exit is a directed yield.
+    const exits = (pause_loop_grow: number, ...others: LabVm[]): number => {
+      const demand = { lock: 'tas', hold_us: 1000, gap_us: 1, pause_loop_us: 10, pause_loop_grow };
+      const made = lab({ pcpus: 2, vms: [{ demand: spinlock, vcpus: 2, with: demand }, ...others] }, 1000);
+      return made.note('yield-to') + made.note('yield-to-failed');
+    };
+    // 99 exits per turn; the gap between two turns is 1 us on average.
+    expect(Math.abs(exits(1) - 99_000)).toBeLessThan(500);
+    // Nobody else: a first turn with exits after 10, 30, 70, 150, 310, 630 us, a second with one after 640, then none.
+    expect(exits(2)).toBe(14);
+    expect(exits(2, A, A)).toBeGreaterThan(100);
   });
 
   describe('real-time threads', () => {

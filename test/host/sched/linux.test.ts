@@ -250,6 +250,27 @@ describe('a vCPU that is caught spinning', () => {
     expect(lab.note('yield-to-failed')).toBeGreaterThan(100);
   });
 
+  test('a sibling that spins is helped every time, or every other time', () => {
+    // It waits on the other pCPU behind a rival of great weight.
+    const outcomes = (ple: string): string[] => {
+      const lab = new Lab({ policy: cfs, params: { ple }, pcpus: 2, keepMax: 100_000, vms: [] });
+      const vm = lab.host.addVm({ name: 'smp' });
+      const asking = lab.add(vm, new Spinner(() => false), { hard: [0] });
+      const waiting = lab.add(vm, new Spinner(() => false), { hard: [1] });
+      const rivals = lab.host.addVm({ name: 'rivals', weight: 262_144 });
+      for (const id of [0, 1]) lab.add(rivals, new Holder(1e12), { hard: [id] });
+      lab.runMs(100);
+      // Looks by the one, while the other waits; a look that finds nobody is noted for who looked.
+      return lab.trace.events.flatMap(({ kind, vcpu }) => {
+        if (kind === 'yield-to' && vcpu === waiting.id) return ['helped'];
+        return kind === 'yield-to-failed' && vcpu === asking.id ? ['refused'] : [];
+      });
+    };
+    expect(outcomes('any').join(' ')).toContain('helped helped');
+    expect(outcomes('directed').join(' ')).toMatch(/helped refused.*helped/);
+    expect(outcomes('directed').join(' ')).not.toContain('helped helped');
+  });
+
   test('all vCPUs that wait are helped', () => {
     // Three of the VM wait behind hogs; they have been preempted in their kernel.
     const lab = new Lab({ policy: cfs, params: { ple: 'directed' }, pcpus: 4, keepMax: 100_000, vms: [] });

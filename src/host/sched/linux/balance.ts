@@ -204,6 +204,7 @@ export class Balancer {
     for (const thread of source.fair.slice()) {
       if (moved === Math.min(job.limit, MOVES_MAX) || imbalance <= 0) break;
       if (thread === source.running || !thread.active || !thread.task.hard.has(to.id)) continue;
+      if (thread.task.soft?.has(to.id) === false && !this.host.idle.has(to.id)) continue;
       if (failures <= job.domain.cacheTries && this.host.isHot(thread, job.now)) continue;
       const load = this.host.loadOf(thread);
       if (load / 2 > imbalance && failures <= job.domain.cacheTries) continue;

@@ -6,6 +6,7 @@
  * Source: kernel documentation of CFS bandwidth control, fair.c (facts only; own code).
  */
 import { NS_PER_MS, type Ns } from '../../../core/units.ts';
+import type { Throttling } from '../../scheduler.ts';
 
 /** Left on a pCPU when its last thread sleeps; the rest goes back to the pool. */
 const KEPT_NS: Ns = NS_PER_MS;
@@ -19,6 +20,7 @@ export interface Meter {
   /** Running time that may still be used here; an overrun is negative. */
   remaining: Ns;
   throttled: boolean;
+  throttledAt: Ns;
 }
 
 /** What the scheduler does for it. */
@@ -30,13 +32,20 @@ export interface BandwidthHost<M extends Meter> {
   armHandOut(at: Ns): void;
 }
 
-export class Bandwidth<M extends Meter> {
+export class Bandwidth<M extends Meter> implements Throttling {
   quota: Ns = 0;
   period: Ns = 0;
   burst: Ns = 0;
+  periods = 0;
+  throttledPeriods = 0;
+  throttledNs: Ns = 0;
+  bursts = 0;
+  burstNs: Ns = 0;
   private readonly slice: Ns;
   private readonly host: BandwidthHost<M>;
   private pool: Ns = 0;
+  /** What was in the pool after the last refill. */
+  private refilledTo: Ns = 0;
   private readonly waiting: M[] = [];
   private active = false;
   private refillAt: Ns = -1;
@@ -53,17 +62,15 @@ export class Bandwidth<M extends Meter> {
   }
 
   /** New limits; quota 0 for none. Everything begins anew, with nobody throttled. False: they are those in force. */
-  limit(quota: Ns, period: Ns, burst: Ns, meters: readonly (M | undefined)[]): boolean {
+  limit(quota: Ns, period: Ns, burst: Ns, meters: readonly (M | undefined)[], now: Ns): boolean {
     if (quota === this.quota && period === this.period && burst === this.burst) return false;
     this.quota = quota;
     this.period = period;
     this.burst = burst;
     this.pool = quota;
+    this.refilledTo = quota;
     for (const meter of meters) if (meter !== undefined) meter.remaining = 0;
-    for (const meter of this.waiting.splice(0)) {
-      meter.throttled = false;
-      this.host.unthrottle(meter);
-    }
+    for (const meter of this.waiting.splice(0)) this.letGo(meter, now);
     return true;
   }
 
@@ -79,6 +86,7 @@ export class Bandwidth<M extends Meter> {
     this.used = true;
     if (meter.remaining > 0) return;
     meter.throttled = true;
+    meter.throttledAt = now;
     this.waiting.push(meter);
     this.host.throttle(meter);
   }
@@ -97,21 +105,34 @@ export class Bandwidth<M extends Meter> {
 
   /** The period is over. */
   refill(now: Ns): void {
+    if (this.limited) this.count();
     this.pool = Math.min(this.pool + this.quota, this.quota + this.burst);
-    if (!this.limited || (!this.used && this.waiting.length === 0)) {
+    this.refilledTo = this.pool;
+    const throttled = this.waiting.length > 0;
+    if (!this.limited || (!this.used && !throttled)) {
       this.active = false;
       return;
     }
-    this.used = false;
+    // A period in which somebody was throttled is never the last one.
+    this.used = throttled;
     this.refillAt = now + this.period;
     this.host.armRefill(this.refillAt);
-    this.distribute();
+    this.distribute(now);
+  }
+
+  private count(): void {
+    this.periods++;
+    if (this.waiting.length > 0) this.throttledPeriods++;
+    const beyond = this.refilledTo - this.pool - this.quota;
+    if (beyond <= 0) return;
+    this.bursts++;
+    this.burstNs += beyond;
   }
 
   /** What pCPUs have returned goes to those that wait. */
-  handOut(): void {
+  handOut(now: Ns): void {
     this.handingOut = false;
-    if (this.limited) this.distribute();
+    if (this.limited) this.distribute(now);
   }
 
   private start(now: Ns): void {
@@ -124,7 +145,7 @@ export class Bandwidth<M extends Meter> {
   }
 
   /** In the order in which they were throttled: what they have overrun, and 1 ns. */
-  private distribute(): void {
+  private distribute(now: Ns): void {
     while (this.pool > 0 && this.waiting.length > 0) {
       const meter = this.waiting[0];
       const amount = Math.min(1 - meter.remaining, this.pool);
@@ -132,8 +153,13 @@ export class Bandwidth<M extends Meter> {
       meter.remaining += amount;
       if (meter.remaining <= 0) return;
       this.waiting.shift();
-      meter.throttled = false;
-      this.host.unthrottle(meter);
+      this.letGo(meter, now);
     }
+  }
+
+  private letGo(meter: M, now: Ns): void {
+    meter.throttled = false;
+    this.throttledNs += now - meter.throttledAt;
+    this.host.unthrottle(meter);
   }
 }

@@ -18,6 +18,7 @@ import {
   STATE_PARKED,
   STATE_READY,
   type Task,
+  type Throttling,
   type WakeReason,
 } from '../../scheduler.ts';
 import { CpuSet } from '../../topology.ts';
@@ -122,6 +123,14 @@ export class Linux implements Scheduler {
     this.yielding.delete(thread);
   }
 
+  affinity(task: Task, now: Ns): void {
+    this.now = now;
+    const thread = this.threads[task.id];
+    // Masks are read at every wake-up, but a delayed sleeper is still queued, and one that was throttled returns to its pCPU.
+    if (thread.entity.queued) this.dequeue(thread, 'sleep');
+    if (!task.hard.has(thread.backTo)) thread.backTo = -1;
+  }
+
   change(vm: SchedVm, now: Ns): void {
     this.now = now;
     const group = this.groups[vm.id];
@@ -143,6 +152,11 @@ export class Linux implements Scheduler {
       if (entity.queue === null) entity.weight = weight;
       else entity.queue.reweight(entity, weight);
     }
+  }
+
+  throttling(vm: SchedVm): Throttling | null {
+    const bandwidth = this.groups[vm.id]?.bandwidth;
+    return bandwidth === undefined || (!bandwidth.limited && bandwidth.periods === 0) ? null : bandwidth;
   }
 
   wake(task: Task, now: Ns, reason: WakeReason): void {
@@ -175,6 +189,8 @@ export class Linux implements Scheduler {
       rq.running = null;
       thread.entity.lastRan = now;
       if (thread.cls === 'deadline') this.deadline.stopped(rq, thread);
+      // Its group was throttled when the time was charged; it has run up to now.
+      if (thread.parkedBy !== null) thread.parkedBy.throttledAt = now;
     }
     this.yielding.delete(thread);
     thread.pushTo = -1;
@@ -196,7 +212,7 @@ export class Linux implements Scheduler {
         this.rqs[thread.pcpu].undisturbed = thread.cls === 'fair';
         return;
       }
-      if (this.params.ple === 'directed') {
+      if (this.params.ple !== 'yield') {
         this.yieldToSibling(thread);
         return;
       }
@@ -241,7 +257,7 @@ export class Linux implements Scheduler {
     else {
       const { bandwidth } = this.groups[Math.floor((id - this.firstVmTimer) / 2)];
       if ((id - this.firstVmTimer) % 2 === 0) bandwidth.refill(now);
-      else bandwidth.handOut();
+      else bandwidth.handOut(now);
     }
   }
 
@@ -547,7 +563,7 @@ export class Linux implements Scheduler {
           `raise the cap (${vm.capPercent} %) or cpu_max_period_us`,
       );
     }
-    return bandwidth.limit(quota, period, Math.min(burst, quota), queues);
+    return bandwidth.limit(quota, period, Math.min(burst, quota), queues, this.now);
   }
 
   /** The limits of the group have changed while it has threads here. */
@@ -564,7 +580,16 @@ export class Linux implements Scheduler {
     const queue = this.makeQueue();
     const entity = new Entity(null, queue, NICE_0);
     queue.owner = entity;
-    const part: GroupQueue = { group, queue, entity, parked: [], pcpu: rq.id, remaining: 0, throttled: false };
+    const part: GroupQueue = {
+      group,
+      queue,
+      entity,
+      parked: [],
+      pcpu: rq.id,
+      remaining: 0,
+      throttled: false,
+      throttledAt: 0,
+    };
     group.queues[rq.id] = part;
     return part;
   }
@@ -635,7 +660,7 @@ export class Linux implements Scheduler {
     const inKernel = (spinner.task.doing & DOING_KERNEL) !== 0;
     const sibling = this.threads[task.id];
     if (inKernel && (task.doing & DOING_KERNEL) === 0 && !sibling.interrupted) return false;
-    if ((task.doing & DOING_SPIN) === 0) return true;
+    if ((task.doing & DOING_SPIN) === 0 || this.params.ple === 'any') return true;
     sibling.candidate = !sibling.candidate;
     return !sibling.candidate;
   }
@@ -656,13 +681,27 @@ export class Linux implements Scheduler {
 
   // ---- placement
 
+  /**
+   * Linux has no soft affinity. Ours: as long as there is room on the pCPUs that the thread prefers, or nowhere, they are all
+   * that it may use when it starts or wakes up. A balancer takes it elsewhere only to a pCPU that would idle.
+   */
   private pcpuFor(thread: Thread, reason: WakeReason): number {
     const { task } = thread;
     if (task.hard.count === 1) return task.hard.first();
-    if (reason === 'start') return this.placement.forNew(task.hard);
-    const previous = task.hard.has(thread.pcpu) ? thread.pcpu : task.hard.next(thread.pcpu);
+    if (task.soft === null) return this.pcpuIn(task.hard, thread, reason);
+    const room = this.idle.meets(task.soft);
+    if (!room && this.idle.meets(task.hard)) return this.pcpuIn(task.hard, thread, reason);
+    const near = this.pcpuIn(task.soft, thread, reason);
+    return room && !this.idle.has(near) ? this.idle.nextIn(task.soft, near) : near;
+  }
+
+  /** By the rules of the kernel, as if `mask` were all that the thread may use. */
+  private pcpuIn(mask: CpuSet, thread: Thread, reason: WakeReason): number {
+    if (mask.count === 1) return mask.first();
+    if (reason === 'start') return this.placement.forNew(mask);
+    const previous = mask.has(thread.pcpu) ? thread.pcpu : mask.next(thread.pcpu);
     const waker = thread.wakerAt === this.now ? thread.wakerPcpu : previous;
-    return this.placement.forWake(task.hard, previous, waker, thread.entity.weight);
+    return this.placement.forWake(mask, previous, waker, thread.entity.weight);
   }
 
   private isHot({ entity, task }: Thread, now: Ns): boolean {

@@ -36,9 +36,10 @@ export const hostParams = {
   },
   ple: {
     kind: 'choice',
-    of: ['none', 'yield', 'directed'],
+    of: ['none', 'yield', 'any', 'directed'],
     default: 'directed',
-    meaning: 'a vCPU caught spinning goes on, yields, or yields to a vCPU of its VM that waits',
+    meaning:
+      'a vCPU caught spinning goes on, yields, or yields to a vCPU of its VM that waits: to any (until 2012), or to one that spins only every other time',
   },
   rr_timeslice_ms: { kind: 'integer', min: 1, max: 10_000, default: 100, meaning: 'slice of the class rr' },
   rt_runtime_us: {
