@@ -24,6 +24,12 @@ import {
 export const UNDER = 0;
 export const OVER = 1;
 
+/**
+ * The bound on credit in periods, or slices if these are longer: below the time of one round of a queue, what a heavy vCPU
+ * earns while it waits for its turn would be lost, and weights with it. As ESX's bound on lag of 8 quanta.
+ */
+export const BOUND_PERIODS = 8;
+
 const ACCOUNT_TIMER = 0;
 /** The shortest slice that a limit leaves; our choice. */
 const SLICE_MIN_NS = 100 * NS_PER_US;
@@ -73,8 +79,7 @@ export class VmShare {
 export interface ShareSettings {
   readonly period: Ns;
   /** Most credit a vCPU may save, and most it may owe. */
-  readonly saved: Ns;
-  readonly owed: Ns;
+  readonly bound: Ns;
 }
 
 export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends QueueScheduler<U> {
@@ -226,7 +231,7 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
 
   /** Divides the capacity of a period. */
   private account(now: Ns): void {
-    const { period, saved, owed } = this.settings;
+    const { period, bound } = this.settings;
     for (const pcpu of this.host.topology.keys()) if (this.onPcpu[pcpu] !== null) this.host.settle(pcpu);
     const active: VmShare[] = [];
     const limits = new Set<Limit>();
@@ -246,7 +251,7 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
       share.entitled = claim.share;
       for (const [i, unit] of share.units.entries()) {
         unit.earned = Math.round(claim.children[i].share * period);
-        unit.credit = Math.max(Math.min(unit.credit + Math.round(unit.earned * scale), saved), -1 * owed);
+        unit.credit = Math.max(Math.min(unit.credit + Math.round(unit.earned * scale), bound), -1 * bound);
         this.credited(unit as U, unit.earned);
         balance += unit.credit;
       }

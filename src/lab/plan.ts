@@ -440,10 +440,16 @@ function resolveExecuted(
   };
 }
 
+function pauseLoopOf(vmx: NonNullable<ExecutedVmInput['vmx']>): VmxOptions['pauseLoop'] {
+  const { pause_loop_gap: gapCycles, pause_loop_window: first, pause_loop_window_max: max } = vmx;
+  const { pause_loop_window_grow: grow, pause_loop_window_shrink: shrink } = vmx;
+  return { gapCycles, window: { first, grow, shrink, longest: Math.max(max, first) } };
+}
+
 function vmxOptions(vmx: NonNullable<ExecutedVmInput['vmx']>): VmxOptions {
   return {
     hltExiting: vmx.hlt_exiting,
-    pauseLoop: vmx.pause_loop_exiting ? { gapCycles: vmx.pause_loop_gap, windowCycles: vmx.pause_loop_window } : null,
+    pauseLoop: vmx.pause_loop_exiting ? pauseLoopOf(vmx) : null,
     preemptionTimer: vmx.preemption_timer,
     cr3LoadExiting: vmx.cr3_load_exiting,
     nestedLevels: vmx.nested_levels,

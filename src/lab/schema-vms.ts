@@ -100,6 +100,24 @@ const vmx = z
       .default(128)
       .describe('Cycles between two PAUSEs of one loop, at most'),
     pause_loop_window: z.int().min(1).max(1_000_000_000).default(4096).describe('Cycles that a loop may last'),
+    pause_loop_window_grow: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(1)
+      .describe('The window is multiplied by it at every such exit (KVM: 2); 1: it stays'),
+    pause_loop_window_shrink: z
+      .int()
+      .min(0)
+      .max(1000)
+      .default(0)
+      .describe('and divided by it when the vCPU comes back to a pCPU; 0: pause_loop_window again'),
+    pause_loop_window_max: z
+      .int()
+      .min(1)
+      .max(2_147_483_647)
+      .default(2_147_483_647)
+      .describe('and is not longer than that'),
     preemption_timer: z
       .boolean()
       .default(false)

@@ -21,7 +21,7 @@ import {
   type Task,
   type WakeReason,
 } from '../scheduler.ts';
-import { ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
+import { BOUND_PERIODS, ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
 
 const params = {
   slice_ms: { kind: 'integer', min: 1, max: 1000, default: 30, meaning: 'slice, and period of the accounting' },
@@ -56,7 +56,7 @@ class DemandCoordinated extends ShareScheduler<DemandUnit> {
 
   constructor(host: SchedulerHost, settings: ValuesOf<typeof params>) {
     const slice = settings.slice_ms * NS_PER_MS;
-    super(host, { period: slice, saved: slice, owed: 2 * slice });
+    super(host, { period: slice, bound: BOUND_PERIODS * slice });
     this.params = settings;
     this.slice = slice;
     this.urgentSlice = settings.urgent_slice_us * NS_PER_US;

@@ -4,7 +4,7 @@
  *   strict      skew above the threshold stops the whole VM; it starts again when there are pCPUs for all of it at once
  *   relaxed-3   it stops likewise, but only those that lag behind must start together
  *   relaxed-4   those that lead are stopped one by one, and started when they lead by less
- * Invariants: a stopped gang holds all its members; time not used ages away, time used beyond the entitlement does not, so
+ * Invariants: a stopped gang holds all its members; time not used ages away, time used beyond the entitlement or waited for does not, so
  * the shares of hogs are exact in the long run however small they are; a pCPU is reserved only for a sleeping member of a
  * strict gang that runs without idle detection.
  * Source: VMware's papers "The CPU scheduler in VMware vSphere" (4.1, 5.1) and published settings; thresholds, quantum and
@@ -175,7 +175,7 @@ class Esx extends ShareScheduler<EsxUnit> {
     const period = settings.period_ms * NS_PER_MS;
     const quantum = settings.quantum_ms * NS_PER_MS;
     const bound = settings.bound_lag_quanta * quantum;
-    super(host, { period, saved: bound, owed: bound });
+    super(host, { period, bound });
     const { topology } = host;
     this.params = settings;
     this.quantum = quantum;
@@ -248,8 +248,8 @@ class Esx extends ShareScheduler<EsxUnit> {
 
   protected override credited(unit: EsxUnit, earned: Ns): void {
     unit.entitled = unit.entitled * this.keep + earned;
-    // What it did not use ages, what it used beyond does not: a debt that fades would be a share that grows.
-    if (unit.credit > 0) unit.credit *= this.keep;
+    // What one did not use because it slept ages. A debt does not: fading, it would be a larger share; nor what one waits for.
+    if (unit.credit > 0 && unit.demand < 1) unit.credit *= this.keep;
   }
 
   protected override rankOf(unit: EsxUnit): number {

@@ -9,7 +9,7 @@ import { UserError } from '../../core/errors.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
 import { definePolicy, type SchedulerHost, type SchedVm, type Task } from '../scheduler.ts';
-import { Limit, ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
+import { BOUND_PERIODS, Limit, ShareScheduler, ShareUnit, UNDER, type VmShare } from '../share-scheduler.ts';
 
 export const hypervParams = {
   slice_ms: { kind: 'integer', min: 1, max: 1000, default: 10, meaning: 'longest slice (not published; our choice)' },
@@ -51,17 +51,47 @@ export class HyperV extends ShareScheduler {
   constructor(host: SchedulerHost, { slice_ms, period_ms, ratelimit_us }: HypervParams) {
     const period = period_ms * NS_PER_MS;
     const most = Math.max(period, slice_ms * NS_PER_MS);
-    super(host, { period, saved: most, owed: 2 * most });
+    super(host, { period, bound: BOUND_PERIODS * most });
     this.slice = slice_ms * NS_PER_MS;
     this.ratelimit = ratelimit_us * NS_PER_US;
   }
 
   protected override makeShareUnit(task: Task, owner: VmShare): ShareUnit {
+    this.admit(owner);
     return new ShareUnit(task, owner);
+  }
+
+  /** One more VP of a VM: a VM whose reserve cannot be kept does not start. */
+  private admit({ vm }: VmShare): void {
+    const asked = this.percent(vm, 'reserve_percent');
+    if (asked === 0) return;
+    const host = 100 * this.host.topology.length;
+    const taken = this.shares.reduce(
+      (sum, share) => sum + (share === undefined ? 0 : this.percent(share.vm, 'reserve_percent') * share.units.length),
+      0,
+    );
+    if (taken + asked <= host) return;
+    throw new UserError(
+      `VM ${vm.name}: reserve_percent: found ${asked} for one more VP, but of ${host} % only ${host - taken} % are not reserved yet`,
+    );
   }
 
   protected override sliceOf(): Ns {
     return this.slice;
+  }
+
+  /** One with credit that had to make way goes where one without runs, rather than wait. */
+  protected override offer(unit: ShareUnit): void {
+    super.offer(unit);
+    if (unit.rank > UNDER || this.idleFor(unit) >= 0) return;
+    for (const pcpu of unit.task.hard) {
+      const running = this.onPcpu[pcpu];
+      if (running === null || running.rank <= UNDER) continue;
+      this.dequeue(unit);
+      this.enqueue(unit, pcpu);
+      this.host.resched(pcpu);
+      return;
+    }
   }
 
   protected override reservationOf({ vm, units }: VmShare): number {

@@ -13,7 +13,7 @@ import { DOING_KERNEL, DOING_LOCKED, DOING_NEXT, type GuestSignal } from '../../
 import { NS_PER_US, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
 import { definePolicy, type SchedulerHost, STATE_READY, type Task } from '../scheduler.ts';
-import { ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
+import { BOUND_PERIODS, ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
 
 const params = {
   form: {
@@ -57,7 +57,7 @@ class MicroSliced extends ShareScheduler<MicroUnit> {
   constructor(host: SchedulerHost, settings: ValuesOf<typeof params>) {
     const period = settings.period_us * NS_PER_US;
     const most = Math.max(period, settings.slice_us * NS_PER_US);
-    super(host, { period, saved: most, owed: 2 * most });
+    super(host, { period, bound: BOUND_PERIODS * most });
     this.params = settings;
     // One pCPU at least stays outside.
     this.poolMax = settings.form === 'uniform' ? 0 : Math.min(settings.pool_max, host.topology.length - 1);

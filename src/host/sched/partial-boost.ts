@@ -12,7 +12,7 @@ import type { GuestSignal } from '../../core/runnable.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
 import { definePolicy, type SchedulerHost, STATE_BLOCKED, type Task, type WakeReason } from '../scheduler.ts';
-import { ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
+import { BOUND_PERIODS, ShareScheduler, ShareUnit, type VmShare } from '../share-scheduler.ts';
 
 const params = {
   slice_ms: { kind: 'integer', min: 1, max: 1000, default: 30, meaning: 'slice, and period of the accounting' },
@@ -62,7 +62,7 @@ class PartialBoost extends ShareScheduler<BoostUnit> {
 
   constructor(host: SchedulerHost, settings: ValuesOf<typeof params>) {
     const slice = settings.slice_ms * NS_PER_MS;
-    super(host, { period: slice, saved: slice, owed: 2 * slice });
+    super(host, { period: slice, bound: BOUND_PERIODS * slice });
     this.params = settings;
     this.slice = slice;
   }

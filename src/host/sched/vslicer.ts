@@ -9,7 +9,7 @@
 import { NS_PER_MS, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
 import { definePolicy, type SchedulerHost, type Task, type WakeReason } from '../scheduler.ts';
-import { ShareScheduler, ShareUnit, UNDER, type VmShare } from '../share-scheduler.ts';
+import { BOUND_PERIODS, ShareScheduler, ShareUnit, UNDER, type VmShare } from '../share-scheduler.ts';
 
 const params = {
   slice_ms: { kind: 'integer', min: 1, max: 1000, default: 30, meaning: 'slice, and period of the accounting' },
@@ -45,7 +45,7 @@ class VSlicer extends ShareScheduler<Slicer> {
 
   constructor(host: SchedulerHost, { slice_ms, micro_slices }: ValuesOf<typeof params>) {
     const slice = slice_ms * NS_PER_MS;
-    super(host, { period: slice, saved: slice, owed: 2 * slice });
+    super(host, { period: slice, bound: BOUND_PERIODS * slice });
     this.slice = slice;
     this.micro = Math.max(Math.round(slice / micro_slices), 1);
   }
@@ -56,7 +56,7 @@ class VSlicer extends ShareScheduler<Slicer> {
 
   /** After a micro slice it may owe what another may owe after its slice, and go on taking turns. */
   protected override rankOf(unit: Slicer): number {
-    return unit.sensitive && unit.credit > -1 * this.settings.saved ? UNDER : super.rankOf(unit);
+    return unit.sensitive && unit.credit > -1 * this.slice ? UNDER : super.rankOf(unit);
   }
 
   protected override sliceOf(unit: Slicer): Ns {

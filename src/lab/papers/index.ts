@@ -10,6 +10,7 @@ import { cherkasova2007 } from './cherkasova-2007.ts';
 import { creditBoost } from './credit-boost.ts';
 import { creditRatelimit } from './credit-ratelimit.ts';
 import { credit2Runqueue } from './credit2-runqueue.ts';
+import { lockHolders } from './lock-holders.ts';
 import { matthews2007 } from './matthews-2007.ts';
 import { nodeAffinity } from './node-affinity.ts';
 import { ongaro2008 } from './ongaro-2008.ts';
@@ -39,6 +40,7 @@ export const PAPERS: readonly Paper[] = [
   rtdsBudget,
   rtXen2011,
   balance2011,
+  lockHolders,
   pleCandidates,
   matthews2007,
 ];

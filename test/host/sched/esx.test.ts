@@ -169,8 +169,9 @@ describe('co-scheduling: a VM of k hogs and m VMs of one on p pCPUs, equal share
   test.each(sizes)('relaxed-4, %i + %i on %i: p / (k + m) for each hog', (k, m, p) => {
     const lab = build(k, m, p, {});
     const [wide, ...hogs] = percent(lab);
-    for (const share of hogs) expect(Math.abs(share - (100 * p) / (k + m))).toBeLessThan(2);
-    // What the VM does not get is idle: its leaders are stopped while those that lag catch up.
+    // What the VM does not get is idle: its leaders are stopped while those that lag catch up. As far as its lag is bounded it
+    // makes up for that later.
+    for (const share of hogs) expect(Math.abs(share - (100 * p) / (k + m))).toBeLessThan(3);
     expect(utilization(lab)).toBeGreaterThan(0.96);
     expect(wide! / k).toBeGreaterThan((95 * p) / (k + m));
   });

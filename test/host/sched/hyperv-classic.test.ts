@@ -97,3 +97,11 @@ test('a limit goes by the VPs that there are: 50 % of two, then of the one that 
   const share = (lab.host.tasks[0]!.times[STATE_RUNNING] - before) / (6000 * NS_PER_MS);
   expect(Math.abs(share - 0.5)).toBeLessThan(0.01);
 });
+
+test('reserves beyond the host are not admitted', () => {
+  const db = { ...A, name: 'db', vcpus: 2, params: { reserve_percent: 60 } };
+  expect(() => new Lab({ policy: hypervClassic, pcpus: 2, vms: [db, db] })).toThrow(
+    'VM db: reserve_percent: found 60 for one more VP, but of 200 % only 20 % are not reserved yet',
+  );
+  expect(() => new Lab({ policy: hypervClassic, pcpus: 3, vms: [db, db] })).not.toThrow();
+});

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS } from '../../../src/core/units.ts';
-import { hog, periodic } from '../../../src/host/modelled/index.ts';
+import { hog, periodic, spinlock } from '../../../src/host/modelled/index.ts';
 import type { Params } from '../../../src/host/params.ts';
 import { cfs, eevdf } from '../../../src/host/sched/index.ts';
 import { niceWeight } from '../../../src/host/sched/linux/weights.ts';
@@ -208,6 +208,20 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       const vms = [{ ...A, capPercent: 9, params: { cpu_max_period_us: 10_000 } }];
       expect(() => lab({ vms }, 1)).toThrow(/VM vm0: cpu.max allows 0.9 ms in 10 ms, .* at least 1 ms/);
     });
+  });
+
+  test('pause-loop exits: windows of 10 us that double until the spinner has been out', () => {
+    // Two vCPUs take turns of 1 ms inside a lock; the other one spins meanwhile. Every exit is a directed yield.
+    const exits = (pause_loop_grow: number, ...others: LabVm[]): number => {
+      const demand = { lock: 'tas', hold_us: 1000, gap_us: 1, pause_loop_us: 10, pause_loop_grow };
+      const made = lab({ pcpus: 2, vms: [{ demand: spinlock, vcpus: 2, with: demand }, ...others] }, 1000);
+      return made.note('yield-to') + made.note('yield-to-failed');
+    };
+    // 99 exits per turn; the gap between two turns is 1 us on average.
+    expect(Math.abs(exits(1) - 99_000)).toBeLessThan(500);
+    // Nobody else: a first turn with exits after 10, 30, 70, 150, 310, 630 us, a second with one after 640, then none.
+    expect(exits(2)).toBe(14);
+    expect(exits(2, A, A)).toBeGreaterThan(100);
   });
 
   describe('real-time threads', () => {

@@ -43,7 +43,8 @@ describe('the pool', () => {
         { ...A, task: { hard: [2] } },
       ],
     });
-    const vm = lab.host.addVm({ name: 'smp' });
+    // Its spinner has pCPU 1 for itself; the weight is such that half a pCPU is left for its holder: 4 x 3/8 = 1 + 1/2.
+    const vm = lab.host.addVm({ name: 'smp', weight: 1024 });
     lab.add(vm, vcpu(DOING_LOCKED, 1e12, 'budget'), { hard: [0, 2] });
     lab.add(vm, vcpu(0, 5_000, 'spin'), { hard: [1] });
     lab.runMs(600);
