@@ -8,6 +8,7 @@ import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { CacheRefill } from '../host/cache-refill.ts';
 import type { HaltPollingSettings } from '../host/halt-polling.ts';
+import type { MemoryPlace } from '../host/modelled/far-memory.ts';
 import type { Params } from '../host/params.ts';
 import type { TopologySpec } from '../host/topology.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
@@ -98,6 +99,8 @@ export interface ResolvedLoad {
   /** Null: it stays to the end. */
   readonly stopNs: Ns | null;
   readonly changes: readonly ResolvedChange[];
+  /** Where its memory lies; it has no distance if that is not there. */
+  readonly memoryPlace?: MemoryPlace;
 }
 
 /** What the vCPU of a VM plays that does not execute. */
@@ -340,6 +343,9 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf
         ...(change.weight === undefined ? {} : { weight: change.weight }),
         ...(change.cap === undefined ? {} : { capPercent: change.cap }),
       })),
+      ...(vm.memory_place === undefined
+        ? {}
+        : { memoryPlace: { node: vm.memory_place.node, farPercent: vm.memory_place.far_percent } }),
     },
     ...schedulingOf(world, vm, fileOf),
     ...poolOf(vm),
@@ -434,10 +440,16 @@ function resolveExecuted(
   };
 }
 
+function pauseLoopOf(vmx: NonNullable<ExecutedVmInput['vmx']>): VmxOptions['pauseLoop'] {
+  const { pause_loop_gap: gapCycles, pause_loop_window: first, pause_loop_window_max: max } = vmx;
+  const { pause_loop_window_grow: grow, pause_loop_window_shrink: shrink } = vmx;
+  return { gapCycles, window: { first, grow, shrink, longest: Math.max(max, first) } };
+}
+
 function vmxOptions(vmx: NonNullable<ExecutedVmInput['vmx']>): VmxOptions {
   return {
     hltExiting: vmx.hlt_exiting,
-    pauseLoop: vmx.pause_loop_exiting ? { gapCycles: vmx.pause_loop_gap, windowCycles: vmx.pause_loop_window } : null,
+    pauseLoop: vmx.pause_loop_exiting ? pauseLoopOf(vmx) : null,
     preemptionTimer: vmx.preemption_timer,
     cr3LoadExiting: vmx.cr3_load_exiting,
     nestedLevels: vmx.nested_levels,

@@ -14,6 +14,8 @@ const PAGINGS = ['auto', 'native', 'shadow', 'nested', 'direct'] as const;
 /** vCPUs and VMs of one entry that are only models; executed ones need memory and time, and have lower bounds. */
 const MODELLED_VCPUS_MAX = 512;
 const MODELLED_COUNT_MAX = 4096;
+/** As many as physical CPUs. */
+const NODES_MAX = 4096;
 
 function demandSchema() {
   const models = DEMANDS.map(({ name, summary, params }) =>
@@ -98,6 +100,24 @@ const vmx = z
       .default(128)
       .describe('Cycles between two PAUSEs of one loop, at most'),
     pause_loop_window: z.int().min(1).max(1_000_000_000).default(4096).describe('Cycles that a loop may last'),
+    pause_loop_window_grow: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(1)
+      .describe('The window is multiplied by it at every such exit (KVM: 2); 1: it stays'),
+    pause_loop_window_shrink: z
+      .int()
+      .min(0)
+      .max(1000)
+      .default(0)
+      .describe('and divided by it when the vCPU comes back to a pCPU; 0: pause_loop_window again'),
+    pause_loop_window_max: z
+      .int()
+      .min(1)
+      .max(2_147_483_647)
+      .default(2_147_483_647)
+      .describe('and is not longer than that'),
     preemption_timer: z
       .boolean()
       .default(false)
@@ -202,6 +222,17 @@ const modelledVm = z
     start: quantity('duration').default('0 ns').describe('When the VM comes'),
     stop: quantity('duration').optional().describe('When it goes; default: at the end of the run'),
     changes: z.array(change).min(1).max(1000).optional().describe('What changes in between, in the order of time'),
+    memory_place: z
+      .strictObject({
+        node: z
+          .int()
+          .min(0)
+          .max(NODES_MAX - 1)
+          .describe('Memory node, from 0'),
+        far_percent: z.int().min(0).max(1000).default(30).describe('So much longer its work takes on other nodes'),
+      })
+      .optional()
+      .describe('Where its memory lies; default: everywhere, work takes the same time on all physical CPUs'),
     ...share,
     cap: cap.describe(CAP_MEANING),
   })

@@ -2,6 +2,7 @@
  * What a scenario may choose about hardware-assisted virtualization besides paging and tagged TLB.
  * Invariant: DEFAULT_VMX is what a VM gets that says nothing.
  */
+import type { PauseWindowSpec } from '../core/pause-window.ts';
 import type { Cycles } from '../core/units.ts';
 import type { ControlBlock } from './vmcs/control-block.ts';
 
@@ -19,7 +20,7 @@ export interface VmxOptions {
   /** HLT leaves the guest; without it the pCPU halts in guest mode, and belongs to this vCPU until its slice is over. */
   readonly hltExiting: boolean;
   /** PAUSE loops at ring 0 that last longer than the window leave the guest, and the vCPU yields; null: they do not. */
-  readonly pauseLoop: { readonly gapCycles: Cycles; readonly windowCycles: Cycles } | null;
+  readonly pauseLoop: { readonly gapCycles: Cycles; readonly window: PauseWindowSpec } | null;
   /** A slice ends by the VMX-preemption timer, which is an exit; without it its end costs the context switch only. */
   readonly preemptionTimer: boolean;
   /** Under nested paging too, MOV to CR3 leaves the guest: the VMM has no use for it but to know which process runs. */

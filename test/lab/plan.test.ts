@@ -119,5 +119,8 @@ test('options of hardware assistance go to the VMs that have it, and to no other
   expect(twin!.vms[0]).not.toHaveProperty('vmx');
   expect(plan({ vms: [{ ...vms[0]!, technique: 'trap-and-emulate' }] })[0]!.vms[0]).not.toHaveProperty('vmx');
   const loops = { ...vms[0]!, vmx: { pause_loop_exiting: true } };
-  expect(plan({ vms: [loops] })[0]!.vms[0]!.vmx!.pauseLoop).toEqual({ gapCycles: 128, windowCycles: 4096 });
+  expect(plan({ vms: [loops] })[0]!.vms[0]!.vmx!.pauseLoop).toEqual({
+    gapCycles: 128,
+    window: { first: 4096, grow: 1, shrink: 0, longest: 2_147_483_647 },
+  });
 });

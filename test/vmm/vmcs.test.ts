@@ -190,6 +190,8 @@ describe('what exits', () => {
 });
 
 describe('PAUSE-loop exiting', () => {
+  const FIXED = { grow: 1, shrink: 0, longest: 2 ** 31 - 1 };
+
   const cyclesPerPause = (): number => {
     const [short, long] = [native('pause n=10000'), native('pause n=20000')];
     return Math.round((cpuOf(long).cycles - cpuOf(short).cycles) / 10_000);
@@ -203,15 +205,38 @@ describe('PAUSE-loop exiting', () => {
     const each = cyclesPerPause();
     // The first PAUSE starts the window; the exit is the first one more than the window later; then all begins again.
     const pausesPerExit = 1 + Math.floor(windowCycles / each) + 1;
-    const end = probe(`pause n=${n}`, 'nested', { pauseLoop: { gapCycles, windowCycles } });
+    const end = probe(`pause n=${n}`, 'nested', {
+      pauseLoop: { gapCycles, window: { ...FIXED, first: windowCycles } },
+    });
     expect(count(end, 'pause')).toBe(Math.floor(n / pausesPerExit));
     expect(end.vm.consoleText()).toBe(native(`pause n=${n}`).vm.consoleText());
   });
 
+  it.each([
+    [2, 2 ** 31 - 1],
+    [2, 10_000],
+    [10, 2 ** 31 - 1],
+  ])('a window of 1000 that grows by %i at every exit, up to %i', (grow, longest) => {
+    const n = 20_000;
+    const each = cyclesPerPause();
+    let exits = 0;
+    let left = n;
+    for (let window = 1000; ; window = Math.min(window * grow, longest)) {
+      left -= 1 + Math.floor(window / each) + 1;
+      if (left < 0) break;
+      exits++;
+    }
+    const pauseLoop = { gapCycles: 128, window: { first: 1000, grow, shrink: 0, longest } };
+    expect(count(probe(`pause n=${n}`, 'nested', { pauseLoop }), 'pause')).toBe(exits);
+  });
+
   it('does not see loops whose PAUSEs are further apart than the gap', () => {
-    expect(count(probe('pause n=20000', 'nested', { pauseLoop: { gapCycles: 1, windowCycles: 100 } }), 'pause')).toBe(
-      0,
-    );
+    expect(
+      count(
+        probe('pause n=20000', 'nested', { pauseLoop: { gapCycles: 1, window: { ...FIXED, first: 100 } } }),
+        'pause',
+      ),
+    ).toBe(0);
   });
 });
 

@@ -5,6 +5,7 @@
  * to each other (gates, interrupts) happens at the exact nanosecond, since modelled vCPUs are foreseeable.
  */
 import type { Engine } from '../../core/engine.ts';
+import { fixedWindow, type PauseWindow } from '../../core/pause-window.ts';
 import type { RandomStream } from '../../core/rng.ts';
 import {
   ACCOUNT_GUEST,
@@ -21,6 +22,7 @@ import {
 import { Samples } from '../../core/samples.ts';
 import type { Cycles, Ns } from '../../core/units.ts';
 import { type ParamSet, type Params, parseParams, type ValuesOf } from '../params.ts';
+import { rescaled } from './far-memory.ts';
 import type { Gate } from './gate.ts';
 
 /** A piece of work whose time of response counts. */
@@ -110,8 +112,12 @@ interface Interrupt {
 
 export class ModelledVcpu implements Runnable {
   readonly engine: Engine;
-  /** Pauses longer than this leave the guest (pause-loop exiting) and offer the pCPU to others; Infinity: they do not. */
-  pauseLoopWindow: Ns = Infinity;
+  /** Spinning longer than this leaves the guest (pause-loop exiting) and offers the pCPU to others. */
+  pauseLoop: PauseWindow = fixedWindow(Infinity);
+  /** Percent by which it computes more slowly, by id of the pCPU; null: nowhere. */
+  slowness: readonly number[] | null = null;
+  /** That of the pCPU where it is, or was. */
+  private slower = 0;
   /** Units of work that were completed. */
   completed = 0;
   /** Jobs done, those after their deadlines, and by how much the worst one was late. */
@@ -153,7 +159,13 @@ export class ModelledVcpu implements Runnable {
     this.host = host;
   }
 
-  onDispatch(): void {}
+  onDispatch(pcpu: Pcpu): void {
+    if (this.pauseLoop.returned()) this.loopLeft = this.loopWindow(pcpu);
+    if (this.slowness === null) return;
+    const slower = this.slowness[pcpu.id]!;
+    this.left = rescaled(this.left, this.slower, slower);
+    this.slower = slower;
+  }
 
   onDeschedule(): void {}
 
@@ -271,8 +283,12 @@ export class ModelledVcpu implements Runnable {
     this.loopLeft -= cycles;
     // It has been brought up to the present: only now it may see what others have done meanwhile.
     if (gate.tryPass()) return null;
-    if (this.spinLeft === 0) return 'block';
+    if (this.spinLeft === 0) {
+      this.pauseLoop.returned();
+      return 'block';
+    }
     if (this.loopLeft > 0) return 'budget';
+    this.pauseLoop.exited();
     this.loopLeft = this.loopWindow(pcpu);
     return 'spin';
   }
@@ -304,7 +320,7 @@ export class ModelledVcpu implements Runnable {
   private advance(pcpu: Pcpu): void {
     this.step = this.demand.next(pcpu.clock.now);
     const { step } = this;
-    if (step.kind === 'compute') this.left = cyclesIn(pcpu, step.time);
+    if (step.kind === 'compute') this.left = rescaled(cyclesIn(pcpu, step.time), 0, this.slower);
     if (step.kind !== 'wait') return;
     this.fresh = true;
     this.spinLeft = cyclesIn(pcpu, step.spin);
@@ -312,7 +328,7 @@ export class ModelledVcpu implements Runnable {
   }
 
   private loopWindow(pcpu: Pcpu): Cycles {
-    return cyclesIn(pcpu, this.pauseLoopWindow);
+    return cyclesIn(pcpu, this.pauseLoop.length);
   }
 }
 

@@ -6,6 +6,7 @@ import { DOING_KERNEL } from '../../core/runnable.ts';
 import { NS_PER_US } from '../../core/units.ts';
 import { defineDemand, type ModelledVcpu, type Step } from './demand.ts';
 import { SimpleGate } from './gate.ts';
+import { pauseLoopParams, setPauseLoop } from './pause-loop.ts';
 
 export const shootdown = defineDemand({
   name: 'shootdown',
@@ -13,14 +14,9 @@ export const shootdown = defineDemand({
   params: {
     gap_us: { kind: 'integer', min: 1, default: 500, meaning: 'mean CPU time between two shoot-downs (exponential)' },
     flush_us: { kind: 'integer', min: 1, default: 2, meaning: 'CPU time of the handler on each sibling' },
-    pause_loop_us: {
-      kind: 'integer',
-      min: 0,
-      default: 0,
-      meaning: 'pause-loop exiting after spinning that long; 0: none',
-    },
+    ...pauseLoopParams,
   },
-  make({ gap_us, flush_us, pause_loop_us }, random, vm) {
+  make({ gap_us, flush_us, ...loops }, random, vm) {
     const vcpus = vm.shared<ModelledVcpu[]>('vcpus', () => []);
     let self: ModelledVcpu;
     let phase = 0;
@@ -43,7 +39,7 @@ export const shootdown = defineDemand({
       attach(vcpu) {
         self = vcpu;
         vcpus.push(vcpu);
-        if (pause_loop_us > 0) vcpu.pauseLoopWindow = pause_loop_us * NS_PER_US;
+        setPauseLoop(vcpu, loops);
       },
       next(): Step {
         switch (phase++ % 3) {

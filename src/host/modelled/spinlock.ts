@@ -7,6 +7,7 @@ import { DOING_KERNEL, DOING_LOCKED } from '../../core/runnable.ts';
 import { NS_PER_US } from '../../core/units.ts';
 import { defineDemand, type ModelledVcpu, type Step } from './demand.ts';
 import { LOCK_KINDS, Lock } from './gate.ts';
+import { pauseLoopParams, setPauseLoop } from './pause-loop.ts';
 
 export const spinlock = defineDemand({
   name: 'spinlock',
@@ -21,14 +22,9 @@ export const spinlock = defineDemand({
       default: 30,
       meaning: 'a paravirtual lock spins that long, then blocks until it is woken',
     },
-    pause_loop_us: {
-      kind: 'integer',
-      min: 0,
-      default: 0,
-      meaning: 'pause-loop exiting after spinning that long; 0: none',
-    },
+    ...pauseLoopParams,
   },
-  make({ lock: kind, hold_us, gap_us, spin_us, pause_loop_us }, random, vm) {
+  make({ lock: kind, hold_us, gap_us, spin_us, ...loops }, random, vm) {
     const lock = vm.shared('lock', () => new Lock(kind));
     const spin = kind === 'pv' ? spin_us * NS_PER_US : Infinity;
     let self: ModelledVcpu;
@@ -36,7 +32,7 @@ export const spinlock = defineDemand({
     return {
       attach(vcpu) {
         self = vcpu;
-        if (pause_loop_us > 0) vcpu.pauseLoopWindow = pause_loop_us * NS_PER_US;
+        setPauseLoop(vcpu, loops);
       },
       next(): Step {
         switch (phase++ % 3) {

@@ -9,7 +9,9 @@ import { bvt2003 } from './bvt-2003.ts';
 import { cherkasova2007 } from './cherkasova-2007.ts';
 import { creditBoost } from './credit-boost.ts';
 import { creditRatelimit } from './credit-ratelimit.ts';
+import { credit2Default } from './credit2-default.ts';
 import { credit2Runqueue } from './credit2-runqueue.ts';
+import { lockHolders } from './lock-holders.ts';
 import { matthews2007 } from './matthews-2007.ts';
 import { nodeAffinity } from './node-affinity.ts';
 import { ongaro2008 } from './ongaro-2008.ts';
@@ -36,9 +38,11 @@ export const PAPERS: readonly Paper[] = [
   creditRatelimit,
   nodeAffinity,
   credit2Runqueue,
+  credit2Default,
   rtdsBudget,
   rtXen2011,
   balance2011,
+  lockHolders,
   pleCandidates,
   matthews2007,
 ];

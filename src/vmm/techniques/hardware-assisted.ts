@@ -8,6 +8,7 @@
  * Sources: SDM vol 3, chapters 24 to 28; Adams & Agesen, ASPLOS 2006, section 4.
  */
 import { assert, UserError } from '../../core/errors.ts';
+import { PauseWindow } from '../../core/pause-window.ts';
 import type { Lin } from '../../core/units.ts';
 import { Cpu } from '../../machine/cpu.ts';
 import {
@@ -150,6 +151,8 @@ class HardwareExecutor implements Executor {
   private readonly tagged: boolean;
   private readonly options: VmxOptions;
   private readonly block: ControlBlock;
+  /** Of pause-loop exits, where it changes. */
+  private readonly pauseWindow: PauseWindow | null;
   /** The guest executed HLT without leaving guest mode, and waits there. */
   private isHaltedInside = false;
   /** MMU of the pCPU where this vCPU ran last. */
@@ -179,6 +182,8 @@ class HardwareExecutor implements Executor {
     this.cpu.interceptTaskSwitch = true;
     this.options = vm.spec.vmx ?? DEFAULT_VMX;
     this.block = new ControlBlock(this.cpu, machine.preset.vmx);
+    const window = this.options.pauseLoop?.window;
+    this.pauseWindow = window !== undefined && window.grow > 1 ? new PauseWindow(window) : null;
     if (vm.spec.paging === 'shadow') {
       vm.tables.shadows ??= new ShadowGroup(machine.memory);
       this.shadow = new ShadowPaging(machine.memory, vm.physmap, this.cpu, {
@@ -247,7 +252,7 @@ class HardwareExecutor implements Executor {
     block.write(VMCS.SECONDARY_CONTROLS, CPU2_WBINVD_EXITING | nested | vpid | loops);
     if (tagged) block.write(VMCS.VIRTUAL_PROCESSOR_IDENTIFIER, vcpu.addressSpaceTag);
     block.write(VMCS.PLE_GAP, pauseLoop?.gapCycles ?? 0);
-    block.write(VMCS.PLE_WINDOW, pauseLoop?.windowCycles ?? 0);
+    block.write(VMCS.PLE_WINDOW, pauseLoop?.window.first ?? 0);
     if (vcpu.ownsDevices) for (let port = 0; port < IO_BITMAP_BITS; port++) block.ioBitmap.set(port, false);
     for (const port of options.directPorts) block.ioBitmap.set(port, false);
     if (shadow === null) return;
@@ -272,6 +277,7 @@ class HardwareExecutor implements Executor {
     this.lastMmu = mmu;
     this.cpu.attach(mmu);
     this.block.pauses.entered();
+    this.pauseWindow?.returned();
   }
 
   prepare(wasRunning: boolean): Preparation {
@@ -302,6 +308,7 @@ class HardwareExecutor implements Executor {
       if (result !== 'resume') return result;
     }
     if (!owns) this.setWindow(CPU_INTERRUPT_WINDOW_EXITING, vcpu.interruptWaiting);
+    this.setPauseWindow();
     block.enter();
     this.vmx?.control();
     // What waits for a guest with devices of its own needs no exit: the hardware waits for its flag.
@@ -311,6 +318,14 @@ class HardwareExecutor implements Executor {
 
   interrupted(): void {
     this.leave('external-interrupt', 'external-interrupt');
+  }
+
+  /** The window of pause-loop exits as it is by now. */
+  private setPauseWindow(): void {
+    const { block, pauseWindow } = this;
+    if (pauseWindow === null || block.peek(VMCS.PLE_WINDOW) === pauseWindow.length) return;
+    block.write(VMCS.PLE_WINDOW, pauseWindow.length);
+    this.pay();
   }
 
   /** Asks for an exit as soon as the guest can take what waits, or no longer asks. */
@@ -443,7 +458,12 @@ class HardwareExecutor implements Executor {
   private handleHalt(): Disposition {
     const { cpu, vcpu } = this;
     // A partition's CPU that waits is idle: there is nobody to keep it for.
-    if (this.options.hltExiting || vcpu.ownsDevices || !cpu.interruptsEnabled()) return vcpu.halted(cpu);
+    if (this.options.hltExiting || vcpu.ownsDevices || !cpu.interruptsEnabled()) {
+      const result = vcpu.halted(cpu);
+      // It will have been out, even if nobody else runs there meanwhile.
+      if (result === 'block') this.pauseWindow?.returned();
+      return result;
+    }
     this.isHaltedInside = true;
     return 'resume';
   }
@@ -466,7 +486,9 @@ class HardwareExecutor implements Executor {
       else if (intercept === INTERCEPT_CR_WRITE && this.steersPaging(cr0, cr3, cr4, insn.a)) this.switchRoot();
     }
     // Only a loop that lasts makes PAUSE exit: whoever holds the lock needs the CPU more.
-    return intercept === INTERCEPT_PAUSE && result === 'resume' ? 'spin' : result;
+    if (intercept !== INTERCEPT_PAUSE || result !== 'resume') return result;
+    this.pauseWindow?.exited();
+    return 'spin';
   }
 
   /** After an instruction was carried out for the guest: its successor is where it goes on. */

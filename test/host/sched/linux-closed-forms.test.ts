@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { NS_PER_MS } from '../../../src/core/units.ts';
-import { hog, periodic } from '../../../src/host/modelled/index.ts';
+import { hog, periodic, spinlock } from '../../../src/host/modelled/index.ts';
 import type { Params } from '../../../src/host/params.ts';
 import { cfs, eevdf } from '../../../src/host/sched/index.ts';
 import { niceWeight } from '../../../src/host/sched/linux/weights.ts';
@@ -210,6 +210,20 @@ describe.each([cfs, eevdf])('$name', (policy) => {
     });
   });
 
+  test('pause-loop exits: windows of 10 us that double until the spinner has been out', () => {
+    // Two vCPUs take turns of 1 ms inside a lock; the other one spins meanwhile. Every exit is a directed yield.
+    const exits = (pause_loop_grow: number, ...others: LabVm[]): number => {
+      const demand = { lock: 'tas', hold_us: 1000, gap_us: 1, pause_loop_us: 10, pause_loop_grow };
+      const made = lab({ pcpus: 2, vms: [{ demand: spinlock, vcpus: 2, with: demand }, ...others] }, 1000);
+      return made.note('yield-to') + made.note('yield-to-failed');
+    };
+    // 99 exits per turn; the gap between two turns is 1 us on average.
+    expect(Math.abs(exits(1) - 99_000)).toBeLessThan(500);
+    // Nobody else: a first turn with exits after 10, 30, 70, 150, 310, 630 us, a second with one after 640, then none.
+    expect(exits(2)).toBe(14);
+    expect(exits(2, A, A)).toBeGreaterThan(100);
+  });
+
   describe('real-time threads', () => {
     test.each([
       ['throttle', 1],
@@ -326,6 +340,45 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       const done = made.trace.events.filter(({ kind, vcpu }) => kind === 'blocked' && vcpu === 0);
       expect(done.length).toBe(50);
       for (const [k, { at }] of done.entries()) expect(at).toBeLessThanOrEqual((100 * k + 10) * NS_PER_MS);
+    });
+
+    describe('reclaiming (GRUB)', () => {
+      const shares = (vms: LabVm[], pcpus = 1): number[] =>
+        percent(lab({ pcpus, vms: [...vms, A] }, 10_000)).slice(0, -1);
+      const greedy = (q: number): LabVm => thread({ ...reserve(q, 100), reclaim: true });
+
+      test('alone it has all that may be reserved; several share it by their bandwidth', () => {
+        expectNear(shares([greedy(10)]), [95], 0.01);
+        expectNear(shares([greedy(10), greedy(20)]), [95 / 3, 190 / 3], 0.01);
+        expectNear(shares([greedy(30), greedy(30), greedy(30)]), [95 / 3, 95 / 3, 95 / 3], 0.01);
+      });
+
+      test('what others need stays theirs', () => {
+        // U = 0.3: a ns costs 0.3 / 0.95 of the budget of 10 ms; the other one does not reclaim and has its 20 ms.
+        expectNear(shares([greedy(10), thread(reserve(20, 100))]), [95 / 3, 20], 0.01);
+        expectNear(shares([greedy(10)], 2), [95], 0.01);
+      });
+
+      test('what a sleeper has left becomes free at its 0-lag time, and is its own again when it wakes up', () => {
+        // (40, 100) works for 20 ms, and is inactive from 100 - 20 x 100 / 40 = 50 on. (30, 100) runs from 20 to 50 at
+        // 0.7 / 0.95 of its budget, then at 0.3 / 0.95: 7.895 ms are left, which last 25 ms.
+        const vms = [thread(reserve(40, 100), jobs(20, 100)), greedy(30)];
+        expectNear(shares(vms), [20, 55], 0.01);
+        const made = lab({ vms: [...vms, A], keepMax: 100_000 }, 5000);
+        const done = made.trace.events.filter(({ kind, vcpu }) => kind === 'blocked' && vcpu === 0);
+        expect(done.length).toBe(50);
+        for (const [k, { at }] of done.entries()) expect(at).toBeLessThanOrEqual((k + 1) * 100 * NS_PER_MS);
+      });
+
+      test('one that leaves does so at once', () => {
+        const made = new Lab({ policy, vms: [greedy(10), thread(reserve(50, 100)), A] });
+        made.runMs(1000);
+        const before = made.host.tasks[0].times[STATE_RUNNING];
+        expect(before / NS_PER_MS).toBeCloseTo((10 * 95) / 6, 1);
+        made.host.end(made.host.tasks[1]);
+        made.runMs(2000);
+        expect((made.host.tasks[0].times[STATE_RUNNING] - before) / NS_PER_MS).toBeCloseTo(950, 1);
+      });
     });
 
     test('global EDF: how late one can be is bounded', () => {
