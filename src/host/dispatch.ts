@@ -122,7 +122,7 @@ export class Dispatcher {
   private readonly quantum: Ns;
   private readonly switchCycles: Cycles;
   private readonly cacheRefill: CacheRefill | null;
-  private readonly topology: Topology;
+  readonly topology: Topology;
   private readonly engine: Engine;
   private readonly trace: Trace;
   private readonly policy: SchedulerPolicy;

@@ -9,6 +9,7 @@ import type { Path } from './paths.ts';
 import { type Finding, finding, found } from './problems.ts';
 import type { World } from './schema.ts';
 import type { CacheRefillInput, HaltPollingInput } from './schema-host.ts';
+import { isModelled } from './schema-vms.ts';
 import { quantity } from './units.ts';
 
 const NS_PER_S = 1_000_000_000n;
@@ -44,6 +45,7 @@ export function checkHostOptions({ host, vms }: World): Finding[] {
     const message = `found ${nodes}, expected a divisor of cores_per_socket, ${cores}`;
     findings.push(finding(['host', 'topology', 'nodes_per_socket'], message));
   }
+  findings.push(...checkMemoryPlaces({ host, vms }));
   const bounded = (path: Path, text: string, least: string, most: string): void => {
     const value = quantity('duration', text);
     if (value >= quantity('duration', least) && value <= quantity('duration', most)) return;
@@ -66,4 +68,15 @@ export function checkHostOptions({ host, vms }: World): Finding[] {
     bounded([...path, 'grow_start'], input.grow_start, '1 ns', '1 s');
   }
   return findings;
+}
+
+/** Memory lies on a node that there is. */
+function checkMemoryPlaces({ host, vms }: Pick<World, 'host' | 'vms'>): Finding[] {
+  const { sockets = 1, nodes_per_socket: nodes = 1 } = host.topology ?? {};
+  const last = sockets * nodes - 1;
+  return vms.flatMap((vm, index) => {
+    if (!isModelled(vm) || vm.memory_place === undefined || vm.memory_place.node <= last) return [];
+    const expected = last === 0 ? '0, the only memory node' : `a memory node from 0 to ${last}`;
+    return [finding(['vms', index, 'memory_place', 'node'], `found ${vm.memory_place.node}, expected ${expected}`)];
+  });
 }

@@ -8,6 +8,7 @@ import { Streams } from '../core/rng.ts';
 import type { Bytes, Hz, Ns } from '../core/units.ts';
 import type { CacheRefill } from '../host/cache-refill.ts';
 import type { HaltPollingSettings } from '../host/halt-polling.ts';
+import type { MemoryPlace } from '../host/modelled/far-memory.ts';
 import type { Params } from '../host/params.ts';
 import type { TopologySpec } from '../host/topology.ts';
 import type { VmxOptions } from '../vmm/vmx-options.ts';
@@ -98,6 +99,8 @@ export interface ResolvedLoad {
   /** Null: it stays to the end. */
   readonly stopNs: Ns | null;
   readonly changes: readonly ResolvedChange[];
+  /** Where its memory lies; it has no distance if that is not there. */
+  readonly memoryPlace?: MemoryPlace;
 }
 
 /** What the vCPU of a VM plays that does not execute. */
@@ -340,6 +343,9 @@ function resolveModelled(world: World, vm: ModelledVmInput, name: string, fileOf
         ...(change.weight === undefined ? {} : { weight: change.weight }),
         ...(change.cap === undefined ? {} : { capPercent: change.cap }),
       })),
+      ...(vm.memory_place === undefined
+        ? {}
+        : { memoryPlace: { node: vm.memory_place.node, farPercent: vm.memory_place.far_percent } }),
     },
     ...schedulingOf(world, vm, fileOf),
     ...poolOf(vm),

@@ -14,6 +14,8 @@ const PAGINGS = ['auto', 'native', 'shadow', 'nested', 'direct'] as const;
 /** vCPUs and VMs of one entry that are only models; executed ones need memory and time, and have lower bounds. */
 const MODELLED_VCPUS_MAX = 512;
 const MODELLED_COUNT_MAX = 4096;
+/** As many as physical CPUs. */
+const NODES_MAX = 4096;
 
 function demandSchema() {
   const models = DEMANDS.map(({ name, summary, params }) =>
@@ -220,6 +222,17 @@ const modelledVm = z
     start: quantity('duration').default('0 ns').describe('When the VM comes'),
     stop: quantity('duration').optional().describe('When it goes; default: at the end of the run'),
     changes: z.array(change).min(1).max(1000).optional().describe('What changes in between, in the order of time'),
+    memory_place: z
+      .strictObject({
+        node: z
+          .int()
+          .min(0)
+          .max(NODES_MAX - 1)
+          .describe('Memory node, from 0'),
+        far_percent: z.int().min(0).max(1000).default(30).describe('So much longer its work takes on other nodes'),
+      })
+      .optional()
+      .describe('Where its memory lies; default: everywhere, work takes the same time on all physical CPUs'),
     ...share,
     cap: cap.describe(CAP_MEANING),
   })

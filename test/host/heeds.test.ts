@@ -1,5 +1,5 @@
 /** Signals go to policies that want their kind, through policies over policies and pools; to others they never happened. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { GuestSignal, Runnable, RunnableHost } from '../../src/core/runnable.ts';
 import { hog } from '../../src/host/modelled/index.ts';
 import type { Params } from '../../src/host/params.ts';
@@ -72,8 +72,14 @@ test.each(schedulers.map((policy) => [policy.name, policy] as const))(
       const lab = new Lab({ policy, pcpus: 2, vms: [{ demand: hog }, { demand: hog }] });
       const vm = lab.host.addVm({ name: 'smp' });
       lab.add(vm, signaller(1_234_567, what));
+      const at = vi.spyOn(lab.engine, 'at');
       lab.runMs(200);
-      return [lab.trace.digest.hex(), lab.host.windows, lab.host.tasks.map(({ times }) => [...times])];
+      return [
+        at.mock.calls.length,
+        lab.trace.digest.hex(),
+        lab.host.windows,
+        lab.host.tasks.map(({ times }) => [...times]),
+      ];
     };
     expect(history(signal)).toEqual(history(null));
   },

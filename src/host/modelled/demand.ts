@@ -22,6 +22,7 @@ import {
 import { Samples } from '../../core/samples.ts';
 import type { Cycles, Ns } from '../../core/units.ts';
 import { type ParamSet, type Params, parseParams, type ValuesOf } from '../params.ts';
+import { rescaled } from './far-memory.ts';
 import type { Gate } from './gate.ts';
 
 /** A piece of work whose time of response counts. */
@@ -113,6 +114,10 @@ export class ModelledVcpu implements Runnable {
   readonly engine: Engine;
   /** Spinning longer than this leaves the guest (pause-loop exiting) and offers the pCPU to others. */
   pauseLoop: PauseWindow = fixedWindow(Infinity);
+  /** Percent by which it computes more slowly, by id of the pCPU; null: nowhere. */
+  slowness: readonly number[] | null = null;
+  /** That of the pCPU where it is, or was. */
+  private slower = 0;
   /** Units of work that were completed. */
   completed = 0;
   /** Jobs done, those after their deadlines, and by how much the worst one was late. */
@@ -156,6 +161,10 @@ export class ModelledVcpu implements Runnable {
 
   onDispatch(pcpu: Pcpu): void {
     if (this.pauseLoop.returned()) this.loopLeft = this.loopWindow(pcpu);
+    if (this.slowness === null) return;
+    const slower = this.slowness[pcpu.id]!;
+    this.left = rescaled(this.left, this.slower, slower);
+    this.slower = slower;
   }
 
   onDeschedule(): void {}
@@ -311,7 +320,7 @@ export class ModelledVcpu implements Runnable {
   private advance(pcpu: Pcpu): void {
     this.step = this.demand.next(pcpu.clock.now);
     const { step } = this;
-    if (step.kind === 'compute') this.left = cyclesIn(pcpu, step.time);
+    if (step.kind === 'compute') this.left = rescaled(cyclesIn(pcpu, step.time), 0, this.slower);
     if (step.kind !== 'wait') return;
     this.fresh = true;
     this.spinLeft = cyclesIn(pcpu, step.spin);

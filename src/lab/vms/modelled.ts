@@ -9,6 +9,7 @@ import { ACCOUNT_GUEST } from '../../core/runnable.ts';
 import type { Ns } from '../../core/units.ts';
 import type { RunOutcome } from '../../host/dispatch.ts';
 import { type Demand, DemandVm, ModelledVcpu } from '../../host/modelled/demand.ts';
+import { slownessOf } from '../../host/modelled/far-memory.ts';
 import { demands } from '../../host/modelled/index.ts';
 import { STATE_ENDED } from '../../host/scheduler.ts';
 import type { HostTask, HostVm } from '../../host/task.ts';
@@ -40,6 +41,8 @@ export class ModelledWorldVm implements BuiltVm {
   private readonly shared: DemandVm;
   /** All it ever had; those that were taken away have ended. */
   private readonly members: Member[] = [];
+  /** Of all its vCPUs; see ModelledVcpu. */
+  private readonly slowness: readonly number[] | null;
   private outcome: readonly [VmOutcome, string] | null = null;
   private endedAt: Ns = 0;
 
@@ -50,6 +53,8 @@ export class ModelledWorldVm implements BuiltVm {
     this.streams = new Streams(site.run.seed);
     this.hostVm = addHostVm(site, plan);
     this.shared = new DemandVm(plan.vcpus);
+    const { memoryPlace } = load;
+    this.slowness = memoryPlace === undefined ? null : slownessOf(memoryPlace, site.dispatcher.topology);
     for (let number = 0; number < plan.vcpus; number++) this.addVcpu();
   }
 
@@ -114,6 +119,7 @@ export class ModelledWorldVm implements BuiltVm {
     const wanted = this.load.demands[number % this.load.demands.length]!;
     const demand = makeDemand(wanted, this.streams, `VM ${this.plan.name}, vCPU ${number}`, this.shared);
     const vcpu = new ModelledVcpu(engine, demand);
+    vcpu.slowness = this.slowness;
     vcpu.onEnd = () => this.vcpuEnded();
     const own = firstPcpu < 0 ? -1 : firstPcpu + number;
     const task = dispatcher.attach(
