@@ -1,5 +1,5 @@
 /**
- * The studies of consolidation, lock holders and isolation show what they are cited for. V17 is a direction only, and one
+ * The studies of lock holders and isolation show what they are cited for. V17 is a direction only, and one
  * of its inequalities does not hold here: docs/studies.md says which, and the test holds us to that.
  */
 import { describe, expect, test } from 'vitest';
@@ -141,18 +141,4 @@ describe('isolation', () => {
     for (const scheduler of ['cfs', 'eevdf', 'esx'])
       expect(Math.abs(work(scheduler, 'eight hogs') - 2 / 3)).toBeLessThan(0.03);
   });
-});
-
-test('consolidation: utilization is the demand of the servers, whoever schedules, until the CPUs are full', () => {
-  const rows = new StudyResults('consolidation-schedulers');
-  for (const scheduler of ['credit', 'credit2', 'cfs', 'eevdf', 'esx', 'round-robin', 'stride', 'bvt']) {
-    for (const servers of [1, 4, 8]) {
-      const labels = { scheduler, servers: String(servers) };
-      const mean = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-        .map((seed) => rows.ofRun({ ...labels, seed: String(seed) }, 'utilization_ratio'))
-        .reduce((sum, value) => sum + value / 10, 0);
-      // 5 and 15 % for half of them each: 10 % on average.
-      expect(Math.abs(mean - servers / 10)).toBeLessThan(0.03);
-    }
-  }
 });
