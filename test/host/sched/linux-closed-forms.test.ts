@@ -342,6 +342,45 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       for (const [k, { at }] of done.entries()) expect(at).toBeLessThanOrEqual((100 * k + 10) * NS_PER_MS);
     });
 
+    describe('reclaiming (GRUB)', () => {
+      const shares = (vms: LabVm[], pcpus = 1): number[] =>
+        percent(lab({ pcpus, vms: [...vms, A] }, 10_000)).slice(0, -1);
+      const greedy = (q: number): LabVm => thread({ ...reserve(q, 100), reclaim: true });
+
+      test('alone it has all that may be reserved; several share it by their bandwidth', () => {
+        expectNear(shares([greedy(10)]), [95], 0.01);
+        expectNear(shares([greedy(10), greedy(20)]), [95 / 3, 190 / 3], 0.01);
+        expectNear(shares([greedy(30), greedy(30), greedy(30)]), [95 / 3, 95 / 3, 95 / 3], 0.01);
+      });
+
+      test('what others need stays theirs', () => {
+        // U = 0.3: a ns costs 0.3 / 0.95 of the budget of 10 ms; the other one does not reclaim and has its 20 ms.
+        expectNear(shares([greedy(10), thread(reserve(20, 100))]), [95 / 3, 20], 0.01);
+        expectNear(shares([greedy(10)], 2), [95], 0.01);
+      });
+
+      test('what a sleeper has left becomes free at its 0-lag time, and is its own again when it wakes up', () => {
+        // (40, 100) works for 20 ms, and is inactive from 100 - 20 x 100 / 40 = 50 on. (30, 100) runs from 20 to 50 at
+        // 0.7 / 0.95 of its budget, then at 0.3 / 0.95: 7.895 ms are left, which last 25 ms.
+        const vms = [thread(reserve(40, 100), jobs(20, 100)), greedy(30)];
+        expectNear(shares(vms), [20, 55], 0.01);
+        const made = lab({ vms: [...vms, A], keepMax: 100_000 }, 5000);
+        const done = made.trace.events.filter(({ kind, vcpu }) => kind === 'blocked' && vcpu === 0);
+        expect(done.length).toBe(50);
+        for (const [k, { at }] of done.entries()) expect(at).toBeLessThanOrEqual((k + 1) * 100 * NS_PER_MS);
+      });
+
+      test('one that leaves does so at once', () => {
+        const made = new Lab({ policy, vms: [greedy(10), thread(reserve(50, 100)), A] });
+        made.runMs(1000);
+        const before = made.host.tasks[0].times[STATE_RUNNING];
+        expect(before / NS_PER_MS).toBeCloseTo((10 * 95) / 6, 1);
+        made.host.end(made.host.tasks[1]);
+        made.runMs(2000);
+        expect((made.host.tasks[0].times[STATE_RUNNING] - before) / NS_PER_MS).toBeCloseTo(950, 1);
+      });
+    });
+
     test('global EDF: how late one can be is bounded', () => {
       // m = 2, C = 60, 30, 70 ms, U = 0.6, 0.6, 0.7: ((m - 1) C_max - C_min) / (m - (m - 2) U_max) + C_max.
       const set = [

@@ -3,13 +3,14 @@
  * and period P gets Q in every P by D, and no more: what it has used up comes back at its deadline.
  * Invariants: the sum of Q / P of all of them is at most 95 % of the pCPUs; of those that are runnable and have budget, the
  * m with the earliest deadlines run on m pCPUs.
- * Source: kernel documentation of the deadline scheduler; Abeni & Buttazzo 1998. No reclaiming (GRUB).
+ * Source: kernel documentation of the deadline scheduler; Abeni & Buttazzo 1998. Reclaiming is in reclaim.ts.
  */
 import { UserError } from '../../../core/errors.ts';
 import type { Ns } from '../../../core/units.ts';
 import { OrderedQueue } from '../../ordered-queue.ts';
 import type { SchedulerHost } from '../../scheduler.ts';
 import { CpuSet } from '../../topology.ts';
+import { Reclaim } from './reclaim.ts';
 import type { Rq, Thread } from './rq.ts';
 
 /** Of all pCPUs together, what may be reserved. */
@@ -25,6 +26,7 @@ export class Deadline {
   /** Those that run, the latest deadline last, and the pCPUs without one. */
   private readonly running = new OrderedQueue<Thread>(byDeadline);
   private readonly others: CpuSet;
+  private readonly reclaim: Reclaim;
   private reserved = 0;
 
   /** @param timer id of the timer of replenishments */
@@ -34,6 +36,7 @@ export class Deadline {
     this.idle = idle;
     this.timer = timer;
     this.others = CpuSet.all(rqs.length);
+    this.reclaim = new Reclaim(host, rqs, UTILIZATION_MAX);
   }
 
   /** Throws a UserError if its parameters make no sense, or the host cannot keep the promise. */
@@ -61,16 +64,20 @@ export class Deadline {
       );
     }
     this.reserved += share;
+    this.reclaim.admit(thread);
+    this.arm();
   }
 
   leave(thread: Thread): void {
     this.reserved -= thread.runtime / thread.period;
+    this.reclaim.leave(thread);
     if (thread.throttled) this.exhausted.delete(thread);
     thread.throttled = false;
     this.arm();
   }
 
   wake(thread: Thread, now: Ns): void {
+    this.reclaim.woke(thread);
     const { deadline, budget, runtime, period } = thread;
     if (thread.relativeDeadline < period) this.wakeConstrained(thread, now);
     // What is left may be used before the old deadline only if that is no more than its bandwidth.
@@ -100,10 +107,19 @@ export class Deadline {
   sleep(thread: Thread): void {
     if (this.ready.has(thread)) this.ready.delete(thread);
     thread.active = false;
+    // What is throttled is still active.
+    if (thread.throttled) return;
+    this.reclaim.slept(thread);
+    this.arm();
   }
 
   charge(thread: Thread, ran: Ns): void {
-    thread.budget -= ran;
+    thread.budget -= thread.reclaims ? Math.floor(ran * this.reclaim.rate(thread)) : ran;
+  }
+
+  /** Running time until its budget is used up, as things are. */
+  sliceOf(thread: Thread): Ns {
+    return thread.reclaims ? Math.max(Math.ceil(thread.budget / this.reclaim.rate(thread)), 1) : thread.budget;
   }
 
   yield(thread: Thread): void {
@@ -134,6 +150,7 @@ export class Deadline {
 
   /** Budgets that come back now. */
   replenish(now: Ns): void {
+    this.reclaim.expire(now);
     for (
       let thread = this.exhausted.head;
       thread !== null && replenishAt(thread) <= now;
@@ -163,8 +180,9 @@ export class Deadline {
 
   private arm(): void {
     const { head } = this.exhausted;
-    if (head === null) this.host.disarm(this.timer);
-    else this.host.arm(this.timer, replenishAt(head));
+    const at = Math.min(head === null ? Infinity : replenishAt(head), this.reclaim.nextAt);
+    if (at === Infinity) this.host.disarm(this.timer);
+    else this.host.arm(this.timer, at);
   }
 
   /** The first of those that wait goes to an idle pCPU, one of a lower class, or that of the latest deadline. */

@@ -311,7 +311,7 @@ export class Linux implements Scheduler {
     const urgent = this.deadline.take(rq);
     if (urgent !== null) {
       this.leaveFair(rq, top);
-      return { thread: urgent, slice: urgent.budget };
+      return { thread: urgent, slice: this.deadline.sliceOf(urgent) };
     }
     const realtime = this.realtime.take(rq);
     if (realtime === null) {
@@ -762,10 +762,13 @@ export class Linux implements Scheduler {
       runtime,
       relativeDeadline: us('deadline_us') || period,
       period,
+      reclaims: params['reclaim'] as boolean,
       budget: 0,
       // Long over, so that it starts with a whole budget.
       deadline: 0 - period,
       throttled: false,
+      zeroLagAt: 0,
+      inactive: false,
     };
   }
 

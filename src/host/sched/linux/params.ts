@@ -101,6 +101,11 @@ const threadParams = {
     meaning: 'deadline class: until then after each wake-up; default the period',
   },
   period_us: { kind: 'integer', min: 100, max: 4_194_304, meaning: 'deadline class: length of a period' },
+  reclaim: {
+    kind: 'flag',
+    default: false,
+    meaning: 'deadline class: it also uses what others have reserved and do not need, up to 95 % of a pCPU (GRUB)',
+  },
 } as const satisfies ParamSet;
 
 export const cfsThreadParams = { ...NO_PARAMS, ...threadParams } as const satisfies ParamSet;

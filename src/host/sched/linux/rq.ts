@@ -43,9 +43,14 @@ export interface Thread {
   readonly runtime: Ns;
   readonly relativeDeadline: Ns;
   readonly period: Ns;
+  /** It uses what others do not need (GRUB). */
+  readonly reclaims: boolean;
   budget: Ns;
   deadline: Ns;
   throttled: boolean;
+  /** Asleep: when it gives up the rest of its budget; that time is over. */
+  zeroLagAt: Ns;
+  inactive: boolean;
 }
 
 /** The group of a VM: its part of every pCPU. */
