@@ -165,6 +165,8 @@ export function mergedParams(bases: readonly SchedulerPolicy[], set: 'params' | 
 function widened(a: Param | undefined, b: Param): Param {
   const { meaning } = b;
   switch (b.kind) {
+    case 'text':
+      return { kind: 'text', pattern: b.pattern, form: b.form, meaning };
     case 'flag':
       return { kind: 'flag', meaning };
     case 'choice': {

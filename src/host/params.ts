@@ -22,7 +22,15 @@ export type Param =
       readonly meaning: string;
     }
   | { readonly kind: 'flag'; readonly default?: boolean; readonly meaning: string }
-  | { readonly kind: 'choice'; readonly of: readonly string[]; readonly default?: string; readonly meaning: string };
+  | { readonly kind: 'choice'; readonly of: readonly string[]; readonly default?: string; readonly meaning: string }
+  /** A text of a form of its own; `form` completes `expected ...`. What it means is up to the policy. */
+  | {
+      readonly kind: 'text';
+      readonly pattern: RegExp;
+      readonly form: string;
+      readonly default?: string;
+      readonly meaning: string;
+    };
 
 /** Parameters by name, in the order that people see. */
 export type ParamSet = Readonly<Record<string, Param>>;
@@ -33,7 +41,11 @@ type ValueOf<P extends Param> = P extends { readonly kind: 'integer' }
     : number | undefined
   : P extends { readonly kind: 'choice' }
     ? P['of'][number]
-    : boolean;
+    : P extends { readonly kind: 'text' }
+      ? P extends { readonly default: string }
+        ? string
+        : string | undefined
+      : boolean;
 
 /** What a checked set of values looks like. */
 export type ValuesOf<S extends ParamSet> = { readonly [name in keyof S]: ValueOf<S[name]> };
@@ -64,6 +76,8 @@ function allows(param: Param, value: unknown): boolean {
       return typeof value === 'boolean';
     case 'choice':
       return param.of.some((name) => name === value);
+    case 'text':
+      return typeof value === 'string' && param.pattern.test(value);
     case 'integer': {
       if (!Number.isSafeInteger(value)) return false;
       const number = value as number;
@@ -78,6 +92,8 @@ function expected(param: Param): string {
       return 'expected true or false';
     case 'choice':
       return `expected one of ${param.of.join(', ')}`;
+    case 'text':
+      return `expected ${param.form}`;
     case 'integer': {
       const range = param.max === undefined ? `from ${param.min}` : `from ${param.min} to ${param.max}`;
       return `expected a whole number ${range}${param.also === undefined ? '' : `, or ${param.also}`}`;
@@ -102,15 +118,30 @@ export function paramFaults(owner: string, set: unknown): string[] {
 function paramFault(name: string, param: unknown): string | null {
   if (!/^[a-z][a-z0-9_]{0,39}$/.test(name)) return 'expected a name of lower-case letters, digits and underscores';
   if (typeof param !== 'object' || param === null) return "expected a mapping such as { kind: 'flag', meaning: '...' }";
-  const { kind, min, max, also, of, meaning, default: usual } = param as Readonly<Record<string, unknown>>;
+  const {
+    kind,
+    min,
+    max,
+    also,
+    of,
+    pattern,
+    form,
+    meaning,
+    default: usual,
+  } = param as Readonly<Record<string, unknown>>;
   const whole = (value: unknown): boolean => value === undefined || Number.isSafeInteger(value);
-  if (kind !== 'integer' && kind !== 'flag' && kind !== 'choice') return 'expected a kind of integer, flag, choice';
+  if (kind !== 'integer' && kind !== 'flag' && kind !== 'choice' && kind !== 'text') {
+    return 'expected a kind of integer, flag, choice, text';
+  }
   if (typeof meaning !== 'string') return 'expected a meaning, a text';
   if (kind === 'integer' && (!Number.isSafeInteger(min) || !whole(max) || !whole(also))) {
     return 'expected whole numbers: min, and max and also if there are any';
   }
   if (kind === 'choice' && !(Array.isArray(of) && of.length > 0 && of.every((one) => typeof one === 'string'))) {
     return 'expected of: a list of texts';
+  }
+  if (kind === 'text' && !(pattern instanceof RegExp && typeof form === 'string')) {
+    return 'expected pattern, a regular expression, form, what a text looks like';
   }
   const checked = param as Param;
   if (usual === undefined || allows(checked, usual)) return null;

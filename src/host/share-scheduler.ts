@@ -31,6 +31,8 @@ export const OVER = 1;
 export const BOUND_PERIODS = 8;
 
 const ACCOUNT_TIMER = 0;
+/** From that part on it is all. */
+const NEARLY = 0.95;
 /** The shortest slice that a limit leaves; our choice. */
 const SLICE_MIN_NS = 100 * NS_PER_US;
 
@@ -57,6 +59,8 @@ export class ShareUnit extends QueueUnit {
 export class Limit {
   /** pCPUs; Infinity for none. */
   rate = Infinity;
+  /** Less than that for the next period, where a limit shared with others leaves no more. */
+  grant = Infinity;
   budget: Ns = Infinity;
   exhausted = false;
   readonly vms: VmShare[] = [];
@@ -65,7 +69,10 @@ export class Limit {
 export class VmShare {
   readonly vm: SchedVm;
   readonly units: ShareUnit[] = [];
+  /** Its own first. */
   readonly limits: Limit[] = [];
+  /** One of those that it shares with others, if its group has nothing but that: no shares, no reservation. */
+  ceiling: Limit | null = null;
   /** How many of its limits keep it off the CPUs. */
   parkedBy = 0;
   /** pCPUs, of the last accounting. */
@@ -116,6 +123,8 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
   }
   /** Called for the first vCPU of a VM: check it, put it under more limits. */
   protected addVm(_share: VmShare): void {}
+  /** Called when the last vCPU of a VM has ended. */
+  protected removeVm(_share: VmShare): void {}
   /** What there is to divide, in pCPUs. */
   protected capacity(): number {
     return this.host.topology.length;
@@ -155,6 +164,7 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
     }
     for (const limit of owner.limits) limit.vms.splice(limit.vms.indexOf(owner), 1);
     this.shares[owner.vm.id] = undefined;
+    this.removeVm(owner);
   }
 
   change(vm: SchedVm, _now: Ns): void {
@@ -204,6 +214,21 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
     return least;
   }
 
+  /** Puts a VM under a limit that it shares with others. */
+  protected putUnder(share: VmShare, limit: Limit): void {
+    limit.vms.push(share);
+    share.limits.push(limit);
+    if (limit.exhausted) share.parkedBy++;
+  }
+
+  /** A limit for several. */
+  protected newLimit(rate: number): Limit {
+    const limit = new Limit();
+    limit.rate = rate;
+    limit.budget = Math.round(rate * this.settings.period);
+    return limit;
+  }
+
   private setLimit(share: VmShare): void {
     const [own] = share.limits;
     const rate = this.limitOf(share);
@@ -220,7 +245,8 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
   }
 
   private refill(limit: Limit): void {
-    const pay = limit.rate === Infinity ? Infinity : Math.round(limit.rate * this.settings.period);
+    const rate = Math.min(limit.rate, limit.grant);
+    const pay = rate === Infinity ? Infinity : Math.round(rate * this.settings.period);
     limit.budget = pay === Infinity ? Infinity : Math.min(limit.budget + pay, pay);
     if (limit.budget <= 0 || !limit.exhausted) return;
     limit.exhausted = false;
@@ -256,11 +282,29 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
         balance += unit.credit;
       }
     }
+    this.grant(claims, limits);
     this.debt = Math.min(Math.max(-balance, 0), capacity);
     // Also those that are kept off the CPUs: their rank decides when they may come back.
     for (const share of this.shares) for (const unit of share?.units ?? []) unit.rank = this.rankOf(unit as U);
     this.resort();
     for (const limit of limits) this.refill(limit);
+  }
+
+  /**
+   * VMs that want more than a limit leaves them all have of it what they are entitled to: it would go to whoever comes first
+   * while there are idle pCPUs. Those that do not want all they can get keep the room for that.
+   */
+  private grant(claims: ReadonlyMap<VmShare, Claimant>, limits: ReadonlySet<Limit>): void {
+    for (const limit of limits) limit.grant = Infinity;
+    for (const limit of limits) {
+      if (limit.vms.length < 2 || limit.rate === Infinity) continue;
+      const sum = limit.vms.reduce((total, share) => total + (claims.get(share)?.share ?? 0), 0);
+      if (sum < limit.rate * NEARLY) continue;
+      for (const share of limit.vms) {
+        const wanted = share.units.reduce((total, { demand }) => total + demand, 0);
+        if (wanted >= share.units.length * NEARLY) share.limits[0].grant = share.entitled;
+      }
+    }
   }
 
   /** Demand of each vCPU of a VM; false when it has none. */
@@ -273,7 +317,7 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
         unit.awakeSince = now;
       }
       const wanted = Math.min(unit.wanted / period, 1);
-      const modest = wanted < 0.95 && unit.used < 0.9 * unit.earned;
+      const modest = wanted < NEARLY && unit.used < 0.9 * unit.earned;
       unit.demand = modest ? Math.min(wanted, (1.25 * unit.used) / period) : wanted;
       unit.used = 0;
       unit.wanted = 0;
@@ -293,6 +337,6 @@ export abstract class ShareScheduler<U extends ShareUnit = ShareUnit> extends Qu
       return new Claimant({ weight: 1, min: 0, max: own }, { mask });
     });
     const min = Math.min(this.reservationOf(share), max);
-    return new Claimant({ weight: this.weightOf(share), min, max }, { children, ceiling: limits[1] ?? null });
+    return new Claimant({ weight: this.weightOf(share), min, max }, { children, ceiling: share.ceiling });
   }
 }

@@ -52,6 +52,10 @@ export function paramSchema(param: Param): z.ZodType {
       const value = enumOf(param.of);
       return (param.default === undefined ? value.optional() : value.default(param.default)).describe(param.meaning);
     }
+    case 'text': {
+      const value = nameOf(param.pattern, param.form);
+      return (param.default === undefined ? value.optional() : value.default(param.default)).describe(param.meaning);
+    }
     case 'integer': {
       const least = z.int().min(param.min);
       const range = param.max === undefined ? least : least.max(param.max);

@@ -298,7 +298,7 @@ describe('a mistake is reported with its place', () => {
       'an unknown chart',
       `name: x\nvms:${VM}charts: [slowdwn]\n`,
       [
-        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published, gantt, consolidation, spinning, isolation. Did you mean "slowdown"?',
+        'bad.yaml:5:10: charts[0]: found "slowdwn", expected one of slowdown, cycles, exits, equivalence, utilization, latency, throughput, map, exit-costs, interpretation, holes, requirements, published, gantt, consolidation, spinning, isolation, agreement. Did you mean "slowdown"?',
       ],
     ],
     [

@@ -36,6 +36,11 @@ export class StudyResults {
     return this.one('scheduling-vcpus', labels, { vm, vcpu: String(vcpu) }, column);
   }
 
+  /** Of a table with several rows for a run. */
+  ofTable(file: string, labels: Row, key: Row, column: string): number {
+    return this.one(file, labels, key, column);
+  }
+
   private one(file: string, labels: Row, key: Row, column: string): number {
     const run = this.runs.filter((row) => matches(row, labels));
     assert(run.length === 1, `one run with ${JSON.stringify(labels)}`);

@@ -1,5 +1,5 @@
 /**
- * The studies of consolidation, lock holders and isolation show what they are cited for. V17 is a direction only, and one
+ * The studies of lock holders and isolation show what they are cited for. V17 is a direction only, and one
  * of its inequalities does not hold here: docs/studies.md says which, and the test holds us to that.
  */
 import { describe, expect, test } from 'vitest';
@@ -88,11 +88,11 @@ describe('executed lock holders, and their modelled twin', () => {
     twin.overSeeds({ case: name, overcommit }, 'locks', (vm) => Number(vm['spin_ns']) / Number(vm['running_ns']));
   const overlap = (a: Interval, b: Interval): boolean => a.low <= b.high && b.low <= a.high;
 
-  test('a ticket lock loses most, test-and-set a tenth, gangs and strict co-scheduling nothing; pause-loop exits halve it', () => {
+  test('a ticket lock loses most, test-and-set a tenth, gangs and strict co-scheduling nothing; pause-loop exits take a third off and more', () => {
     for (const overcommit of ['2x', '3x']) {
       const cfs = lost('cfs, ticket', overcommit).mean;
       expect(cfs).toBeGreaterThan(2 * lost('cfs, test-and-set', overcommit).mean);
-      expect(cfs).toBeGreaterThan(2 * lost('cfs + PLE, ticket', overcommit).mean);
+      expect(cfs).toBeGreaterThan(1.5 * lost('cfs + PLE, ticket', overcommit).mean);
       expect(lost('credit, ticket', overcommit).low).toBeGreaterThan(0.3);
       for (const name of ['gang, ticket', 'esx strict, ticket', 'cfs, no lock'])
         expect(lost(name, overcommit).mean).toBeLessThan(0.03);
@@ -141,18 +141,4 @@ describe('isolation', () => {
     for (const scheduler of ['cfs', 'eevdf', 'esx'])
       expect(Math.abs(work(scheduler, 'eight hogs') - 2 / 3)).toBeLessThan(0.03);
   });
-});
-
-test('consolidation: utilization is the demand of the servers, whoever schedules, until the CPUs are full', () => {
-  const rows = new StudyResults('consolidation-schedulers');
-  for (const scheduler of ['credit', 'credit2', 'cfs', 'eevdf', 'esx', 'round-robin', 'stride', 'bvt']) {
-    for (const servers of [1, 4, 8]) {
-      const labels = { scheduler, servers: String(servers) };
-      const mean = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
-        .map((seed) => rows.ofRun({ ...labels, seed: String(seed) }, 'utilization_ratio'))
-        .reduce((sum, value) => sum + value / 10, 0);
-      // 5 and 15 % for half of them each: 10 % on average.
-      expect(Math.abs(mean - servers / 10)).toBeLessThan(0.03);
-    }
-  }
 });

@@ -98,6 +98,16 @@ function unitsBefore(ops: readonly Op[], end: number): number {
 
 const lengthOf = ({ cycles }: Segment): Cycles => cycles.reduce((sum, spent) => sum + spent, 0);
 
+/** How a vCPU plays a recording. */
+export interface Playing {
+  /** When the VM comes. */
+  readonly startNs: Ns;
+  /** How long the guest waited for its first CPU when it was recorded. */
+  readonly waitedNs: Ns;
+  /** Null: it is played from the beginning, once; else its ring from this place on, up to the end of the run. */
+  readonly offsetNs: Ns | null;
+}
+
 export class ReplayedVcpu implements Runnable {
   /** Guest instructions, as the recording counted them. */
   instructions = 0;
@@ -112,9 +122,11 @@ export class ReplayedVcpu implements Runnable {
   readonly spun: Cycles = 0;
   /** It will not run again. */
   hasEnded = false;
+  private hasBegun = false;
 
   private readonly engine: Engine;
   private readonly score: Score;
+  private readonly playing: Playing;
   /** What times of the recording count from. */
   private originNs: Ns;
   /** What units of the recording count from. */
@@ -136,26 +148,18 @@ export class ReplayedVcpu implements Runnable {
   private readonly came: Uint8Array;
   private readonly wake = (): void => this.host?.wake();
 
-  /**
-   * @param startNs when the VM came: times of the recording count from there
-   * @param onVmEnd called with what became of the VM, and when
-   * @param offsetNs null: it is played from the beginning, once; else its ring from this place on, up to the end of the run
-   */
-  constructor(
-    engine: Engine,
-    score: Score,
-    startNs: Ns,
-    onVmEnd: (outcome: Outcome, at: Ns) => void,
-    offsetNs: Ns | null = null,
-  ) {
+  /** @param onVmEnd called with what became of the VM, and when */
+  constructor(engine: Engine, score: Score, playing: Playing, onVmEnd: (outcome: Outcome, at: Ns) => void) {
+    const { startNs, offsetNs } = playing;
     this.engine = engine;
     this.score = score;
+    this.playing = playing;
     this.originNs = startNs;
     this.release = startNs;
     this.onVmEnd = onVmEnd;
     this.ring = offsetNs === null ? null : score.ring;
     assert(offsetNs === null || this.ring !== null, 'only a recording with a ring is begun in its middle');
-    if (this.ring !== null) this.enterRing(this.ring, startNs, offsetNs!);
+    if (this.ring !== null) this.enterRing(this.ring, startNs, offsetNs ?? 0);
     const { length } = score.recording.header.reasons;
     this.counts = new Float64Array(length);
     this.costs = new Float64Array(length);
@@ -187,6 +191,7 @@ export class ReplayedVcpu implements Runnable {
   }
 
   run(pcpu: Pcpu, budget: Cycles): RunStop {
+    if (!this.hasBegun) this.begin();
     const end = pcpu.clock.cycles + budget;
     const { ops } = this.score.recording;
     for (;;) {
@@ -220,6 +225,12 @@ export class ReplayedVcpu implements Runnable {
       }
       this.at++;
     }
+  }
+
+  /** A guest that has to wait longer for its first CPU boots later, and sets its timer later. */
+  private begin(): void {
+    this.hasBegun = true;
+    if (this.ring === null) this.originNs += Math.max(0, (this.host?.waitedNs() ?? 0) - this.playing.waitedNs);
   }
 
   /** Passes what is left of a segment, or as much as `budget` allows; answers whether it is done. */

@@ -1,19 +1,29 @@
 /**
- * Like VMware ESX: shares, reservation and limit give each VM an entitlement; the vCPU that has consumed least of what it
- * is entitled to goes first; the vCPUs of a VM are kept from drifting apart (co-scheduling); homes on memory nodes.
+ * Like VMware ESX: shares, reservation and limit, also of resource pools, give each VM an entitlement; the vCPU that has
+ * consumed least of what it is entitled to goes first; the vCPUs of a VM are kept from drifting apart (co-scheduling);
+ * homes on memory nodes.
  *   strict      skew above the threshold stops the whole VM; it starts again when there are pCPUs for all of it at once
  *   relaxed-3   it stops likewise, but only those that lag behind must start together
  *   relaxed-4   those that lead are stopped one by one, and started when they lead by less
- * Invariants: a stopped gang holds all its members; time not used ages away, time used beyond the entitlement or waited for does not, so
- * the shares of hogs are exact in the long run however small they are; a pCPU is reserved only for a sleeping member of a
- * strict gang that runs without idle detection.
+ * Invariants: a stopped gang holds all its members; time not used ages away, time used beyond the entitlement or waited for
+ * does not, so the shares of hogs are exact in the long run however small they are; a pCPU is reserved only for a sleeping
+ * member of a strict gang that runs without idle detection.
  * Source: VMware's papers "The CPU scheduler in VMware vSphere" (4.1, 5.1) and published settings; thresholds, quantum and
  * ageing are theirs. Internals are not published: our reconstruction.
  */
 import { UserError } from '../../core/errors.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
+import type { Claimant } from '../entitlement.ts';
 import { type NumaClient, NumaHomes } from '../numa-homes.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
+import {
+  POOL_FORM,
+  POOL_PATTERN,
+  POOLS_FORM,
+  POOLS_PATTERN,
+  type ResourcePool,
+  ResourcePools,
+} from '../resource-pools.ts';
 import {
   type Decision,
   definePolicy,
@@ -79,6 +89,13 @@ const params = {
     default: 62,
     meaning: 'what a vCPU pays while the other thread of its core is busy (our choice)',
   },
+  resource_pools: {
+    kind: 'text',
+    pattern: POOLS_PATTERN,
+    form: POOLS_FORM,
+    default: '',
+    meaning: 'tree of resource pools with shares, reservations and limits, in the order parents first',
+  },
   numa_rebalance_ms: {
     kind: 'integer',
     min: 10,
@@ -96,6 +113,13 @@ const vmParams = {
     of: ['weight', 'low', 'normal', 'high'],
     default: 'weight',
     meaning: 'the weight of the VM, or 500, 1000 or 2000 for each of its vCPUs',
+  },
+  resource_pool: {
+    kind: 'text',
+    pattern: POOL_PATTERN,
+    form: POOL_FORM,
+    default: '',
+    meaning: 'the resource pool that the VM belongs to; none: the host itself',
   },
   reservation_percent: {
     kind: 'integer',
@@ -165,6 +189,7 @@ class Esx extends ShareScheduler<EsxUnit> {
   private readonly threads: number;
   /** Sleeping vCPUs of a VM keep pCPUs. */
   private readonly idlesOnPcpu: boolean;
+  private readonly pools: ResourcePools;
   /** The pCPUs of each memory node. */
   private readonly nodes: readonly CpuSet[];
   private readonly homes: NumaHomes<EsxUnit> | null;
@@ -184,6 +209,8 @@ class Esx extends ShareScheduler<EsxUnit> {
     this.busy = new CpuSet(topology.length);
     this.threads = this.cores[0].count;
     this.idlesOnPcpu = settings.coscheduling === 'strict' && !settings.idle_detection;
+    this.pools = new ResourcePools(settings.resource_pools, this.cores.length, (share) => this.reservationOf(share));
+    for (const pool of this.pools.withLimit) pool.enforced = this.newLimit(pool.limit);
     this.nodes = groupsBy(topology, 'node');
     const several = this.nodes.length > 1 && settings.numa_rebalance_ms > 0;
     this.homes = several ? new NumaHomes(this.nodes.length, this.cores.length / this.nodes.length) : null;
@@ -218,18 +245,23 @@ class Esx extends ShareScheduler<EsxUnit> {
     this.stoppedGangs.delete(gang);
   }
 
-  protected override addVm(added: VmShare): void {
-    const { vm } = added;
-    const own = this.reservationOf(added);
-    const taken = this.shares.reduce((sum, share) => sum + (share === undefined ? 0 : this.reservationOf(share)), 0);
-    const free = this.cores.length - taken;
-    if (own > free + 1e-9) {
-      const percent = (cores: number): string => `${Math.round(cores * 100)} %`;
-      throw new UserError(
-        `VM ${vm.name}: reservation_percent: found ${percent(own)}, of ${percent(this.cores.length)} are ${percent(free)} not reserved yet`,
-      );
+  protected override addVm(share: VmShare): void {
+    const { vm } = share;
+    const pool = this.pools.admit(share, vm.params['resource_pool'] as string);
+    for (let at: ResourcePool | null = pool; at !== null; at = at.parent) {
+      if (at.enforced !== null) this.putUnder(share, at.enforced);
     }
-    if (own > this.limitOf(added)) throw new UserError(`VM ${vm.name}: reservation_percent is above its cap`);
+    if (this.reservationOf(share) > this.limitOf(share)) {
+      throw new UserError(`VM ${vm.name}: reservation_percent is above its cap`);
+    }
+  }
+
+  protected override removeVm(share: VmShare): void {
+    this.pools.leave(share);
+  }
+
+  protected override rootsOf(claims: ReadonlyMap<VmShare, Claimant>): readonly Claimant[] {
+    return this.pools.rootsOf(claims);
   }
 
   protected override weightOf({ vm, units }: VmShare): number {
@@ -611,7 +643,7 @@ function wantsCpu({ task }: EsxUnit): boolean {
 
 export const esx = definePolicy({
   name: 'esx',
-  summary: 'like VMware ESX: shares, reservation, limit, and co-scheduling of the vCPUs of a VM',
+  summary: 'like VMware ESX: shares, reservation, limit, resource pools, and co-scheduling of the vCPUs of a VM',
   origin: 'VMware ESX 2 to 5',
   basis: 'our reconstruction',
   traits: { weights: {}, caps: {} },

@@ -9,7 +9,7 @@ import { UserError } from '../../core/errors.ts';
 import { NS_PER_MS, NS_PER_US, type Ns } from '../../core/units.ts';
 import type { ParamSet, ValuesOf } from '../params.ts';
 import { definePolicy, type SchedulerHost, type SchedVm, type Task } from '../scheduler.ts';
-import { BOUND_PERIODS, Limit, ShareScheduler, ShareUnit, UNDER, type VmShare } from '../share-scheduler.ts';
+import { BOUND_PERIODS, type Limit, ShareScheduler, ShareUnit, UNDER, type VmShare } from '../share-scheduler.ts';
 
 export const hypervParams = {
   slice_ms: { kind: 'integer', min: 1, max: 1000, default: 10, meaning: 'longest slice (not published; our choice)' },
@@ -114,17 +114,14 @@ export class HyperV extends ShareScheduler {
     const rate = (this.percent(vm, 'group_limit_percent') * this.host.topology.length) / 100;
     let group = this.groups.get(id);
     if (group === undefined) {
-      group = new Limit();
-      group.rate = rate;
-      group.budget = Math.round(rate * this.settings.period);
+      group = this.newLimit(rate);
       this.groups.set(id, group);
     }
     if (group.rate !== rate) {
       throw new UserError(`VM ${vm.name}: group_limit_percent differs from that of other VMs of CPU group ${id}`);
     }
-    group.vms.push(share);
-    share.limits.push(group);
-    if (group.exhausted) share.parkedBy++;
+    this.putUnder(share, group);
+    share.ceiling = group;
   }
 
   private percent(vm: SchedVm, name: keyof typeof hypervVmParams): number {

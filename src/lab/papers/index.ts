@@ -9,6 +9,7 @@ import { bvt2003 } from './bvt-2003.ts';
 import { cherkasova2007 } from './cherkasova-2007.ts';
 import { creditBoost } from './credit-boost.ts';
 import { creditRatelimit } from './credit-ratelimit.ts';
+import { credit2Default } from './credit2-default.ts';
 import { credit2Runqueue } from './credit2-runqueue.ts';
 import { lockHolders } from './lock-holders.ts';
 import { matthews2007 } from './matthews-2007.ts';
@@ -37,6 +38,7 @@ export const PAPERS: readonly Paper[] = [
   creditRatelimit,
   nodeAffinity,
   credit2Runqueue,
+  credit2Default,
   rtdsBudget,
   rtXen2011,
   balance2011,

@@ -2,6 +2,7 @@
  * A VM whose vCPU plays a recording of an executed guest.
  * Invariant: its record has the same ledger as that of the guest; it has no memory and no console.
  */
+import { CpuClock } from '../../core/clock.ts';
 import type { Digest } from '../../core/digest.ts';
 import { UserError } from '../../core/errors.ts';
 import { Streams } from '../../core/rng.ts';
@@ -17,6 +18,8 @@ import type { Ns } from '../../core/units.ts';
 import type { RunOutcome } from '../../host/dispatch.ts';
 import { ReplayedVcpu, type Score } from '../../host/replay/replayed.ts';
 import type { HostTask } from '../../host/task.ts';
+import { findPreset } from '../../vmm/presets/index.ts';
+import { isBare, type TechniqueName } from '../../vmm/technique.ts';
 import type { Outcome } from '../../vmm/vm.ts';
 import type { ResolvedReplay, ResolvedVm } from '../plan.ts';
 import type { VmRecord } from '../rows.ts';
@@ -36,6 +39,14 @@ function offsetOf({ run }: Site, { name }: ResolvedVm, { offset, shown }: Resolv
   return Math.floor(new Streams(run.seed).stream(`VM ${name}, offset`).float01() * ring.lengthNs);
 }
 
+/** What a recorded guest waited for before its first instruction: the switch to it, unless there was no hypervisor. */
+function waitedNs({ kind, run: { host } }: Site, { technique }: ResolvedVm): Ns {
+  if (isBare(technique as TechniqueName)) return 0;
+  const clock = new CpuClock(host.frequencyHz);
+  clock.advance(kind.switchCycles(findPreset(host.preset)));
+  return clock.now;
+}
+
 export class ReplayedWorldVm implements BuiltVm {
   private readonly site: Site;
   private readonly plan: ResolvedVm;
@@ -50,7 +61,9 @@ export class ReplayedWorldVm implements BuiltVm {
     this.plan = plan;
     this.startNs = replay.startNs;
     const onEnd = (outcome: Outcome, at: Ns): void => this.end(outcome, at);
-    this.vcpu = new ReplayedVcpu(site.engine, score, replay.startNs, onEnd, offsetOf(site, plan, replay, score));
+    const { startNs } = replay;
+    const playing = { startNs, waitedNs: waitedNs(site, plan), offsetNs: offsetOf(site, plan, replay, score) };
+    this.vcpu = new ReplayedVcpu(site.engine, score, playing, onEnd);
     this.task = site.dispatcher.attach(
       addHostVm(site, plan),
       runnableFor(site, plan, this.vcpu),

@@ -35,6 +35,10 @@ function draw(results: Results, title: string | undefined): Drawing | null {
   const densities = [...new Set(points.map(({ density }) => density))].sort((a, b) => a - b);
   const fewest = points.filter(({ density }) => density === densities[0]);
   const targetMs = TARGET_TIMES * Math.min(...fewest.map(({ response }) => response.mean));
+  const highest = Math.max(targetMs, ...points.map(({ response }) => response.high));
+  const least = Math.min(...points.map(({ response }) => Math.max(response.low, LEAST_MS)));
+  // One label below all that is drawn.
+  const lowest = POWERS.findLast((value) => value <= least) ?? least;
   const x = {
     field: 'density',
     type: 'quantitative',
@@ -66,9 +70,12 @@ function draw(results: Results, title: string | undefined): Drawing | null {
     ],
   });
   const responseAxis = {
-    title: 'p99 of the time of response (logarithmic)',
-    scale: { type: 'log', nice: false },
-    axis: { labelExpr: "datum.value >= 1000 ? datum.value / 1000 + ' s' : datum.value + ' ms'", values: POWERS },
+    title: 'p99 of responses (log.)',
+    scale: { type: 'log', nice: false, domain: [lowest, highest] },
+    axis: {
+      labelExpr: "datum.value >= 1000 ? datum.value / 1000 + ' s' : datum.value + ' ms'",
+      values: POWERS.filter((value) => value >= lowest && value <= highest),
+    },
   };
   const share = (what: string) => ({
     title: what,
@@ -76,7 +83,7 @@ function draw(results: Results, title: string | undefined): Drawing | null {
     axis: { format: '.0%', values: [0, 0.2, 0.4, 0.6, 0.8, 1] },
   });
   return {
-    spec: page(title ?? 'What does it cost to fill a machine?', subtitleOf(points), {
+    spec: page(title ?? 'What does it cost to fill a machine?', subtitleOf(points, series, targetMs), {
       vconcat: [
         panel('response', 300, responseAxis, [line(targetMs, `target: ${time(targetMs * NS_PER_MS)}`)]),
         panel('utilization', 170, share('utilization of the CPUs'), bands()),
@@ -91,15 +98,17 @@ function draw(results: Results, title: string | undefined): Drawing | null {
   };
 }
 
-const POWERS = [1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000];
+/** A logarithmic scale has no zero. */
+const LEAST_MS = 0.001;
+const POWERS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000];
 
 const rounded = (value: number): number => Number(value.toFixed(6));
 
 function flat(point: Point, key: 'response' | 'utilization' | 'throughput') {
   const { mean, low, high } = point[key];
   const { density, series } = point;
-  // A logarithmic scale has no zero, and nobody's share is negative or above one.
-  const [least, most] = key === 'response' ? [0.001, Infinity] : [0, 1];
+  // Nobody's share is negative or above one.
+  const [least, most] = key === 'response' ? [LEAST_MS, Infinity] : [0, 1];
   const drawn = (value: number): number => rounded(Math.min(Math.max(value, least), most));
   return { density, series, mean: drawn(mean), low: drawn(low), high: drawn(high) };
 }
@@ -136,7 +145,7 @@ function bands(): Spec[] {
 }
 
 function pointsOf(runs: readonly SharedRun[]): Point[] {
-  const answered = (run: SharedRun): number => (num(run.row, 'jobs') ?? 0) / run.density;
+  const answered = (run: SharedRun): number => (num(run.row, 'units') ?? 0) / run.density;
   const least = Math.min(...runs.map(({ density }) => density));
   const aloneRuns = runs.filter(({ density }) => density === least).map(answered);
   const alone = aloneRuns.reduce((sum, value) => sum + value, 0) / Math.max(1, aloneRuns.length);
@@ -156,19 +165,39 @@ function pointsOf(runs: readonly SharedRun[]): Point[] {
   });
 }
 
-function subtitleOf(points: readonly Point[]): string {
+/** What it gives, and what it costs. */
+function subtitleOf(points: readonly Point[], series: readonly string[], targetMs: number): string[] {
   const from = Math.min(...points.map(({ utilization }) => utilization.mean));
   const to = Math.max(...points.map(({ utilization }) => utilization.mean));
-  return `Utilization from ${percent(from)} to ${percent(to)}, and what requests pay for it`;
+  const gives = `Utilization from ${percent(from)} to ${percent(to)}`;
+  const tails = claimedTails(points);
+  const left = [...lastWithin(points, series, targetMs).values()].map((point) => point?.density ?? 0);
+  const [fewest, most] = [Math.min(...left), Math.max(...left)];
+  const kept = fewest === most ? String(fewest) : `${fewest} or ${most}`;
+  return [
+    gives,
+    ...(tails === null ? [] : [`p99 at 60\u201380 %: ${tails} times that of the fewest VMs`]),
+    `${TARGET_TIMES} times, the target, is kept up to ${kept} per CPU`,
+  ];
+}
+
+/** The last point of each series before it leaves the target. */
+function lastWithin(
+  points: readonly Point[],
+  series: readonly string[],
+  targetMs: number,
+): ReadonlyMap<string, Point | undefined> {
+  return new Map(
+    series.map((name) => {
+      const own = points.filter((point) => point.series === name).sort((a, b) => a.density - b.density);
+      const out = own.findIndex(({ response }) => response.high > targetMs);
+      return [name, out < 0 ? own.at(-1) : own[out - 1]];
+    }),
+  );
 }
 
 function sentencesOf(points: readonly Point[], series: readonly string[], targetMs: number): string[] {
-  const last = new Map<string, Point | undefined>();
-  for (const name of series) {
-    const own = points.filter((point) => point.series === name).sort((a, b) => a.density - b.density);
-    const out = own.findIndex(({ response }) => response.high > targetMs);
-    last.set(name, out < 0 ? own.at(-1) : own[out - 1]);
-  }
+  const last = lastWithin(points, series, targetMs);
   const byDensity = [...groupBy(series, (name) => String(last.get(name)?.density ?? 0)).values()];
   const leaving = byDensity.map((names) => {
     const kept = names.map((name) => last.get(name)!);
@@ -182,18 +211,24 @@ function sentencesOf(points: readonly Point[], series: readonly string[], target
       `${percent(busy)} and 99 of 100 requests answered within ${low === high ? low : `${low} to ${high}`}.`
     );
   });
-  return [...leaving.sort((a, b) => a.localeCompare(b, 'en')), ...claimSentence(points)];
+  return [...claimSentence(points), ...leaving.sort((a, b) => a.localeCompare(b, 'en'))];
 }
 
-/** What the first density within the claimed 60 to 80 % costs. */
-function claimSentence(points: readonly Point[]): string[] {
+/** How many times the tail with the fewest VMs it is where utilization is within the claimed 60 to 80 %. */
+function claimedTails(points: readonly Point[]): string | null {
   const reached = points.filter(({ utilization }) => utilization.mean >= 0.595 && utilization.mean <= 0.805);
-  if (reached.length === 0) return [];
+  if (reached.length === 0) return null;
   const first = Math.min(...points.map(({ response }) => response.mean));
   const tails = reached.map(({ response }) => response.mean / first);
+  return `${Math.min(...tails).toFixed(1)} to ${Math.max(...tails).toFixed(1)}`;
+}
+
+function claimSentence(points: readonly Point[]): string[] {
+  const tails = claimedTails(points);
+  if (tails === null) return [];
   return [
-    `Between 60 and 80 % utilization the slowest of 100 requests take ${Math.min(...tails).toFixed(1)} to ` +
-      `${Math.max(...tails).toFixed(1)} times as long as with the fewest VMs, depending on the scheduler and on how full the machine is.`,
+    `Between 60 and 80 % utilization the slowest of 100 requests take ${tails} times as long as with the fewest VMs, depending on the ` +
+      'scheduler and on how full the machine is.',
   ];
 }
 

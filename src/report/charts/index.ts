@@ -2,6 +2,7 @@
  * All kinds of charts, in the order of `hvsim list charts`. A new one is one file and one line here.
  * Invariant: names are unique; they are what stands under `charts:` in a scenario.
  */
+import { agreement } from './agreement.ts';
 import type { Chart } from './chart.ts';
 import { consolidation } from './consolidation.ts';
 import { cycles } from './cycles.ts';
@@ -39,6 +40,7 @@ export const CHARTS: readonly Chart[] = [
   consolidation,
   spinning,
   isolation,
+  agreement,
 ];
 
 export const CHART_NAMES: readonly string[] = CHARTS.map((chart) => chart.name);

@@ -103,7 +103,9 @@ describe('shares, reservation, limit', () => {
   test('reservations beyond the host are not admitted', () => {
     const with60 = { ...A, name: 'db', params: { reservation_percent: 60 } };
     const spec = { policy: esx, vms: [with60, with60] };
-    expect(() => new Lab(spec)).toThrow('VM db: reservation_percent: found 60 %, of 100 % are 40 % not reserved yet');
+    expect(() => new Lab(spec)).toThrow(
+      'VM db: reservation_percent: found 60 %, but the host has 100 %, with 120 % reserved in all',
+    );
     expect(() => new Lab({ ...spec, pcpus: 2 })).not.toThrow();
     expect(() => new Lab({ ...spec, vms: [{ ...with60, capPercent: 50 }] })).toThrow(/above its cap/);
   });

@@ -68,6 +68,14 @@ describe('CPU groups', () => {
     expectPercent(percent({ pcpus: 4, vms: [inGroup(25), inGroup(25)] }), [50, 50]);
   });
 
+  test('members divide it by weight also where processors idle: 1:3 of 100 % on four', () => {
+    const vms = [
+      { ...inGroup(25), weight: 100 },
+      { ...inGroup(25), weight: 300 },
+    ];
+    expectPercent(percent({ pcpus: 4, vms }), [25, 75]);
+  });
+
   test('members must agree', () => {
     expect(() => new Lab({ policy: hypervClassic, vms: [inGroup(25), inGroup(30)] })).toThrow(/CPU group 7/);
   });
