@@ -43,6 +43,8 @@ function addExperiments(root: Command): void {
     .option('--engine <name>', ENGINE_HELP, engineOf, 'compiled')
     .option('--timeline [run]', 'also write what every CPU and vCPU did in that run (default: 1), for ui.perfetto.dev')
     .option('--timeline-max <n>', 'entries that a timeline keeps, the first ones (default: 200000)')
+    .option('--timeline-from <time>', 'simulated time at which a timeline begins, such as "1.5 s" (default: 0)')
+    .option('--timeline-to <time>', 'and at which it ends (default: with the run)')
     .option('--timeline-format <name>', 'chrome (trace events, the default) or ftrace (text, as of Linux)')
     .option('-q, --quiet', 'no progress')
     .addHelpText('after', RUN_EXAMPLES)

@@ -5,11 +5,14 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { assert, UserError } from '../core/errors.ts';
+import type { Ns } from '../core/units.ts';
+import type { TimelineWindow } from '../host/timeline.ts';
 import { timelineOf } from '../lab/build.ts';
 import { runScenario } from '../lab/experiment.ts';
 import { withGuestCopies } from '../lab/guest-files.ts';
 import type { RunRecord } from '../lab/rows.ts';
 import { jobsOf } from '../lab/run.ts';
+import { parseQuantity } from '../lab/units.ts';
 import { ResultFolder } from '../report/folder.ts';
 import { ftraceText } from '../report/ftrace.ts';
 import { chromeTrace } from '../report/timeline.ts';
@@ -30,6 +33,9 @@ export interface RunCommandOptions {
   /** True, or the number of the run. */
   readonly timeline?: boolean | string;
   readonly timelineMax?: string;
+  /** Simulated times. */
+  readonly timelineFrom?: string;
+  readonly timelineTo?: string;
   /** One of TIMELINE_FORMATS. */
   readonly timelineFormat?: string;
 }
@@ -76,7 +82,9 @@ async function runOne(
     onDone: () => progress.done(),
   }).finally(() => progress.stop());
   const folder = join(options.out, name);
-  await writeResults(folder, scenario, tables, files, { version: packageVersion() });
+  const { notDrawn } = await writeResults(folder, scenario, tables, files, { version: packageVersion() });
+  if (notDrawn.length > 0)
+    note(`${name}: nothing to show in ${notDrawn.join(', ')} (hvsim list charts says what they need)`);
   if (timeline !== null) writeTimeline(folder, name, records, timeline, options.engine);
   for (const record of records) report(name, record, quiet);
   for (const { runId, stack } of defects) note(`${name}: run ${runId}: this is a defect of hvsim:\n${stack}`);
@@ -87,19 +95,31 @@ async function runOne(
 
 interface TimelineWish {
   readonly runId: number;
-  readonly keepMax: number;
+  readonly window: TimelineWindow;
   readonly format: TimelineFormat;
 }
 
-function timelineWish({ timeline, timelineMax, timelineFormat }: RunCommandOptions): TimelineWish | null {
+function timelineWish(options: RunCommandOptions): TimelineWish | null {
+  const { timeline, timelineMax, timelineFrom, timelineTo, timelineFormat } = options;
   if (timeline === undefined || timeline === false) {
-    if (timelineMax !== undefined) throw new UserError('--timeline-max: needs --timeline');
-    if (timelineFormat !== undefined) throw new UserError('--timeline-format: needs --timeline');
+    const more = { max: timelineMax, from: timelineFrom, to: timelineTo, format: timelineFormat };
+    const lost = Object.entries(more).find(([, value]) => value !== undefined);
+    if (lost !== undefined) throw new UserError(`--timeline-${lost[0]}: needs --timeline`);
     return null;
   }
   const runId = timeline === true ? 1 : wholeNumber('--timeline', timeline);
   const keepMax = timelineMax === undefined ? TIMELINE_MAX : wholeNumber('--timeline-max', timelineMax);
-  return { runId, keepMax, format: formatOf(timelineFormat ?? 'chrome') };
+  const fromNs = timelineFrom === undefined ? 0 : timeOf('--timeline-from', timelineFrom);
+  const toNs = timelineTo === undefined ? Infinity : timeOf('--timeline-to', timelineTo);
+  if (toNs <= fromNs)
+    throw new UserError(`--timeline-to: found "${timelineTo}", expected a time after --timeline-from`);
+  return { runId, window: { fromNs, toNs, keepMax }, format: formatOf(timelineFormat ?? 'chrome') };
+}
+
+function timeOf(option: string, text: string): Ns {
+  const value = parseQuantity('duration', text);
+  if (typeof value === 'string') throw new UserError(`${option}: found "${text}": ${value}`);
+  return value;
 }
 
 function formatOf(text: string): TimelineFormat {
@@ -113,13 +133,13 @@ function writeTimeline(
   folder: string,
   name: string,
   records: readonly RunRecord[],
-  { runId, keepMax, format }: TimelineWish,
+  { runId, window, format }: TimelineWish,
   engine: EngineName,
 ): void {
   const record = records.find(({ run }) => run.runId === runId);
   if (record === undefined) throw new UserError(`--timeline: ${name} has runs 1 to ${records.length}, found ${runId}`);
   if (record.outcome === 'failed') return;
-  const { timeline, digest } = timelineOf(record.run, { engine, keepMax });
+  const { timeline, digest } = timelineOf(record.run, { engine, ...window });
   assert(digest === record.digest, `${name}: run ${runId} took another course when it was watched`);
   const results = new ResultFolder(folder);
   const { file, textOf } = TIMELINE_FORMATS[format];

@@ -23,7 +23,7 @@ import type { Score } from '../host/replay/replayed.ts';
 import { schedulers } from '../host/sched/index.ts';
 import type { SchedulerPolicy } from '../host/scheduler.ts';
 import type { HostTask } from '../host/task.ts';
-import { type Timeline, TimelineRecorder } from '../host/timeline.ts';
+import { type Timeline, TimelineRecorder, type TimelineWindow } from '../host/timeline.ts';
 import { makeTopology } from '../host/topology.ts';
 import type { MachinePreset } from '../vmm/costs.ts';
 import { type EngineName, PhysicalMachine } from '../vmm/machine.ts';
@@ -76,13 +76,13 @@ export interface BuildOptions {
 /** Segments of one run that a chart can show. */
 const GANTT_SEGMENTS_MAX = 5_000;
 
-/** Carries out a run for its timeline only, and answers that and the fingerprint of the run's history. */
+/** Carries out a run for its timeline only, of the whole run unless told, and answers that and the fingerprint of the run's history. */
 export function timelineOf(
   run: ResolvedRun,
-  options: { readonly engine?: EngineName; readonly keepMax: number },
+  options: { readonly engine?: EngineName } & Partial<TimelineWindow> & Pick<TimelineWindow, 'keepMax'>,
 ): { readonly timeline: Timeline; readonly digest: string } {
-  const { keepMax, ...build } = options;
-  const recorder = new TimelineRecorder({ fromNs: 0, toNs: Infinity, keepMax });
+  const { keepMax, fromNs = 0, toNs = Infinity, ...build } = options;
+  const recorder = new TimelineRecorder({ fromNs, toNs, keepMax });
   const world = buildWorld(run, { ...build, observer: recorder });
   const outcome = finishWorld(world);
   return { timeline: recorder.finish(world.dispatcher), digest: collect(world, outcome).digest };

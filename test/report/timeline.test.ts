@@ -157,7 +157,26 @@ describe('hvsim run --timeline', () => {
     expect(existsSync(join(folder, 'executed', 'timeline.json'))).toBe(false);
   });
 
+  test('of a window: what there was before it is not told as if it had begun there', async () => {
+    const window = { timelineFrom: '100 ms', timelineTo: '140 ms', timelineFormat: 'ftrace' };
+    expect(await runCommand([file], { ...common, timeline: true, ...window })).toBe(0);
+    const lines = readFileSync(join(folder, 'watched', 'timeline.ftrace'), 'utf8').split('\n');
+    const times = lines.flatMap((line) => /d\.\.2 ([\d.]+):/.exec(line)?.[1] ?? []).map(Number);
+    expect(times[0]).toBe(0.1);
+    expect(times.at(-1)).toBeLessThan(0.14);
+    expect(times.at(-1)).toBeGreaterThan(0.13);
+    expect(lines.filter((line) => line.includes('sched_wakeup_new'))).toEqual([]);
+  });
+
   test('mistakes are named', async () => {
+    const watched = { ...common, timeline: true };
+    const unit = runCommand([file], { ...watched, timelineFrom: '5' });
+    await expect(unit).rejects.toThrow(/--timeline-from: found "5": expected a duration/);
+    const empty = runCommand([file], { ...watched, timelineFrom: '5 ms', timelineTo: '5 ms' });
+    await expect(empty).rejects.toThrow(/--timeline-to: found "5 ms", expected a time after/);
+    await expect(runCommand([file], { ...common, timelineTo: '5 ms' })).rejects.toThrow(
+      /--timeline-to: needs --timeline/,
+    );
     const needs = runCommand([file], { ...common, timelineFormat: 'ftrace' });
     await expect(needs).rejects.toThrow(/--timeline-format: needs --timeline/);
     const unknown = runCommand([file], { ...common, timeline: true, timelineFormat: 'vcd' });

@@ -88,11 +88,11 @@ describe('executed lock holders, and their modelled twin', () => {
     twin.overSeeds({ case: name, overcommit }, 'locks', (vm) => Number(vm['spin_ns']) / Number(vm['running_ns']));
   const overlap = (a: Interval, b: Interval): boolean => a.low <= b.high && b.low <= a.high;
 
-  test('a ticket lock loses most, test-and-set a tenth, gangs and strict co-scheduling nothing; pause-loop exits halve it', () => {
+  test('a ticket lock loses most, test-and-set a tenth, gangs and strict co-scheduling nothing; pause-loop exits take a third off and more', () => {
     for (const overcommit of ['2x', '3x']) {
       const cfs = lost('cfs, ticket', overcommit).mean;
       expect(cfs).toBeGreaterThan(2 * lost('cfs, test-and-set', overcommit).mean);
-      expect(cfs).toBeGreaterThan(2 * lost('cfs + PLE, ticket', overcommit).mean);
+      expect(cfs).toBeGreaterThan(1.5 * lost('cfs + PLE, ticket', overcommit).mean);
       expect(lost('credit, ticket', overcommit).low).toBeGreaterThan(0.3);
       for (const name of ['gang, ticket', 'esx strict, ticket', 'cfs, no lock'])
         expect(lost(name, overcommit).mean).toBeLessThan(0.03);

@@ -40,7 +40,7 @@ const params = {
   },
   start_debit: { kind: 'flag', default: true, meaning: 'a new vCPU starts one slice behind' },
   last_buddy: { kind: 'flag', default: true, meaning: 'of many, the one that was preempted last is preferred' },
-  next_buddy: { kind: 'flag', default: false, meaning: 'the one that woke up last is preferred, preempting or not' },
+  next_buddy: { kind: 'flag', default: false, meaning: 'and the one that woke up last, preempting or not' },
   ...hostParams,
   ...protection('throttle'),
 } as const satisfies ParamSet;

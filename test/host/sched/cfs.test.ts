@@ -48,6 +48,18 @@ describe('V14: slices of equal hogs on one pCPU, rounded up to a tick', () => {
     }
   });
 
+  test('a latency that is no multiple of the granularity: 10 ms hold four slices, 3 ms each only from the fifth on', () => {
+    const odd = { ...LARGE, hz: 1000, latency_us: 10_000 };
+    // Four: 10 / 4 = 2.5 ms, up to a tick. Five: five times 3 ms, and more than that is 4 at a tick.
+    for (const [n, ms] of [
+      [4, 3],
+      [5, 4],
+    ] as const) {
+      const lab = run(odd, 2000, { vms: Array.from({ length: n }, () => A), keepMax: 100_000 });
+      expect(new Set(runs(lab, 1000))).toEqual(new Set([ms]));
+    }
+  });
+
   test('with exact timers 12 ms and 6 ms', () => {
     for (const [n, ms] of [
       [2, 12],

@@ -41,8 +41,8 @@ export interface BalanceHost {
   readonly overloaded: CpuSet;
   /** A pCPU of an idle core in the socket of that pCPU, if cores have several threads; -1 for none. */
   idleCore(pcpu: number): number;
-  threads(rq: Rq): number;
-  load(rq: Rq): number;
+  readonly threads: (rq: Rq) => number;
+  readonly load: (rq: Rq) => number;
   loadOf(thread: Thread): number;
   isHot(thread: Thread, now: Ns): boolean;
   /** Moves a waiting thread. */
@@ -52,8 +52,8 @@ export interface BalanceHost {
 }
 
 interface Stats {
-  readonly group: number;
-  readonly size: number;
+  group: number;
+  size: number;
   threads: number;
   load: number;
 }
@@ -65,6 +65,10 @@ export class Balancer {
   private readonly policy: SchedulerHost;
   private readonly migrationCost: Ns;
   private readonly tick: Ns;
+  // Filled anew by every pull.
+  private readonly local = noStats();
+  private readonly other = noStats();
+  private readonly busiest = noStats();
 
   constructor(policy: SchedulerHost, host: BalanceHost, migrationCost: Ns, tick: Ns) {
     this.policy = policy;
@@ -137,26 +141,30 @@ export class Balancer {
     const domain = this.domains[rq.id][level];
     const toIdle = newly || idle.has(rq.id);
     const own = domain.groupOf.get(rq.id)!;
-    const stats = domain.groups.map((ids, group) => this.statsOf(ids, group));
-    const local = stats[own];
+    const { busiest, local } = this;
+    this.count(local, domain, own);
+    let load = local.load;
+    busiest.threads = 0;
     // As in the source, every balancer looks at the groups in a ring that begins with its own.
-    const ringDistance = (group: number): number => (group - own + stats.length) % stats.length;
-    const busiest = stats
-      .filter(({ group, threads }) => group !== own && threads > 0)
-      .sort((a, b) => byBusyness(a, b) || ringDistance(a.group) - ringDistance(b.group))
-      .at(0);
-    if (busiest === undefined) return false;
+    for (let step = 1; step < domain.groups.length; step++) {
+      const { other } = this;
+      this.count(other, domain, (own + step) % domain.groups.length);
+      load += other.load;
+      if (other.threads > 0 && (busiest.threads === 0 || byBusyness(other, busiest) < 0)) copy(other, busiest);
+    }
+    if (busiest.threads === 0) return false;
     const wanted = toIdle ? threadsToMove(local, busiest) : 0;
-    const imbalance = toIdle ? Infinity : loadToMove(local, busiest, stats, domain.imbalancePercent);
+    const mean = load / domain.span.count;
+    const imbalance = toIdle ? Infinity : loadToMove(local, busiest, mean, domain.imbalancePercent);
     if (imbalance <= 0 || (toIdle && wanted <= 0)) {
       rq.failures[level] = 0;
       return false;
     }
     const limit = newly ? 1 : toIdle ? wanted : MOVES_MAX;
-    const sources = domain.groups[busiest.group]
-      .map((id) => rqs[id])
-      .filter((source) => this.host.overloaded.has(source.id))
-      .sort((a, b) => this.host.load(b) - this.host.load(a) || a.id - b.id);
+    const crowded = domain.groups[busiest.group];
+    const sources: Rq[] = [];
+    for (const id of crowded) if (this.host.overloaded.has(id)) sources.push(rqs[id]);
+    if (sources.length > 1) sources.sort((a, b) => this.host.load(b) - this.host.load(a) || a.id - b.id);
     for (const source of sources) {
       if (this.moveFrom(source, rq, { level, domain, now, limit, imbalance }) === 0) continue;
       rq.failures[level] = 0;
@@ -164,7 +172,7 @@ export class Balancer {
     }
     if (newly) return false;
     rq.failures[level]++;
-    if (rq.failures[level] > domain.cacheTries + PUSH_AFTER) this.pushTo(rq, domain.groups[busiest.group], level);
+    if (rq.failures[level] > domain.cacheTries + PUSH_AFTER) this.pushTo(rq, crowded, level);
     return false;
   }
 
@@ -177,13 +185,17 @@ export class Balancer {
     return busy ? Math.max(idle * BUSY_FACTOR - this.tick, this.tick) : idle;
   }
 
-  private statsOf(ids: readonly number[], group: number): Stats {
-    const stats: Stats = { group, size: ids.length, threads: 0, load: 0 };
+  private count(stats: Stats, domain: Domain, group: number): void {
+    const { rqs, threads, load } = this.host;
+    const ids = domain.groups[group];
+    stats.group = group;
+    stats.size = ids.length;
+    stats.threads = 0;
+    stats.load = 0;
     for (const id of ids) {
-      stats.threads += this.host.threads(this.host.rqs[id]);
-      stats.load += this.host.load(this.host.rqs[id]);
+      stats.threads += threads(rqs[id]);
+      stats.load += load(rqs[id]);
     }
-    return stats;
   }
 
   private moveFrom(
@@ -231,11 +243,23 @@ export class Balancer {
   }
 }
 
+const noStats = (): Stats => ({ group: 0, size: 0, threads: 0, load: 0 });
+
+function copy(from: Stats, to: Stats): void {
+  to.group = from.group;
+  to.size = from.size;
+  to.threads = from.threads;
+  to.load = from.load;
+}
+
 /** The busier group first: among groups with threads that wait, that of the higher load per pCPU. */
 function byBusyness(a: Stats, b: Stats): number {
-  const density = (stats: Stats): number => stats.load / stats.size;
   const bothOverloaded = a.threads > a.size && b.threads > b.size;
   return (bothOverloaded ? 0 : crowd(b) - crowd(a)) || density(b) - density(a);
+}
+
+function density({ load, size }: Stats): number {
+  return load / size;
 }
 
 /** Threads beyond one per pCPU; negative with idle pCPUs. */
@@ -253,11 +277,9 @@ function threadsToMove(local: Stats, busiest: Stats): number {
 }
 
 /** For a busy pCPU: the load that is missing to the mean of the domain, of the nearer side. */
-function loadToMove(local: Stats, busiest: Stats, all: readonly Stats[], percent: number): number {
+function loadToMove(local: Stats, busiest: Stats, mean: number, percent: number): number {
   if (busiest.threads <= busiest.size) return 0;
-  const density = (stats: Stats): number => stats.load / stats.size;
   if (density(busiest) * 100 <= density(local) * percent) return 0;
-  const mean = all.reduce((sum, { load }) => sum + load, 0) / all.reduce((sum, { size }) => sum + size, 0);
   return Math.min((density(busiest) - mean) * busiest.size, (mean - density(local)) * local.size);
 }
 

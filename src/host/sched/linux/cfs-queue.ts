@@ -83,11 +83,11 @@ export class CfsQueue extends FairQueue {
   preempts(wakee: Entity): boolean {
     const { current, tunables } = this;
     if (current === null) return true;
-    if (tunables.nextBuddy) this.next = wakee;
+    if (tunables.nextBuddy && this.isLong) this.next = wakee;
     if (current.kind === 'idle' && wakee.kind !== 'idle') return true;
     if (wakee.kind !== 'normal' || !tunables.wakeupPreemption || !this.isDear(current, wakee)) return false;
     this.next = wakee;
-    if (tunables.lastBuddy && this.count >= this.latencyCount && current.task !== null) this.last = current;
+    if (tunables.lastBuddy && this.isLong && current.task !== null) this.last = current;
     return true;
   }
 
@@ -136,8 +136,14 @@ export class CfsQueue extends FairQueue {
     return Math.max(this.sliceOf(current) - (current.ran - current.ranAtPick), this.tunables.minGranularity);
   }
 
+  /** So many that fit into a latency with the shortest slice: nr_latency, rounded up. */
   private get latencyCount(): number {
-    return Math.floor(this.tunables.latency / this.tunables.minGranularity);
+    return Math.ceil(this.tunables.latency / this.tunables.minGranularity);
+  }
+
+  /** Buddies are for queues so long that a latency does not serve all. */
+  private get isLong(): boolean {
+    return this.count >= this.latencyCount;
   }
 
   /** Its part of a period: the weight over that of the queue, and again for the group that it is in. */
