@@ -59,7 +59,7 @@ function loadScenario(file: string, overrides: readonly Override[], seed: number
     charts: CHART_NAMES,
     guestProblem,
     policyFrom: (module, exportName, sha256) => loadPolicy(fileOf(module), exportName, module, sha256),
-    recordingFrom: (written) => recordings.header(fileOf(written), written),
+    recordingFrom: (written, asRing) => recordings.header(fileOf(written), written, asRing),
     ...(seed === undefined ? {} : { seeds: [seed] }),
   });
   return { file, scenario, fileOf };

@@ -373,7 +373,7 @@ function resolveReplayed(
   recordings: Recordings,
 ): ResolvedVm {
   const file = resolve(fileOf(vm.replay));
-  const { workload, technique, paging } = recordings.header(file, vm.replay);
+  const { workload, technique, paging } = recordings.header(file, vm.replay, vm.offset !== undefined);
   const startNs = quantity('duration', vm.start) + member * quantity('duration', vm.stagger);
   return {
     name,
