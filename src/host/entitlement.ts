@@ -81,7 +81,9 @@ function islands(
     return at;
   };
   const held = new Map<Ceiling, number>();
-  const join = (a: number, b: number): void => void (next[find(a)] = find(b));
+  const join = (a: number, b: number): void => {
+    next[find(a)] = find(b);
+  };
   const firstOf = ({ mask, children }: Claimant): number => {
     if (children.length > 0) {
       const [first, ...others] = children.map(firstOf);
@@ -120,7 +122,7 @@ function divide(siblings: readonly Claimant[], capacity: number, flow: Flow | nu
   for (const { children, share } of siblings) {
     if (children.length === 0) continue;
     // Where all may have the same pCPUs, what they can have together is what their parent has.
-    divide(children, share, flow !== null && flow.divides(children) ? flow : null);
+    divide(children, share, flow?.divides(children) === true ? flow : null);
   }
 }
 
