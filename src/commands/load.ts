@@ -58,8 +58,8 @@ function loadScenario(file: string, overrides: readonly Override[], seed: number
     overrides,
     charts: CHART_NAMES,
     guestProblem,
-    policyFrom: (module, exportName) => loadPolicy(fileOf(module), exportName, module),
-    recordingFrom: (written) => recordings.header(fileOf(written), written),
+    policyFrom: (module, exportName, sha256) => loadPolicy(fileOf(module), exportName, module, sha256),
+    recordingFrom: (written, asRing) => recordings.header(fileOf(written), written, asRing),
     ...(seed === undefined ? {} : { seeds: [seed] }),
   });
   return { file, scenario, fileOf };

@@ -82,7 +82,9 @@ async function runOne(
     onDone: () => progress.done(),
   }).finally(() => progress.stop());
   const folder = join(options.out, name);
-  await writeResults(folder, scenario, tables, files, { version: packageVersion() });
+  const { notDrawn } = await writeResults(folder, scenario, tables, files, { version: packageVersion() });
+  if (notDrawn.length > 0)
+    note(`${name}: nothing to show in ${notDrawn.join(', ')} (hvsim list charts says what they need)`);
   if (timeline !== null) writeTimeline(folder, name, records, timeline, options.engine);
   for (const record of records) report(name, record, quiet);
   for (const { runId, stack } of defects) note(`${name}: run ${runId}: this is a defect of hvsim:\n${stack}`);

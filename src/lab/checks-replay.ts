@@ -28,16 +28,15 @@ function checkReplay(world: World, vm: ReplayedVmInput, index: number, load: Rec
     findings.push(finding(at, message));
   }
   if (load === undefined) return findings;
-  let header: ReturnType<RecordingLoader>;
-  try {
-    header = load(vm.replay);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return [...findings, finding(at, error.message)];
-  }
+  const problem = problemOf(() => load(vm.replay));
+  if (problem !== null) return [...findings, finding(at, problem)];
+  const header = load(vm.replay);
+  const ring = vm.offset === undefined ? null : problemOf(() => load(vm.replay, true));
+  if (ring !== null) findings.push(finding(['vms', index, 'offset'], ring));
   if (header.preset !== host.preset) {
     const message = `${vm.replay} was recorded with preset ${header.preset}, but the host has ${host.preset}`;
-    return [...findings, finding(at, message)];
+    findings.push(finding(at, message));
+    return findings;
   }
   const preset = PRESETS.find(({ id }) => id === host.preset);
   const hz = host.frequency === 'auto' ? preset?.frequencyHz : quantity('frequency', host.frequency);
@@ -51,4 +50,15 @@ function checkReplay(world: World, vm: ReplayedVmInput, index: number, load: Rec
     findings.push(finding(at, message));
   }
   return findings;
+}
+
+/** What the user did wrong, if that is why it fails. */
+function problemOf(load: () => unknown): string | null {
+  try {
+    load();
+    return null;
+  } catch (error) {
+    if (error instanceof UserError) return error.message;
+    throw error;
+  }
 }

@@ -1,11 +1,13 @@
 /**
  * Schedulers that are files of the user: `host.scheduler: { module: ./mine.js }`.
  * A module exports the description that `definePolicy` takes, or a policy made by it; nothing of hvsim need be imported.
- * Invariant: whatever the file is, the answer is a policy or a UserError that says what is wrong with it.
+ * Invariant: whatever the file is, the answer is a policy or a UserError that says what is wrong with it; where the scenario
+ * has the hash of a file, no other text is loaded.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { UserError } from '../core/errors.ts';
+import { newHash } from '../core/hash.ts';
 import { paramFaults } from '../host/params.ts';
 import { BASES, definePolicy, type PolicyDescription, type SchedulerPolicy } from '../host/scheduler.ts';
 import { guarded } from './own-guard.ts';
@@ -17,13 +19,27 @@ const KEYS = ['name', 'summary', 'origin', 'basis', 'traits', 'params', 'vmParam
 const TRAITS = ['workConserving', 'weights', 'caps'] as const;
 
 /** Answers the policy of a module, given as it is written in the scenario. @throws UserError */
-export type PolicyLoader = (module: string, exportName: string) => SchedulerPolicy;
+export type PolicyLoader = (module: string, exportName: string, sha256?: string) => SchedulerPolicy;
 
-/** Loads a policy. `shown` is the file as the user wrote it. @throws UserError */
-export function loadPolicy(file: string, exportName: string, shown: string): SchedulerPolicy {
+/** The SHA-256 of a file, in hexadecimal. */
+export function sha256Of(file: string): string {
+  return newHash('sha256').update(readFileSync(file)).digest('hex');
+}
+
+/**
+ * Loads a policy. `shown` is the file as the user wrote it.
+ * @param sha256 of the text that it must be, if that is known
+ * @throws UserError
+ */
+export function loadPolicy(file: string, exportName: string, shown: string, sha256?: string): SchedulerPolicy {
   const stat = statSync(file, { throwIfNoEntry: false });
   if (stat === undefined) throw new UserError(`${shown}: no such file`);
   if (!stat.isFile()) throw new UserError(`${shown}: not a file`);
+  if (sha256 !== undefined && sha256Of(file) !== sha256) {
+    throw new UserError(
+      `${shown}: its SHA-256 is ${sha256Of(file)}, not that of the scenario; if the change is meant, leave sha256 out`,
+    );
+  }
   const found = exportOf(importNow(file, shown), exportName, shown);
   const fault = faultOf(found);
   if (fault !== null) {
@@ -54,7 +70,9 @@ function faultOf(found: unknown): string | null {
 }
 
 function reservedFault(params: unknown): string | null {
-  const reserved = ['policy', 'module', 'export'].find((key) => isPlainObject(params) && Object.hasOwn(params, key));
+  const reserved = ['policy', 'module', 'export', 'sha256'].find(
+    (key) => isPlainObject(params) && Object.hasOwn(params, key),
+  );
   return reserved === undefined ? null : `a parameter cannot be called ${reserved}`;
 }
 

@@ -267,7 +267,7 @@ type FileOf = (written: string) => string;
 
 function resolveScheduler(scheduler: Scheduler, fileOf: FileOf): ResolvedHost['scheduler'] {
   if (isOwn(scheduler)) {
-    const { module: shown, export: exportName, ...params } = scheduler;
+    const { module: shown, export: exportName, sha256: _checked, ...params } = scheduler;
     const file = resolve(fileOf(shown));
     const { name } = loadPolicy(file, exportName, shown);
     return { policy: name, params: params as Params, own: { file, shown, exportName } };
@@ -373,7 +373,7 @@ function resolveReplayed(
   recordings: Recordings,
 ): ResolvedVm {
   const file = resolve(fileOf(vm.replay));
-  const { workload, technique, paging } = recordings.header(file, vm.replay);
+  const { workload, technique, paging } = recordings.header(file, vm.replay, vm.offset !== undefined);
   const startNs = quantity('duration', vm.start) + member * quantity('duration', vm.stagger);
   return {
     name,

@@ -33,13 +33,14 @@ export function policyOf(scheduler: Scheduler, load: PolicyLoader): SchedulerPol
 export function completeOwn(
   scheduler: OwnScheduler,
   load: PolicyLoader,
+  at: Path,
 ): { readonly scheduler: OwnScheduler; readonly findings: readonly Finding[] } {
-  const { module, export: exportName, ...written } = scheduler;
-  const at: Path = ['host', 'scheduler'];
+  const { module, export: exportName, sha256, ...written } = scheduler;
   try {
-    const { params } = load(module, exportName);
+    const { params } = load(module, exportName, sha256);
     const { value, findings } = check(paramsObject(params), written, at);
-    return { scheduler: { module, export: exportName, ...value }, findings };
+    const hash = sha256 === undefined ? {} : { sha256 };
+    return { scheduler: { module, export: exportName, ...hash, ...value }, findings };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return { scheduler, findings: [finding([...at, 'module'], error.message)] };

@@ -23,6 +23,7 @@ import {
   type Pool,
   type ScenarioDoc,
   type ScenarioInput,
+  type Scheduler,
   schedulerObject,
   type World,
   worldSchema,
@@ -239,25 +240,40 @@ function labels(combination: Combination): Record<string, string> {
 }
 
 /** A path is taken as it is written, where nobody says what it is relative to. */
-const loadAsWritten: PolicyLoader = (module, exportName) => loadPolicy(resolve(module), exportName, module);
+const loadAsWritten: PolicyLoader = (module, exportName, sha256) =>
+  loadPolicy(resolve(module), exportName, module, sha256);
 
 /** `scheduler: credit` stands for that policy with its defaults; a topology says how many pCPUs there are. */
 function complete(world: World, load: PolicyLoader): { readonly world: World; readonly findings: readonly Finding[] } {
   const { scheduler, topology, pcpus, pools } = world.host;
-  const own = isOwn(scheduler) ? completeOwn(scheduler, load) : { scheduler, findings: [] };
+  const own = completeScheduler(scheduler, load, ['host', 'scheduler']);
+  const parts = (pools ?? []).map((pool, index) => completePool(pool, load, ['host', 'pools', index, 'scheduler']));
   const host = {
     ...world.host,
     pcpus: topology === undefined ? pcpus : sizeOf(topology),
-    scheduler: typeof own.scheduler === 'string' ? schedulerObject.parse({ policy: own.scheduler }) : own.scheduler,
-    ...(pools === undefined ? {} : { pools: pools.map(completePool) }),
+    scheduler: own.scheduler,
+    ...(pools === undefined ? {} : { pools: parts.map(({ pool }) => pool) }),
   };
-  return { world: { ...world, host }, findings: own.findings };
+  return { world: { ...world, host }, findings: [own, ...parts].flatMap(({ findings }) => findings) };
 }
 
-function completePool(pool: Pool): Pool {
-  return typeof pool.scheduler === 'string'
-    ? { ...pool, scheduler: schedulerObject.parse({ policy: pool.scheduler }) }
-    : pool;
+function completePool(
+  pool: Pool,
+  load: PolicyLoader,
+  at: Path,
+): { readonly pool: Pool; readonly findings: readonly Finding[] } {
+  if (pool.scheduler === undefined) return { pool, findings: [] };
+  const { scheduler, findings } = completeScheduler(pool.scheduler, load, at);
+  return { pool: { ...pool, scheduler }, findings };
+}
+
+function completeScheduler(
+  scheduler: Scheduler,
+  load: PolicyLoader,
+  at: Path,
+): { readonly scheduler: Exclude<Scheduler, string>; readonly findings: readonly Finding[] } {
+  if (typeof scheduler === 'string') return { scheduler: schedulerObject.parse({ policy: scheduler }), findings: [] };
+  return isOwn(scheduler) ? completeOwn(scheduler, load, at) : { scheduler, findings: [] };
 }
 
 function sizeOf(topology: NonNullable<World['host']['topology']>): number {

@@ -28,6 +28,9 @@ const ownScheduler = z
   .looseObject({
     module: z.string().min(1).describe('Path of a JavaScript or TypeScript file, relative to the scenario'),
     export: z.string().min(1).default('default').describe('Name of the export that is the scheduler'),
+    sha256: nameOf(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 lower-case hexadecimal digits')
+      .optional()
+      .describe('Hash of the file, which must have it; scenarios in results say so which text made them'),
   })
   .describe('A scheduler of your own, with its parameters; see docs/how-to-add.md')
   .meta({ chosenBy: 'module' });
@@ -56,7 +59,7 @@ const pool = z
     name: nameOf(NAME_PATTERN, DASHED).describe('Its name; default is that of the physical CPUs in no pool'),
     pcpus: pcpusOfPool.describe('Its physical CPUs: a number, "first-last", or a list of these'),
     scheduler: z
-      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject])
+      .union([enumOf(namesOf(SCHEDULERS)), schedulerObject, ownScheduler])
       .optional()
       .describe('Its scheduler: the name of a policy, or a mapping with its parameters; default: host.scheduler'),
   })

@@ -29,7 +29,15 @@ export function densityRuns(results: Results): DensityRun[] {
     });
   if (distinct(runs.map((run) => String(run.density))).length < 2) return [];
   const others = results.scenario.axes.filter((axis) => !setsDensity(runs, axis));
-  return runs.map((run) => ({ ...run, series: others.map((axis) => text(run.run, axis)).join(' \u00b7 ') }));
+  return runs.map((run) => ({ ...run, series: seriesName(run.run, others) }));
+}
+
+/** The labels of a run on some axes. A bare number says what it counts: `vcpus 2`. */
+export function seriesName(run: Row, axes: readonly string[]): string {
+  const labels = axes.map((axis) =>
+    num(run, axis) === null ? text(run, axis) : `${axis.replaceAll('_', ' ')} ${text(run, axis)}`,
+  );
+  return labels.join(' \u00b7 ');
 }
 
 /** An axis is about the number of VMs when each of its labels goes with one density, and they are not all the same. */

@@ -5,11 +5,12 @@
 import { Digest } from '../core/digest.ts';
 import type { Drawing } from './charts/chart.ts';
 import { findings } from './findings.ts';
-import { amount, time } from './format.ts';
-import { num, text } from './frame.ts';
+import { amount, listed, time } from './format.ts';
+import { distinct, num, text } from './frame.ts';
 import { element, escapeHtml, type Html, inlineSvg, list, paragraph } from './html.ts';
 import { PAGE_SCRIPT, PAGE_STYLE } from './page-style.ts';
 import { frame, type Results } from './results.ts';
+import { schedulingSection } from './scheduling-section.ts';
 import {
   divergenceSection,
   endingsSection,
@@ -34,6 +35,8 @@ export function reportPage(results: Results, pictures: readonly Picture[], versi
     headerPart(results, title),
     findingsPart(results, pictures),
     ...pictures.map(figure),
+    notDrawn(results, pictures),
+    schedulingSection(results),
     holesSection(results),
     divergenceSection(results),
     endingsSection(results),
@@ -97,6 +100,19 @@ function figure({ name, drawing, svg }: Picture): Html {
   const label = drawing.sentences[0] ?? drawing.caption;
   const more = drawing.sentences.slice(3).map(paragraph).join('\n');
   return `<figure id="${escapeHtml(name)}">\n${inlineSvg(svg, name, label)}\n${more}<figcaption>${escapeHtml(drawing.caption)}</figcaption>\n</figure>`;
+}
+
+/** Charts that the scenario asks for and that have nothing to show here. */
+function notDrawn(results: Results, pictures: readonly Picture[]): Html {
+  const names = missingCharts(results, pictures);
+  if (names.length === 0) return '';
+  return paragraph(`Not drawn, because the results have not what they show: ${listed(names)}.`);
+}
+
+export function missingCharts(results: Results, pictures: readonly Pick<Picture, 'name'>[]): string[] {
+  const drawn = new Set(pictures.map(({ name }) => name.replace(/-\d+$/, '')));
+  const wanted = results.scenario.doc.charts.map((entry) => (typeof entry === 'string' ? entry : entry.chart));
+  return distinct(wanted.filter((name) => !drawn.has(name)));
 }
 
 /** One fingerprint for all runs, in order. */

@@ -2,8 +2,8 @@
  * Rows of the scheduling tables with the run they belong to.
  * Invariant: only points of the sweep, in the order of the file.
  */
-import { setsDensity } from './density.ts';
-import { distinct, num, type Row, text } from './frame.ts';
+import { seriesName, setsDensity } from './density.ts';
+import { distinct, num, type Row } from './frame.ts';
 import { frame, isPoint, type Results, runOf } from './results.ts';
 
 /** A run of scheduling-runs.csv by how many vCPUs share a physical CPU. */
@@ -28,7 +28,7 @@ export function sharedRuns(results: Results): SharedRun[] {
     }));
   if (distinct(runs.map(({ density }) => String(density))).length < 2) return [];
   const others = results.scenario.axes.filter((axis) => !setsDensity(runs, axis));
-  return runs.map((item) => ({ ...item, series: others.map((axis) => text(item.run, axis)).join(' \u00b7 ') }));
+  return runs.map((item) => ({ ...item, series: seriesName(item.run, others) }));
 }
 
 /** A VM of scheduling-vms.csv, with its run. */

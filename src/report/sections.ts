@@ -192,13 +192,20 @@ export function machineSection(results: Results): Html {
       [one.scheduler, ...(one.pools ?? []).map((pool) => pool.scheduler ?? one.scheduler)].map(schedulerName),
     ),
   );
-  const intro = `${host.pcpus} physical CPU${host.pcpus === 1 ? '' : 's'}, ${host.memory} of memory, scheduler ${listed(policies)}.`;
+  const cpus = distinct(
+    results.scenario.points
+      .map((point) => point.world.host.pcpus)
+      .sort((a, b) => a - b)
+      .map(String),
+  );
+  const intro = `${listed(cpus, 'or')} physical CPU${cpus.length === 1 && cpus[0] === '1' ? '' : 's'}, ${host.memory} of memory, scheduler${policies.length === 1 ? '' : 's'} ${listed(policies)}.`;
   return [element('h2', 'The machine'), paragraph(intro), ...scale, ...models].join('\n');
 }
 
 function schedulerName(scheduler: unknown): string {
   if (typeof scheduler === 'string') return scheduler;
-  return typeof scheduler === 'object' && scheduler !== null && 'policy' in scheduler ? String(scheduler.policy) : '';
+  if (typeof scheduler !== 'object' || scheduler === null) return '';
+  return 'policy' in scheduler ? String(scheduler.policy) : 'module' in scheduler ? String(scheduler.module) : '';
 }
 
 function scaleText(clock: string, presetHz: number | undefined): string {
@@ -225,7 +232,10 @@ export function glossarySection(results: Results): Html {
   const parts = METRICS.filter(({ name }) => results.frames[name] !== undefined).map((metric) => {
     const columns = metric.columns(results.scenario.axes);
     const items = columns.map(({ name, doc }) => `<dt>${escapeHtml(name)}</dt><dd>${escapeHtml(doc)}</dd>`).join('\n');
-    return details(`${metric.name}.csv: ${metric.doc.toLowerCase()}`, `<dl class="glossary">\n${items}\n</dl>`);
+    return details(
+      `${metric.name}.csv: ${metric.doc.charAt(0).toLowerCase()}${metric.doc.slice(1)}`,
+      `<dl class="glossary">\n${items}\n</dl>`,
+    );
   });
   const outcomes = Object.entries(OUTCOMES)
     .map(([name, meaning]) => `<dt>${name}</dt><dd>${escapeHtml(meaning)}</dd>`)

@@ -9,7 +9,7 @@ import type { Chart } from './charts/chart.ts';
 import { CHARTS } from './charts/index.ts';
 import { writeCsv } from './csv.ts';
 import { ResultFolder } from './folder.ts';
-import { type Picture, reportPage } from './page.ts';
+import { missingCharts, type Picture, reportPage } from './page.ts';
 import { renderPng } from './png.ts';
 import { type Results, resultsOf } from './results.ts';
 import { renderSvg } from './svg.ts';
@@ -20,21 +20,31 @@ export interface WriteOptions {
   readonly png?: boolean;
 }
 
-/** Writes everything that a run leaves behind. Guest files, if any, are added under the names they have in the scenario. */
+/**
+ * Writes everything that a run leaves behind, and answers the charts that had nothing to show. Guest files, if any, are added under the names
+ * they have in the scenario.
+ */
 export async function writeResults(
   path: string,
   scenario: Scenario,
   tables: readonly Table[],
   guests: ReadonlyMap<string, string>,
   options: WriteOptions,
-): Promise<void> {
+): Promise<{ readonly notDrawn: readonly string[] }> {
   const folder = new ResultFolder(path);
   try {
     folder.add('scenario.yaml', scenarioText(scenario.doc));
     for (const table of tables) await folder.addWith(`${table.name}.csv`, (file) => writeCsv(table, file));
     for (const [name, source] of guests) folder.add(name, readFileSync(source));
-    await addPictures(folder, resultsOf(scenario, tables), options);
+    const results = resultsOf(scenario, tables);
+    const drawn = await addPictures(folder, results, options);
     folder.commit(true);
+    return {
+      notDrawn: missingCharts(
+        results,
+        drawn.map((name) => ({ name })),
+      ),
+    };
   } catch (error) {
     folder.discard();
     throw error;

@@ -212,7 +212,7 @@ vms:
     ['\n\nexport default {]', 'default', /mine.js: SyntaxError: .* \(line 3\)$/],
     [described('params: 5'), 'default', /not a scheduler: params: expected a mapping by name$/],
     [described('vmParams: { a: 5 }'), 'default', /vmParams.a: expected a mapping such as/],
-    [described('params: { a: { kind: "number", meaning: "" } }'), 'default', /a kind of integer, flag, choice$/],
+    [described('params: { a: { kind: "number", meaning: "" } }'), 'default', /a kind of integer, flag, choice, text$/],
     [
       described('params: { a: { kind: "integer", min: 1, max: 3, default: 5, meaning: "" } }'),
       'default',

@@ -1,6 +1,9 @@
 /** CPU pools in scenarios: who runs where, that all time is accounted for, and mistakes with their places. */
-import { expect, test } from 'vitest';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
 import { runWorld } from '../../src/lab/build.ts';
+import { withGuestCopies } from '../../src/lab/guest-files.ts';
 import { planRuns } from '../../src/lab/plan.ts';
 import type { RunRecord, VmRecord } from '../../src/lab/rows.ts';
 import { parseScenario, scenarioText } from '../../src/lab/scenario.ts';
@@ -113,4 +116,37 @@ test.each([
   ['name: a\nvms: [{ name: v, demand: hog, pool: x }]', /vms\[0\]\.pool: found "x", but there is no host\.pools/],
 ])('%# mistakes have a place', (text, message) => {
   expect(problems(text)).toMatch(message);
+});
+
+describe('a pool with a scheduler that is a file of the user', () => {
+  const FILE = './scenarios/custom/shortest-first.js';
+  const text = (scheduler: string): string => `
+name: a
+duration: 40 ms
+host: { pcpus: 2, pools: [{ name: mine, pcpus: 1, scheduler: ${scheduler} }] }
+vms:
+  - { name: in, count: 2, demand: hog, pool: mine }
+  - { name: out, demand: hog }
+`;
+
+  test('runs there, and a copy of the scenario has the hash of its text, which no other file passes', () => {
+    const scenario = parseScenario(text(`{ module: ${FILE}, slice_us: 500 }`), 'a.yaml');
+    // Two hogs share the pool's pCPU, but for what switching costs.
+    const shares = run(text(`{ module: ${FILE}, slice_us: 500 }`)).vms.map(running);
+    for (const share of shares.slice(0, 2)) expect(Math.abs(share - 20 * MS)).toBeLessThan(0.5 * MS);
+    const hash = createHash('sha256').update(readFileSync(FILE)).digest('hex');
+    const copy = scenarioText(withGuestCopies(scenario, (file) => file).scenario.doc);
+    expect(copy).toContain(`module: schedulers/shortest-first.js\n        export: default\n        sha256: ${hash}\n`);
+    const back = copy.replace('schedulers/shortest-first.js', FILE);
+    expect(() => parseScenario(back, 'a.yaml')).not.toThrow();
+    expect(() => parseScenario(back.replace(hash, 'a'.repeat(64)), 'a.yaml')).toThrow(
+      new RegExp(`host.pools\\[0\\].scheduler.module: .*its SHA-256 is ${hash}, not that of the scenario`),
+    );
+  });
+
+  test('its parameters are checked, with their place', () => {
+    expect(() => parseScenario(text(`{ module: ${FILE}, slice: 500 }`), 'a.yaml')).toThrow(
+      /host.pools\[0\].scheduler.slice: unknown key. Did you mean "slice_us"/,
+    );
+  });
 });

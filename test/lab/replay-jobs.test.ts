@@ -32,7 +32,7 @@ seeds: [${seed}]
 metrics: [scheduling]
 `;
   const recordings = new Recordings();
-  const recordingFrom = (written: string) => recordings.header(written, written);
+  const recordingFrom = (written: string, asRing?: boolean) => recordings.header(written, written, asRing);
   return planRuns(parseScenario(text, 'a.yaml', { recordingFrom }), (file) => file).runs[0]!;
 }
 
@@ -146,7 +146,7 @@ describe('a ring', () => {
       encodeRecording({ header, ops: [work(1), until(10), work(1), until(20), { kind: OP_STOP }] }),
     );
     expect(() => run(`{ name: vm, replay: ${ended}, offset: random }`)).toThrow(
-      'cannot be begun at an offset: it ends by itself',
+      /vms\[0\]\.offset: .*ended\.hvrec cannot be begun at an offset: its guest ends, or waits less than twice/,
     );
   });
 });

@@ -4,7 +4,7 @@
  */
 import { CpuClock } from '../../core/clock.ts';
 import type { Digest } from '../../core/digest.ts';
-import { UserError } from '../../core/errors.ts';
+import { assert } from '../../core/errors.ts';
 import { Streams } from '../../core/rng.ts';
 import {
   ACCOUNT_EXIT,
@@ -28,14 +28,9 @@ import { addHostVm, type BuiltVm, outcomeAtEnd, runnableFor, type Site, taskSpec
 import { vcpuRecord } from './vcpu-record.ts';
 
 /** Where it begins; null: it plays all of it, once. */
-function offsetOf({ run }: Site, { name }: ResolvedVm, { offset, shown }: ResolvedReplay, { ring }: Score): Ns | null {
-  if (offset === undefined) return null;
-  if (ring === null) {
-    throw new UserError(
-      `VM ${name}: ${shown} cannot be begun at an offset: it ends by itself; expected a recording that --max-seconds has cut off`,
-    );
-  }
-  if (offset !== 'random') return offset;
+function offsetOf({ run }: Site, { name }: ResolvedVm, { offset }: ResolvedReplay, { ring }: Score): Ns | null {
+  if (offset !== 'random') return offset ?? null;
+  assert(ring !== null, 'the plan has only recordings that can be played round and round');
   return Math.floor(new Streams(run.seed).stream(`VM ${name}, offset`).float01() * ring.lengthNs);
 }
 

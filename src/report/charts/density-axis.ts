@@ -6,14 +6,22 @@ import { colourScale } from '../theme.ts';
 /** Room left and right of the outermost points, in VMs. */
 const MARGIN = 0.3;
 
+const TICKS_MIN = 4;
+
+/** Names in a line of the legend, so that it is not wider than the chart. */
+const LEGEND_COLUMNS = 4;
+
 export function densityAxis(runs: readonly DensityRun[]): Spec {
   const values = [...new Set(runs.map((run) => run.density))].sort((a, b) => a - b);
+  const whole = values.filter(Number.isInteger);
+  // Labels of all values would overlap where there are many; few have room also where they are no whole numbers.
+  const ticks = whole.length >= Math.min(values.length, TICKS_MIN) ? whole : values;
   return {
     field: 'density',
     type: 'quantitative',
     title: 'VMs per physical CPU',
     scale: { domain: [Math.min(...values) - MARGIN, Math.max(...values) + MARGIN], nice: false, zero: false },
-    axis: { values: values.filter(Number.isInteger), format: 'd', grid: false, labelFlush: false },
+    axis: { values: ticks, format: '~g', grid: false, labelFlush: false },
   };
 }
 
@@ -43,6 +51,6 @@ export function rangeLayer(names: readonly string[], x: Spec, y: Spec): Spec {
 }
 
 function colourOf(names: readonly string[]): Spec {
-  const legend = names.length > 1 ? { orient: 'top', symbolType: 'circle' } : null;
+  const legend = names.length > 1 ? { orient: 'top', symbolType: 'circle', columns: LEGEND_COLUMNS } : null;
   return { field: 'series', type: 'nominal', title: null, scale: colourScale(names), legend };
 }

@@ -42,9 +42,14 @@ function panel(rows: readonly JudgedRow[], unit: string): object {
     type: 'nominal',
     sort: order,
     title: null,
-    axis: { ticks: false, domain: false, labelLimit: 400, grid: true },
+    axis: { ticks: false, domain: false, labelLimit: 900, grid: true },
   };
   const scale = { type: 'log', nice: true };
+  // A claim without a number holds or not: its scale says nothing.
+  const isClaim = unit === 'direction';
+  const axis = isClaim ? { labels: false, ticks: false, grid: false } : { format: '~g' };
+  const title = isClaim ? 'claims without a number, those that hold' : unit === 'of 1' ? 'ratio' : unit;
+  const x = { type: 'quantitative', scale, title, axis };
   return {
     width: WIDTH,
     height: ROW_HEIGHT * all.length,
@@ -52,14 +57,14 @@ function panel(rows: readonly JudgedRow[], unit: string): object {
       {
         data: { values: spans },
         mark: { type: 'rule', color: 'currentColor', opacity: 0.45, strokeWidth: 1.5 },
-        encoding: { y, x: { field: 'from', type: 'quantitative', scale, title: unit }, x2: { field: 'to' } },
+        encoding: { y, x: { ...x, field: 'from' }, x2: { field: 'to' } },
       },
       {
         data: { values: marks },
         mark: { type: 'point', filled: true, size: 75, opacity: 1 },
         encoding: {
           y,
-          x: { field: 'value', type: 'quantitative', scale, title: unit, axis: { format: '~g' } },
+          x: { ...x, field: 'value' },
           color: {
             field: 'who',
             type: 'nominal',
