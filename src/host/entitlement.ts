@@ -6,8 +6,8 @@
  * Invariants: children never have more than their parent; below a ceiling the sum is at most its rate; there is an assignment
  * of leaves to pCPUs that carries all shares; among siblings the shares are the fairest such ones (lexicographically, by
  * weight).
- * Source: decomposition over a polymatroid (Fujishige, Groenevelt), where maximum flow tells what a set can have together;
- * augmenting along shortest paths (Edmonds and Karp).
+ * Source: decomposition over a polymatroid (Fujishige, Groenevelt), where maximum flow (Dinitz) tells what a set can have
+ * together.
  */
 import { assert } from '../core/errors.ts';
 import type { CpuSet } from './topology.ts';
@@ -56,8 +56,64 @@ const LEFT_MIN = 1e-12;
 
 /** Sets the shares of a whole tree. `capacity` is spread evenly over `pcpus`. */
 export function entitle(roots: readonly Claimant[], capacity: number, pcpus: number): void {
-  const bound = roots.some((root) => maskOf(root) !== null);
-  divide(roots, capacity, bound ? new Flow(roots, capacity / pcpus, pcpus) : null);
+  if (roots.every((root) => maskOf(root) === null)) {
+    divide(roots, capacity, null);
+    return;
+  }
+  const perPcpu = capacity / pcpus;
+  for (const { members, count } of islands(roots, pcpus)) {
+    const masks = members.map(maskOf);
+    const alike = masks.every((mask) => mask !== 'mixed' && (mask?.count ?? pcpus) === count);
+    divide(members, perPcpu * count, alike ? null : new Flow(members, perPcpu, pcpus));
+  }
+}
+
+/** Roots that have nothing to do with each other, neither pCPUs nor ceilings, in the order of the first of each. */
+function islands(
+  roots: readonly Claimant[],
+  pcpus: number,
+): { readonly members: Claimant[]; readonly count: number }[] {
+  // A forest over pCPUs; each points to one of the same island.
+  const next = Array.from({ length: pcpus }, (_, id) => id);
+  const find = (id: number): number => {
+    let at = id;
+    while (next[at] !== at) at = next[at]!;
+    return at;
+  };
+  const held = new Map<Ceiling, number>();
+  const join = (a: number, b: number): void => {
+    next[find(a)] = find(b);
+  };
+  const firstOf = ({ mask, children }: Claimant): number => {
+    if (children.length > 0) {
+      const [first, ...others] = children.map(firstOf);
+      for (const other of others) join(other, first!);
+      return first!;
+    }
+    const first = mask?.first() ?? 0;
+    if (mask === null) for (let id = 1; id < pcpus; id++) join(id, first);
+    else for (const id of mask) join(id, first);
+    return first;
+  };
+  const anchors = roots.map((root) => {
+    const first = firstOf(root);
+    if (root.ceiling !== null) {
+      join(held.get(root.ceiling) ?? first, first);
+      held.set(root.ceiling, first);
+    }
+    return first;
+  });
+  const found = new Map<number, { members: Claimant[]; count: number }>();
+  for (const [i, root] of roots.entries()) {
+    const island = found.get(find(anchors[i]!)) ?? { members: [], count: 0 };
+    island.members.push(root);
+    found.set(find(anchors[i]!), island);
+  }
+  for (let id = 0; id < pcpus; id++) {
+    const island = found.get(find(id));
+    if (island !== undefined) island.count++;
+  }
+  return [...found.values()];
 }
 
 function divide(siblings: readonly Claimant[], capacity: number, flow: Flow | null): void {
@@ -66,7 +122,7 @@ function divide(siblings: readonly Claimant[], capacity: number, flow: Flow | nu
   for (const { children, share } of siblings) {
     if (children.length === 0) continue;
     // Where all may have the same pCPUs, what they can have together is what their parent has.
-    divide(children, share, flow !== null && flow.divides(children) ? flow : null);
+    divide(children, share, flow?.divides(children) === true ? flow : null);
   }
 }
 
@@ -116,6 +172,13 @@ function maskOf(claimant: Claimant): CpuSet | null | 'mixed' {
 
 const SOURCE = 0;
 const SINK = 1;
+
+/** One round of `value`: what is left of each edge, how deep each node is, how many of its edges were tried. */
+interface Search {
+  readonly left: number[];
+  readonly depth: readonly number[];
+  readonly tried: number[];
+}
 
 /** source -> ceiling -> root -> ... -> leaf -> what its mask allows -> pCPUs of one kind -> sink */
 class Flow {
@@ -201,41 +264,52 @@ class Flow {
     return { members, capacity: Infinity };
   }
 
-  /** The maximum flow. */
+  /** The maximum flow: along all shortest paths at once, as long as there are any. */
   private value(): number {
     const left = [...this.capacity];
     let total = 0;
     for (;;) {
-      const cameBy = this.search(left);
-      if (cameBy[SINK] < 0) return total;
-      let amount = Infinity;
-      for (let node = SINK; node !== SOURCE; node = this.target[cameBy[node] ^ 1]) {
-        amount = Math.min(amount, left[cameBy[node]]);
-      }
-      for (let node = SINK; node !== SOURCE; node = this.target[cameBy[node] ^ 1]) {
-        left[cameBy[node]] -= amount;
-        left[cameBy[node] ^ 1] += amount;
-      }
-      total += amount;
+      const depth = this.depths(left);
+      this.reached = depth.map((steps) => steps >= 0);
+      if (depth[SINK] < 0) return total;
+      const tried = this.edges.map(() => 0);
+      for (let sent = Infinity; sent > LEFT_MIN; total += sent)
+        sent = this.send(SOURCE, Infinity, { left, depth, tried });
     }
   }
 
-  /** The edge by which each node is reached first from the source; -1 where it is not. */
-  private search(left: readonly number[]): number[] {
-    const cameBy = this.edges.map(() => -1);
-    this.reached = this.edges.map((_, node) => node === SOURCE);
+  /** How many edges with capacity left are between the source and each node; -1 where there is no way. */
+  private depths(left: readonly number[]): number[] {
+    const depth = this.edges.map(() => -1);
+    depth[SOURCE] = 0;
     const queue = [SOURCE];
     for (const node of queue) {
       for (const edge of this.edges[node]) {
         const next = this.target[edge];
-        if (left[edge] <= LEFT_MIN || this.reached[next]) continue;
-        this.reached[next] = true;
-        cameBy[next] = edge;
-        if (next === SINK) return cameBy;
+        if (left[edge] <= LEFT_MIN || depth[next] >= 0) continue;
+        depth[next] = depth[node] + 1;
         queue.push(next);
       }
     }
-    return cameBy;
+    return depth;
+  }
+
+  /** Sends at most `amount` from a node on to the sink, one step deeper at a time; edges that lead nowhere are tried once. */
+  private send(node: number, amount: number, search: Search): number {
+    if (node === SINK) return amount;
+    const { left, depth, tried } = search;
+    const edges = this.edges[node];
+    for (; tried[node] < edges.length; tried[node]++) {
+      const edge = edges[tried[node]];
+      const next = this.target[edge];
+      if (left[edge] <= LEFT_MIN || depth[next] !== depth[node] + 1) continue;
+      const sent = this.send(next, Math.min(amount, left[edge]), search);
+      if (sent <= LEFT_MIN) continue;
+      left[edge] -= sent;
+      left[edge ^ 1] += sent;
+      return sent;
+    }
+    return 0;
   }
 
   private node(): number {

@@ -52,7 +52,10 @@ describe('water filling', () => {
 });
 
 describe('homes on memory nodes', () => {
-  const vcpu = (demand: number) => ({ demand });
+  const vcpu = (demand: number, ...nodes: number[]) => ({
+    demand,
+    mayLiveOn: (node: number) => nodes.length === 0 || nodes.includes(node),
+  });
 
   test('a VM wider than a node has several clients, each on the emptiest node', () => {
     const homes = new NumaHomes(2, 4);
@@ -68,15 +71,37 @@ describe('homes on memory nodes', () => {
     const idle = Array.from({ length: 3 }, () => homes.add(1, vcpu(0)));
     const small = homes.add(2, vcpu(1));
     expect([big[0].node, idle[0].node, small.node]).toEqual([0, 1, 0]);
-    expect(homes.balance()).toBe(big[0]);
+    expect(homes.balance()).toEqual([big[0]]);
     expect([big[0].node, small.node]).toEqual([1, 0]);
-    expect(homes.balance()).toBe(null);
+    expect(homes.balance()).toEqual([]);
   });
 
   test('a gap of a tenth is left alone', () => {
     const homes = new NumaHomes(2, 4);
     homes.add(0, vcpu(0.4));
     homes.add(1, vcpu(0.0));
-    expect(homes.balance()).toBe(null);
+    expect(homes.balance()).toEqual([]);
+  });
+
+  test('two clients swap where no move helps', () => {
+    const homes = new NumaHomes(2, 4);
+    const first = homes.add(0, vcpu(0.9));
+    const second = homes.add(1, vcpu(0.5));
+    const third = homes.add(2, vcpu(0.9));
+    const fourth = homes.add(3, vcpu(0.5));
+    expect([first.node, second.node, third.node, fourth.node]).toEqual([0, 1, 0, 1]);
+    // 1.8 : 1.0 of four cores is a gap of 0.2. A move leaves |0.2 - 2 x 0.9 / 4| = 0.25, a swap |0.2 - 2 x 0.4 / 4| = 0.
+    expect(homes.balance()).toEqual([first, second]);
+    expect([first.node, second.node, third.node, fourth.node]).toEqual([1, 0, 0, 1]);
+    expect(homes.balance()).toEqual([]);
+  });
+
+  test('nobody lives where it may not run', () => {
+    const homes = new NumaHomes(2, 4);
+    const pinned = [0, 1, 2].map((vm) => homes.add(vm, vcpu(1, 0)));
+    expect(pinned.map(({ node }) => node)).toEqual([0, 0, 0]);
+    expect(homes.balance()).toEqual([]);
+    // A VM with vCPUs on both nodes has a client on each.
+    expect([homes.add(3, vcpu(1, 0)).node, homes.add(3, vcpu(1, 1)).node]).toEqual([0, 1]);
   });
 });

@@ -152,9 +152,16 @@ class EsxUnit extends ShareUnit {
   /** Where it is to start together with its siblings; -1 for wherever. */
   startOn = -1;
 
-  constructor(task: Task, owner: VmShare, gang: Gang) {
+  private readonly nodes: readonly CpuSet[];
+
+  constructor(task: Task, owner: VmShare, gang: Gang, nodes: readonly CpuSet[]) {
     super(task, owner);
     this.gang = gang;
+    this.nodes = nodes;
+  }
+
+  mayLiveOn(node: number): boolean {
+    return this.nodes[node].meets(this.task.hard);
   }
 }
 
@@ -222,7 +229,7 @@ class Esx extends ShareScheduler<EsxUnit> {
   protected override makeShareUnit(task: Task, owner: VmShare): EsxUnit {
     const gang = this.gangs.get(task.vm.id) ?? new Gang();
     this.gangs.set(task.vm.id, gang);
-    const unit = new EsxUnit(task, owner, gang);
+    const unit = new EsxUnit(task, owner, gang, this.nodes);
     gang.units.push(unit);
     unit.progress = gang.units.reduce((least, { progress }) => Math.min(least, progress), gang.units[0].progress);
     unit.client = this.homes?.add(task.vm.id, unit) ?? null;
@@ -435,8 +442,7 @@ class Esx extends ShareScheduler<EsxUnit> {
     if (timer === POLL_TIMER) this.poll(now);
     else if (timer === NUMA_TIMER) {
       this.host.arm(NUMA_TIMER, now + this.params.numa_rebalance_ms * NS_PER_MS);
-      const moved = this.homes!.balance();
-      for (const unit of moved?.members ?? []) {
+      for (const unit of this.homes!.balance().flatMap(({ members }) => members)) {
         this.setMasks(unit);
         this.host.note('home', unit.task, unit.task.pcpu);
       }
