@@ -72,11 +72,15 @@ function addExperiments(root: Command): void {
   root
     .command('list')
     .description(
-      'list guests, workloads, techniques, hypervisors, schedulers, demands, presets, exits, charts or scenarios',
+      'list guests, workloads, techniques, hypervisors, schedulers, demands, presets, exits, charts, tables or scenarios',
     )
     .argument('[kind]', 'what to list; everything without it')
-    .addHelpText('after', '\nExamples:\n  hvsim list\n  hvsim list schedulers')
-    .action(async (kind) => done((await import('./commands/list.ts')).listCommand(kind)));
+    .argument('[name]', 'parameters of that scheduler or demand, or columns of that table')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  hvsim list\n  hvsim list schedulers\n  hvsim list schedulers credit\n  hvsim list tables vcpus',
+    )
+    .action(async (kind, name) => done((await import('./commands/list.ts')).listCommand(kind, name)));
   root
     .command('schema')
     .description('print the JSON Schema of scenarios, for editors')

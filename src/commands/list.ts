@@ -1,8 +1,10 @@
-/** hvsim list: the names that scenarios and options may use, one per line with what they stand for. */
+/** hvsim list: the names that scenarios and options may use, one per line with what they stand for; more about one name. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../core/errors.ts';
+import { type ParamSet, rangeText } from '../host/params.ts';
 import { DEMANDS, GUESTS, HYPERVISORS, PRESETS, SCHEDULERS, TECHNIQUES } from '../lab/catalog.ts';
+import { METRICS } from '../lab/metrics/index.ts';
 import { parseYaml, readTextFile, SCENARIO_BYTES_MAX } from '../lab/source.ts';
 import { didYouMean } from '../lab/suggest.ts';
 import { formatQuantity } from '../lab/units.ts';
@@ -23,16 +25,39 @@ const KINDS: Readonly<Record<string, () => readonly Line[]>> = {
   techniques: () => TECHNIQUES,
   hypervisors: () => HYPERVISORS,
   schedulers: () => SCHEDULERS.map(schedulerLine),
-  demands: () => DEMANDS,
+  demands: () => DEMANDS.map(demandLine),
   presets: () => PRESETS.map(presetLine),
   exits: () => BASIC_EXIT_REASONS.map(exitLine),
   charts: () => CHARTS,
+  tables: () => METRICS.map(({ name, doc }) => ({ name, summary: doc })),
   scenarios,
 };
 
 export const LIST_KINDS: readonly string[] = Object.keys(KINDS);
 
-export function listCommand(kind: string | undefined): number {
+/** Kinds whose members have parts, with the parts of one. */
+const PARTS: Readonly<Record<string, (name: string) => readonly string[] | undefined>> = {
+  schedulers: (name) => {
+    const policy = SCHEDULERS.find((one) => one.name === name);
+    if (policy === undefined) return undefined;
+    return [
+      ...paramLines('host.scheduler', policy.params),
+      ...paramLines('vms[].scheduling', policy.vmParams),
+      ...paramLines('vms[].vcpu_scheduling', policy.vcpuParams),
+    ];
+  },
+  demands: (name) => {
+    const demand = DEMANDS.find((one) => one.name === name);
+    return demand === undefined ? undefined : paramLines('vms[].demand', demand.params);
+  },
+  tables: (name) =>
+    METRICS.find((one) => one.name === name)
+      ?.columns([])
+      .map((column) => `${column.name}: ${column.doc}`),
+};
+
+/** @throws UserError for a kind or name that is none */
+export function listCommand(kind: string | undefined, name?: string): number {
   if (kind === undefined) {
     for (const name of LIST_KINDS) {
       print(`${name}:`);
@@ -44,8 +69,43 @@ export function listCommand(kind: string | undefined): number {
     const message = `list: found "${kind}", expected one of ${LIST_KINDS.join(', ')}.${didYouMean(kind, LIST_KINDS)}`;
     throw new UserError(message.replace(/\.$/, ''));
   }
+  if (name !== undefined) {
+    for (const line of partsOf(kind, name)) print(line);
+    return 0;
+  }
   for (const line of linesOf(kind)) print(line);
   return 0;
+}
+
+/** One member of a kind: its line, then its parameters or columns. */
+function partsOf(kind: string, name: string): string[] {
+  const parts = PARTS[kind];
+  if (parts === undefined) {
+    throw new UserError(
+      `list ${kind} ${name}: only ${Object.keys(PARTS).join(', ')} have more to say about one of them`,
+    );
+  }
+  const entries = KINDS[kind]?.() ?? [];
+  const found = entries.find((entry) => entry.name === name);
+  const lines = parts(name);
+  if (found === undefined || lines === undefined) {
+    const names = entries.map((entry) => entry.name);
+    const message = `list ${kind}: found "${name}", expected one of ${names.join(', ')}.${didYouMean(name, names)}`;
+    throw new UserError(message.replace(/\.$/, ''));
+  }
+  return [
+    `${name}: ${found.summary}`,
+    ...(lines.length === 0 ? ['  no parameters'] : lines.map((line) => `  ${line}`)),
+  ];
+}
+
+/** Parameters, a line each, under the place in a scenario where they stand. */
+function paramLines(place: string, params: ParamSet): string[] {
+  const lines = Object.entries(params).map(([name, param]) => {
+    const usual = param.default === undefined ? 'no default' : `default ${param.default}`;
+    return `  ${name}: ${param.meaning} (${rangeText(param)}; ${usual})`;
+  });
+  return lines.length === 0 ? [] : [`${place}:`, ...lines];
 }
 
 function linesOf(kind: string): string[] {
@@ -69,6 +129,14 @@ function workloads(): Line[] {
 function presetLine({ id, name, year, frequencyHz, vmx }: (typeof PRESETS)[number]): Line {
   const features = `${vmx.nestedPaging ? '' : 'no '}nested paging, ${vmx.taggedTlb ? '' : 'no '}tagged TLB`;
   return { name: id, summary: `${name}, ${year}, ${formatQuantity('frequency', frequencyHz)}; ${features}` };
+}
+
+/** A demand with the defaults of its parameters, as workloads have them. */
+function demandLine({ name, summary, params }: (typeof DEMANDS)[number]): Line {
+  const defaults = Object.entries(params).flatMap(([param, { default: usual }]) =>
+    usual === undefined ? [] : [`${param}: ${usual}`],
+  );
+  return { name, summary: `${summary}${defaults.length === 0 ? '' : ` [${defaults.join(', ')}]`}` };
 }
 
 /** A policy, and how much is known about the rules that it follows. */

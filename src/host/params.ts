@@ -87,16 +87,21 @@ function allows(param: Param, value: unknown): boolean {
 }
 
 function expected(param: Param): string {
+  return `expected ${rangeText(param)}`;
+}
+
+/** What a value may be, in words. */
+export function rangeText(param: Param): string {
   switch (param.kind) {
     case 'flag':
-      return 'expected true or false';
+      return 'true or false';
     case 'choice':
-      return `expected one of ${param.of.join(', ')}`;
+      return `one of ${param.of.join(', ')}`;
     case 'text':
       return `expected ${param.form}`;
     case 'integer': {
       const range = param.max === undefined ? `from ${param.min}` : `from ${param.min} to ${param.max}`;
-      return `expected a whole number ${range}${param.also === undefined ? '' : `, or ${param.also}`}`;
+      return `a whole number ${range}${param.also === undefined ? '' : `, or ${param.also}`}`;
     }
   }
 }

@@ -79,6 +79,16 @@ describe('mistakes', () => {
       ['list', 'gests'],
       /^list: found "gests", expected one of guests, .* Did you mean "guests"\?\n$/,
     ],
+    [
+      'an unknown name in a list',
+      ['list', 'schedulers', 'credit3'],
+      /^list schedulers: found "credit3", expected one of arinc653, .* Did you mean "credit2?"\?\n$/,
+    ],
+    [
+      'a list without more',
+      ['list', 'charts', 'gantt'],
+      /^list charts gantt: only schedulers, demands, tables have more/,
+    ],
     ['no folder of results', ['chart', root], /: has no scenario\.yaml, so it is not a folder of results\n$/],
     ['nothing to compare', ['compare', root, root], /: has no runs\.csv, so it is not a folder of results\n$/],
     ['an unknown guest', ['boot', 'nanoo'], /^no guest "nanoo", allowed: nano, /],
@@ -255,7 +265,14 @@ describe('help', () => {
     const lines = stdout.trimEnd().split('\n');
     expect(lines.map((line) => line.split(/\s+/)[0])).toEqual(schedulers.map(({ name }) => name));
     for (const line of lines) expect(line).toMatch(/^\S+ {2,}\S.{20,}$/);
+    const one = await hvsim('list', 'demands', 'server');
+    expect(one.stdout).toMatch(
+      /^server: serves requests .*\n {2}vms\[\]\.demand:\n {4}every_us: .* \(a whole number from 1; default 10000\)\n/,
+    );
+    const help = await hvsim('list', '--help');
     const all = await hvsim('list');
+    const kinds = [...all.stdout.matchAll(/^(\w+):$/gm)].map((match) => match[1]!);
+    for (const kind of kinds) expect(help.stdout).toMatch(new RegExp(`\\b${kind}\\b`));
     for (const kind of ['guests', 'workloads', 'techniques', 'schedulers', 'presets', 'charts', 'scenarios']) {
       expect(all.stdout).toContain(`${kind}:\n  `);
     }

@@ -1,6 +1,6 @@
 /**
- * The studies of lock holders and isolation show what they are cited for. V17 is a direction only, and one
- * of its inequalities does not hold here: docs/studies.md says which, and the test holds us to that.
+ * The studies of lock holders and isolation show what they are cited for. V17 is a direction only, and two
+ * of its inequalities do not hold here: docs/studies.md says which, and the test holds us to that.
  */
 import { describe, expect, test } from 'vitest';
 import type { Interval } from '../../src/report/confidence.ts';
@@ -13,14 +13,16 @@ describe('lock holders', () => {
   const passes = (policy: string, lock: string, overcommit: string): number =>
     study.overSeeds({ policy, lock, overcommit }, 'locks', (vm) => Number(vm['units'])).mean;
 
-  test('V17 with one hog and a ticket lock: gang < balance < pause-loop exits, whatever the seed; plain credit on average', () => {
+  test('V17 with one hog and a ticket lock: gang < balance, pause-loop exits < plain credit', () => {
     const [gang, balance, ple, credit] = ['gang', 'balance over credit', 'cfs + PLE', 'credit'].map((policy) =>
       spinning(policy, 'ticket', '1.25x'),
     );
     expect(gang!.high).toBeLessThan(0.02);
     expect(balance!.low).toBeGreaterThan(gang!.high);
-    expect(ple!.low).toBeGreaterThan(balance!.high);
-    expect(credit!.mean).toBeGreaterThan(ple!.mean);
+    expect(ple!.low).toBeGreaterThan(gang!.high);
+    expect(credit!.low).toBeGreaterThan(Math.max(balance!.high, ple!.high));
+    // Not as V17 has it: a directed yield frees the lock, balance only keeps siblings apart.
+    expect(ple!.mean).toBeLessThan(balance!.mean);
   });
 
   test('V17: the reverse order of utilization for gang, 62.5 % of four CPUs', () => {

@@ -255,6 +255,20 @@ describe.each([cfs, eevdf])('$name', (policy) => {
       }
     });
 
+    test.each(['throttle', 'fair-server'])(
+      'all of a period is no limit, more than that is a mistake (%s)',
+      (rt_protection) => {
+        const shares = (rt_runtime_us: number): number[] => {
+          const params = { rt_protection, rt_runtime_us, rt_period_us: 500_000 };
+          return percent(lab({ params, vms: [A, thread({ class: 'fifo' })] }, 2000));
+        };
+        expect(shares(500_000)).toEqual([0, 100]);
+        expect(() => shares(500_001)).toThrow(
+          /rt_runtime_us: found 500001, allowed are 1 to rt_period_us, which is 500000/,
+        );
+      },
+    );
+
     test('a preempted one goes on where something less urgent runs, or nothing', () => {
       const fifo = (priority: number, hard: readonly number[], startMs = 0): LabVm =>
         thread({ class: 'fifo', priority }, { ...A, startMs, task: { hard } });

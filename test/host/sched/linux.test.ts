@@ -258,7 +258,7 @@ describe('a vCPU that is caught spinning', () => {
       const asking = lab.add(vm, new Spinner(() => false), { hard: [0] });
       const waiting = lab.add(vm, new Spinner(() => false), { hard: [1] });
       const rivals = lab.host.addVm({ name: 'rivals', weight: 262_144 });
-      for (const id of [0, 1]) lab.add(rivals, new Holder(1e12), { hard: [id] });
+      lab.add(rivals, new Holder(1e12), { hard: [1] });
       lab.runMs(100);
       // Looks by the one, while the other waits; a look that finds nobody is noted for who looked.
       return lab.trace.events.flatMap(({ kind, vcpu }) => {
@@ -269,6 +269,21 @@ describe('a vCPU that is caught spinning', () => {
     expect(outcomes('any').join(' ')).toContain('helped helped');
     expect(outcomes('directed').join(' ')).toMatch(/helped refused.*helped/);
     expect(outcomes('directed').join(' ')).not.toContain('helped helped');
+  });
+
+  test('a spinner whom nobody can take over from keeps its slice', () => {
+    // It shares pCPU 0 with three hogs; its sibling runs on pCPU 1. Slices are those of four hogs.
+    const params = { hz: 1000, scaling: 'none', groups: false, latency_us: 24_000, min_granularity_us: 3000 };
+    const lab = new Lab({ policy: cfs, params, pcpus: 2, keepMax: 100_000, vms: [] });
+    const vm = lab.host.addVm({ name: 'smp' });
+    lab.add(vm, new Spinner(() => false), { hard: [0] });
+    lab.add(vm, new Holder(1e12), { hard: [1] });
+    for (let i = 0; i < 3; i++) lab.add(lab.host.addVm({ name: `hog${i}` }), new Spinner(() => true), { hard: [0] });
+    lab.runMs(2000);
+    expect(lab.note('yield-to-failed')).toBeGreaterThan(10_000);
+    const starts = lab.trace.events.filter(({ kind, pcpu, at }) => kind === 'running' && pcpu === 0 && at >= 1e9);
+    const runs = starts.slice(1).map(({ at }, i) => Math.round((at - starts[i].at) / NS_PER_MS));
+    expect(new Set(runs)).toEqual(new Set([7]));
   });
 
   test('all vCPUs that wait are helped', () => {

@@ -653,6 +653,8 @@ export class Linux implements Scheduler {
       return;
     }
     this.host.note('yield-to-failed', thread.task, thread.pcpu);
+    // Nobody was helped: the guest goes on.
+    this.rqs[thread.pcpu].undisturbed = thread.cls === 'fair';
   }
 
   private mayBeHelped(spinner: Thread, { task }: Thread): boolean {

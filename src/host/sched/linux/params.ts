@@ -47,7 +47,7 @@ export const hostParams = {
     min: 1,
     max: 1_000_000_000,
     default: 950_000,
-    meaning: 'of every rt_period_us, what real-time vCPUs may use of a pCPU',
+    meaning: 'of every rt_period_us, what real-time vCPUs may use of a pCPU; all of it: they are not limited',
   },
   rt_period_us: { kind: 'integer', min: 1, max: 1_000_000_000, default: 1_000_000, meaning: 'see rt_runtime_us' },
 } as const satisfies ParamSet;

@@ -7,7 +7,8 @@
  * Invariant: a pCPU's queue is in the order of priorities, first in first out inside one; the running thread is in none.
  * Source: sched(7); throttling and the server as documented. The server at the end of a period is its deferred start.
  */
-import type { Ns } from '../../../core/units.ts';
+import { UserError } from '../../../core/errors.ts';
+import { NS_PER_US, type Ns } from '../../../core/units.ts';
 import type { SchedulerHost } from '../../scheduler.ts';
 import { CpuSet } from '../../topology.ts';
 import type { Rq, Thread } from './rq.ts';
@@ -36,7 +37,14 @@ export class Realtime {
     this.host = host;
     this.rqs = rqs;
     this.idle = idle;
-    this.tunables = tunables;
+    const { runtime, period } = tunables;
+    if (runtime > period) {
+      throw new UserError(
+        `rt_runtime_us: found ${runtime / NS_PER_US}, allowed are 1 to rt_period_us, which is ${period / NS_PER_US}`,
+      );
+    }
+    // All of a period is no limit.
+    this.tunables = runtime === period ? { ...tunables, protection: 'none' } : tunables;
     this.urgent = new CpuSet(rqs.length);
     this.waiting = new CpuSet(rqs.length);
     this.lower = CpuSet.all(rqs.length);
