@@ -91,6 +91,17 @@ export interface RunnableHost {
   signal(signal: GuestSignal): void;
 }
 
+/** The same host with another `wake`, for a Runnable that stands in front of one and wants to know when it is woken. */
+export function withWake(host: RunnableHost, wake: () => void): RunnableHost {
+  return {
+    wake,
+    waitedNs: () => host.waitedNs(),
+    isRunning: () => host.isRunning(),
+    changed: (apply) => host.changed(apply),
+    signal: (signal) => host.signal(signal),
+  };
+}
+
 /** A schedulable activity: a vCPU of any kind, or a thread of the VMM. */
 export interface Runnable {
   /**

@@ -10,6 +10,7 @@
 import type { Cycles, Ns } from '../core/units.ts';
 import type { Topology } from './topology.ts';
 
+/** What a vCPU pays, in cycles, by where it ran last. */
 export interface CacheRefill {
   /** From another thread of the same core, another core of the same socket, another socket. */
   readonly core: Cycles;

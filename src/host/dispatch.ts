@@ -473,7 +473,6 @@ export class Dispatcher {
     this.scheduler.charge?.(task, ran);
   }
 
-  /** An interrupt for `task` came. */
   /** Does `action` at the present of whoever acts. For `TaskHost`. */
   across(action: () => void): void {
     if (this.running === null) {
@@ -518,6 +517,7 @@ export class Dispatcher {
     this.settleRequests();
   }
 
+  /** An interrupt for `task` came. */
   private wakeNow(task: HostTask): void {
     const now = this.present();
     if (task.state !== STATE_BLOCKED && task.runnable.onWake !== undefined) this.tellWoken(task, now);

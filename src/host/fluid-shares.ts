@@ -40,6 +40,7 @@ export class Fluid {
   periodEntitledNs = 0;
 }
 
+/** Entitlements of all VMs of a run, window by window. */
 export class FluidShares {
   nextEdge: Ns = WINDOW_NS;
   private lastEdge: Ns = 0;

@@ -49,6 +49,7 @@ export function nextWindow(settings: HaltPollingSettings, window: Ns, blocked: N
   return Math.min(Math.max(window * grow, start), max);
 }
 
+/** A vCPU that polls before it blocks. */
 export class HaltPolling implements Runnable {
   /** The present window. */
   window: Ns = 0;

@@ -3,11 +3,12 @@
  * a job is what is done between two waits if units of work were completed in it, and counts from the wake-up.
  * Invariants: it changes nothing; alone on a pCPU, the jobs of a guest and of its recording are the same, to the nanosecond.
  */
-import type { Pcpu, Runnable, RunnableHost, RunStop } from '../core/runnable.ts';
+import { type Pcpu, type Runnable, type RunnableHost, type RunStop, withWake } from '../core/runnable.ts';
 import { Samples } from '../core/samples.ts';
 import type { Cycles, Ns } from '../core/units.ts';
 import type { ExecutedVm } from '../vmm/vm.ts';
 
+/** In front of the only vCPU of an executed VM. */
 export class JobWatch implements Runnable {
   jobs = 0;
   readonly responseTimes = new Samples();
@@ -44,13 +45,7 @@ export class JobWatch implements Runnable {
       if (this.rests && this.wokenAt < 0) this.wokenAt = this.vm.clock.local();
       host.wake();
     };
-    this.inner.onAttach({
-      wake,
-      waitedNs: () => host.waitedNs(),
-      isRunning: () => host.isRunning(),
-      changed: (apply) => host.changed(apply),
-      signal: (signal) => host.signal(signal),
-    });
+    this.inner.onAttach(withWake(host, wake));
   }
 
   onDispatch(pcpu: Pcpu): void {

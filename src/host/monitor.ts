@@ -44,6 +44,7 @@ const RUNS = 1;
 const WAITS = 2;
 const SLEEPS = 3;
 
+/** What the vCPUs of a VM do together, integrated over time. */
 export class VmWatch {
   readonly vm: HostVm;
   /** Tasks by role. */
@@ -79,6 +80,7 @@ export class VmWatch {
   }
 }
 
+/** What happened to a task, beyond its ledger. */
 export class TaskWatch {
   /** From each preemption to running again. */
   readonly preemptToRun = new Samples();
@@ -98,6 +100,7 @@ interface Change {
   readonly apply: () => void;
 }
 
+/** One per run, where a scenario asks for metrics of scheduling. */
 export class Monitor implements DispatchObserver {
   readonly fluid: FluidShares;
   /** Time of pCPUs that idled although they could have run a waiting task. */

@@ -6,6 +6,7 @@ import type { Ns } from '../core/units.ts';
 import type { TaskState } from './scheduler.ts';
 import type { HostTask } from './task.ts';
 
+/** Who is told what the dispatcher does. */
 export interface DispatchObserver {
   /** `task` is about to go from its state to `state` at `time`, decided `now`. */
   entering(task: HostTask, state: TaskState, time: Ns, now: Ns): void;

@@ -5,6 +5,7 @@
  */
 import { assert } from '../core/errors.ts';
 
+/** A queue by a total order, with removal from anywhere. */
 export class OrderedQueue<T> {
   private readonly items: T[] = [];
   private readonly compare: (a: T, b: T) => number;

@@ -5,6 +5,7 @@
  */
 import { assert } from '../core/errors.ts';
 
+/** Equal sockets of equal cores. */
 export interface TopologySpec {
   readonly sockets: number;
   readonly coresPerSocket: number;
@@ -24,6 +25,7 @@ export interface PcpuPlace {
 
 export type Topology = readonly PcpuPlace[];
 
+/** The pCPUs of such a host, by id. */
 export function makeTopology(spec: TopologySpec): Topology {
   const places: PcpuPlace[] = [];
   const { sockets, coresPerSocket, threadsPerCore, nodesPerSocket = 1 } = spec;
@@ -134,18 +136,6 @@ export class CpuSet {
   /** Is every member in `other`? */
   within(other: CpuSet): boolean {
     return this.words.every((word, i) => (word & ~other.words[i]) === 0);
-  }
-
-  /** How many members are in `other` too. */
-  countIn(other: CpuSet): number {
-    let count = 0;
-    for (let block = 0; block < this.summary.length; block++) {
-      for (let words = this.summary[block] & other.summary[block]; words !== 0; words &= words - 1) {
-        const word = block * WORD_BITS + lowest(words);
-        for (let bits = this.words[word] & other.words[word]; bits !== 0; bits &= bits - 1) count++;
-      }
-    }
-    return count;
   }
 
   /** Becomes the members of both sets, without a new object. */

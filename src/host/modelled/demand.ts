@@ -54,6 +54,7 @@ export type Step =
   | { readonly kind: 'yield' }
   | { readonly kind: 'end' };
 
+/** What a vCPU wants of its CPU, step by step. */
 export interface Demand {
   next(now: Ns): Step;
   /** Called once, before the first `next`: the vCPU that lives this demand. */
@@ -86,6 +87,7 @@ export interface DemandModel {
   make(params: Params, random: RandomStream, vm?: DemandVm): Demand;
 }
 
+/** Turns a description into a kind of demand: parameters are checked before its `make` sees them. */
 export function defineDemand<const P extends ParamSet>(description: {
   readonly name: string;
   readonly summary: string;
@@ -110,6 +112,7 @@ interface Interrupt {
   readonly done: () => void;
 }
 
+/** A vCPU that carries out the steps of a demand, as exactly as one that executes code, without executing any. */
 export class ModelledVcpu implements Runnable {
   readonly engine: Engine;
   /** Spinning longer than this leaves the guest (pause-loop exiting) and offers the pCPU to others. */

@@ -6,6 +6,7 @@
 import { assert } from '../../core/errors.ts';
 import type { ModelledVcpu } from './demand.ts';
 
+/** What a vCPU of an SMP guest waits for, spinning or asleep: a lock, a barrier, an acknowledgement. */
 export interface Gate {
   /** Would `tryPass` succeed? */
   mayPass(): boolean;
@@ -72,6 +73,7 @@ class LockGate implements Gate {
   }
 }
 
+/** A spin lock of one VM, of one of the kinds. */
 export class Lock {
   readonly kind: LockKind;
   private holder: LockGate | null = null;

@@ -5,7 +5,7 @@
  * stops is one segment, cut at about `SEGMENT_NS`, where nobody could tell the difference.
  */
 import { assert } from '../../core/errors.ts';
-import type { Pcpu, Runnable, RunnableHost, RunStop } from '../../core/runnable.ts';
+import { type Pcpu, type Runnable, type RunnableHost, type RunStop, withWake } from '../../core/runnable.ts';
 import { NS_PER_MS, NS_PER_SECOND, type Ns } from '../../core/units.ts';
 import type { ExecutedVcpu } from '../../vmm/vcpu.ts';
 import type { RunOutcome } from '../dispatch.ts';
@@ -61,13 +61,7 @@ export class Recorder implements Runnable {
       if (this.rests && this.wokenAt < 0) this.wokenAt = this.inner.vm.clock.local();
       host.wake();
     };
-    this.inner.onAttach({
-      wake,
-      waitedNs: () => host.waitedNs(),
-      isRunning: () => host.isRunning(),
-      changed: (apply) => host.changed(apply),
-      signal: (signal) => host.signal(signal),
-    });
+    this.inner.onAttach(withWake(host, wake));
   }
 
   onDispatch(pcpu: Pcpu): void {

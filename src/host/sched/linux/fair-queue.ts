@@ -18,6 +18,7 @@ export type Leave = 'sleep' | 'move';
 export const virtual = (time: Ns, weight: number): Ns =>
   weight === NICE_0 ? time : Math.floor((time * NICE_0) / weight);
 
+/** What a fair queue orders: a thread, or a group with a queue of its own. */
 export class Entity {
   /** The thread; null for a group. */
   readonly task: Task | null;
@@ -58,6 +59,7 @@ export class Entity {
   }
 }
 
+/** The queue of a group on one pCPU: what cfs and eevdf have in common. */
 export abstract class FairQueue {
   /** Who runs; during `pick` who ran up to now, if still queued. */
   current: Entity | null = null;

@@ -6,8 +6,7 @@ import { assert } from '../../../core/errors.ts';
 
 /** Weight of nice 0, and the unit of all weights: virtual time passes at the speed of time for this weight. */
 export const NICE_0 = 1024;
-export const NICE_MIN = -20;
-export const NICE_MAX = 19;
+const NICE_MIN = -20;
 
 /** Weight by nice level from -20 on: about 1.25 times from one level to the next. */
 const NICE_WEIGHTS = [
@@ -26,6 +25,7 @@ const GROUP_WEIGHT_STEP = 1 / 512;
 /** The default weight of a VM in this program: it stands for `cpu.weight` 100, which is 1024. */
 const VM_WEIGHT_DEFAULT = 256;
 
+/** The weight of a nice level, from -20 to 19. */
 export function niceWeight(nice: number): number {
   const weight = NICE_WEIGHTS[nice - NICE_MIN];
   assert(weight !== undefined, `there is no nice level ${nice}`);
