@@ -11,6 +11,7 @@ import { demandCoordinated } from './demand-coordinated.ts';
 import { eevdf } from './eevdf.ts';
 import { esx } from './esx.ts';
 import { gang } from './gang.ts';
+import { hybrid } from './hybrid.ts';
 import { hypervClassic } from './hyperv-classic.ts';
 import { hypervCore } from './hyperv-core.ts';
 import { hypervRoot } from './hyperv-root.ts';
@@ -57,6 +58,7 @@ export const schedulers: readonly SchedulerPolicy[] = [
   microSliced,
   partialBoost,
   demandCoordinated,
+  hybrid,
 ];
 
 export {
@@ -71,6 +73,7 @@ export {
   eevdf,
   esx,
   gang,
+  hybrid,
   hypervClassic,
   hypervCore,
   hypervRoot,

@@ -7,6 +7,7 @@ import { hog } from '../../../src/host/modelled/index.ts';
 import {
   demandCoordinated,
   esx,
+  hybrid,
   hypervClassic,
   hypervCore,
   microSliced,
@@ -48,7 +49,7 @@ const rows: readonly Row[] = [
   ['2 vCPUs of weight 3, four of 1 on 3', 3, [[3, 2], [1], [1], [1], [1]], [900 / 7, ...Array(4).fill(300 / 7)]],
 ];
 
-describe.each([esx, hypervClassic, hypervCore, vslicer, microSliced, partialBoost, demandCoordinated])(
+describe.each([esx, hybrid, hypervClassic, hypervCore, vslicer, microSliced, partialBoost, demandCoordinated])(
   '$name',
   (policy) => {
     test.each(rows)('%s', (_what, pcpus, vms, expected) => {
