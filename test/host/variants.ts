@@ -65,8 +65,9 @@ export const EAGER: Readonly<Record<string, Params>> = {
   cfs: { migration_cost_us: 0, next_buddy: false },
   eevdf: { migration_cost_us: 0, delay_dequeue: false },
   credit: { load_balance_ratelimit_us: 0 },
-  // Several run queues are balanced at resets only, so an idle pCPU does not look into the queue of others.
-  credit2: { runqueue: 'all', max_cpus_runqueue: 16 },
+  // Several run queues are balanced at resets only, so an idle pCPU does not look into the queue of others; and it refuses
+  // those of other pCPUs that have burned down to their floor, which happens to light VMs beside heavy ones.
+  credit2: { runqueue: 'all', max_cpus_runqueue: 64, idle_refuses_spent: false },
   // Strict co-scheduling leaves pCPUs idle: that is its known fault.
   esx: { coscheduling: 'relaxed-4' },
 };

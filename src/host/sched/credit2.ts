@@ -51,6 +51,12 @@ const params = {
     default: 500,
     meaning: 'advantage in credit that a vCPU needs to move to another pCPU of its run queue',
   },
+  idle_refuses_spent: {
+    kind: 'flag',
+    default: true,
+    meaning:
+      'an idle pCPU leaves a vCPU of another pCPU waiting whose credit is within migrate_resist_us of its floor, as in the source',
+  },
   cap_period_ms: { kind: 'integer', min: 1, max: 1000, default: 10, meaning: 'period of the budgets of capped VMs' },
   load_window_shift: {
     kind: 'integer',
@@ -350,13 +356,16 @@ class Credit2 implements Scheduler {
     const soft = best?.task.soft ?? null;
     if (soft !== null && !soft.has(pcpu) && queue.free.meets(soft)) best = null;
     const credit = best === null ? CREDIT_IDLE : best.credit;
+    // The source asks this of an idle pCPU as well, whose credit is that of the idle unit: a light one that has burned down
+    // to its floor waits until its own pCPU looks, however many others are idle.
+    const resists = best !== null || this.params.idle_refuses_spent;
     const parked: Unit[] = [];
     for (const unit of queue.waiting) {
       // A tie keeps the present one.
       if (!yields && unit.credit <= credit) break;
       if (!unit.task.hard.has(pcpu)) continue;
       if (unit.tickledPcpu !== -1 && unit.tickledPcpu !== pcpu && this.tickled[unit.tickledPcpu]) continue;
-      if (unit.pcpu !== pcpu && unit.credit < credit + this.resist) continue;
+      if (resists && unit.pcpu !== pcpu && unit.credit < credit + this.resist) continue;
       if (!this.hasBudget(unit)) {
         parked.push(unit);
         continue;
