@@ -5,6 +5,7 @@
  * Error, whatever the file threw.
  */
 import { SIGNAL_KINDS } from '../core/runnable.ts';
+import { NS_PER_MS, type Ns } from '../core/units.ts';
 import type { Decision, Scheduler, SchedulerHost, Task } from '../host/scheduler.ts';
 import { isPlainObject } from './paths.ts';
 
@@ -27,6 +28,35 @@ const OPTIONAL = [
   'change',
 ] as const;
 
+/** So many calls in so short a time, by physical CPU, are a loop: one in 100 ns, where a slice of 100 us is a short one. */
+const CALLS_MAX = 1_000_000;
+const CALLS_WITHIN: Ns = 100 * NS_PER_MS;
+
+/** Notices a scheduler that asks to be called again at once, for ever: its run would take a lifetime. */
+class Pace {
+  private readonly method: string;
+  private readonly callsMax: number;
+  private calls = 0;
+  private since: Ns = 0;
+
+  constructor(method: string, pcpus: number) {
+    this.method = method;
+    this.callsMax = CALLS_MAX * pcpus;
+  }
+
+  /** @throws PolicyMistake */
+  call(now: Ns): void {
+    if (this.calls++ < this.callsMax) return;
+    const span = now - this.since;
+    if (span < CALLS_WITHIN) {
+      const often = `${this.callsMax} times within ${span} ns`;
+      throw new PolicyMistake(`${this.method}() was called ${often}, up to ${now} ns: an endless loop?`);
+    }
+    this.calls = 1;
+    this.since = now;
+  }
+}
+
 /** What `make` answers, checked and guarded. @throws PolicyMistake */
 export function guarded(make: (host: SchedulerHost) => unknown, host: SchedulerHost): Scheduler {
   const known = new WeakSet<object>();
@@ -35,6 +65,8 @@ export function guarded(make: (host: SchedulerHost) => unknown, host: SchedulerH
   const answer = call(() => make(guardedHost(host, known, () => inner)));
   inner = methodsOf(answer);
   const policy = inner;
+  const pcpus = host.topology.length;
+  const [picks, timers] = [new Pace('pick', pcpus), new Pace('timer', pcpus)];
   const all: Scheduler = {
     add(task, now) {
       known.add(task);
@@ -45,18 +77,22 @@ export function guarded(make: (host: SchedulerHost) => unknown, host: SchedulerH
       call(() => policy.wake(task, now, reason));
     },
     sleep: (task, now) => call(() => policy.sleep(task, now)),
-    pick: (pcpu, now, current) =>
-      decisionOf(
-        call(() => policy.pick(pcpu, now, current)),
-        pcpu,
-        known,
-      ),
+    pick(pcpu, now, current) {
+      picks.call(now);
+      const answer = call(() => policy.pick(pcpu, now, current));
+      return decisionOf(answer, pcpu, known);
+    },
   };
   if (policy.remove !== undefined) all.remove = (task, now) => call(() => policy.remove!(task, now));
   if (policy.charge !== undefined) all.charge = (task, ran) => call(() => policy.charge!(task, ran));
   if (policy.yield !== undefined) all.yield = (task, now, why) => call(() => policy.yield!(task, now, why));
   if (policy.event !== undefined) all.event = (task, now) => call(() => policy.event!(task, now));
-  if (policy.timer !== undefined) all.timer = (timer, now) => call(() => policy.timer!(timer, now));
+  if (policy.timer !== undefined) {
+    all.timer = (timer, now) => {
+      timers.call(now);
+      call(() => policy.timer!(timer, now));
+    };
+  }
   if (policy.waits !== undefined) all.waits = (pcpu) => call(() => policy.waits!(pcpu));
   if (policy.affinity !== undefined) all.affinity = (task, now) => call(() => policy.affinity!(task, now));
   if (policy.change !== undefined) all.change = (vm, now) => call(() => policy.change!(vm, now));

@@ -259,6 +259,12 @@ vms:
     expect(wake('hold(t, "sleep")')).toMatch(/hold\(task, "sleep"\): expected 'park' or 'costop'/);
     expect(wake('release(4, "park")')).toMatch(/release: 4 is not a task/);
     expect(wake('arm(0, 5)')).toMatch(/it has no method timer\(\) to be called/);
+    const again = (timer: string): string => {
+      const text = `wake(t, now) { h.arm(0, now + 1); }, sleep() {}, pick: () => ({ task: null, slice: Infinity })`;
+      return outcome(`${text}, timer(i, now) { h.arm(0, ${timer}); }`, 'const h = host;');
+    };
+    expect(again('now')).toMatch(/timer\(\) was called 1000000 times|time stands still/);
+    expect(again('now + 1')).toMatch(/timer\(\) was called 1000000 times within \d+ ns, .* an endless loop/);
     expect(outcome(`${METHODS}, charge: 5`)).toMatch(/charge is 5, expected a function/);
     expect(outcome(`${METHODS}, heeds: ['x']`)).toMatch(/heeds is \["x"\], expected a list of ipi, address-space/);
   });
