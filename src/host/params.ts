@@ -98,7 +98,7 @@ export function rangeText(param: Param): string {
     case 'choice':
       return `one of ${param.of.join(', ')}`;
     case 'text':
-      return `expected ${param.form}`;
+      return param.form;
     case 'integer': {
       const range = param.max === undefined ? `from ${param.min}` : `from ${param.min} to ${param.max}`;
       return `a whole number ${range}${param.also === undefined ? '' : `, or ${param.also}`}`;

@@ -84,10 +84,19 @@ function checkValues(
 ): Finding[] {
   const { findings } = check(paramsObject(of(policy)), written, path);
   const has = Object.keys(of(policy)).length > 0;
-  return findings.map((item) => ({
-    ...item,
-    message: has ? `${item.message} (${policy.name})` : `scheduler ${policy.name} has no parameters here`,
-  }));
+  return findings.map((item) => {
+    const elsewhere = placeOfParam(policy, of(policy), String(item.path.at(-1)));
+    const message = has ? `${item.message} (${policy.name})` : `scheduler ${policy.name} has no parameters here`;
+    return { ...item, message: elsewhere === null ? message : `${message}; it stands under ${elsewhere}` };
+  });
+}
+
+/** Where else a policy has a parameter of that name: the host, VMs and vCPUs have parameters of their own. */
+function placeOfParam({ params, vmParams, vcpuParams }: SchedulerPolicy, here: ParamSet, name: string): string | null {
+  if (Object.hasOwn(here, name)) return null;
+  if (Object.hasOwn(vmParams, name)) return 'scheduling';
+  if (Object.hasOwn(vcpuParams, name)) return 'vcpu_scheduling';
+  return Object.hasOwn(params, name) ? 'host.scheduler' : null;
 }
 
 /** Written as `{rtds: {...}, cfs: {...}}`. */

@@ -31,6 +31,7 @@ import {
 import { dataSource, parseYaml, type Source } from './source.ts';
 import { didYouMean } from './suggest.ts';
 import { applyCombination, type Combination, combinations, type Dimension, dimensionsOf, targetOf } from './sweep.ts';
+import { quantity } from './units.ts';
 
 /** One combination of axis values, complete. */
 export interface Point {
@@ -106,6 +107,7 @@ function readScenario(source: Source, options: ParseOptions): Scenario {
   const head = check(headSchema, pick(data, HEAD_KEYS));
   report(head.findings);
   report(checkCharts(data['charts'], options.charts));
+  report(checkTimeline(data['timeline']));
 
   const axes = dimensionsOf(sweepOf(data), data);
   report(axes.findings);
@@ -300,6 +302,13 @@ function placeOf(source: Source, item: Finding, origins: readonly Origin[]): Pla
 
 function startsWith(path: Path, prefix: Path): boolean {
   return prefix.every((part, index) => path[index] === part);
+}
+
+/** A window that is no window would record nothing. */
+function checkTimeline(timeline: unknown): Finding[] {
+  const { value } = check(headSchema.shape.timeline, timeline);
+  if (value === undefined || quantity('duration', value.from) < quantity('duration', value.to)) return [];
+  return [finding(['timeline', 'to'], `found ${found(value.to)}, expected a time after from, ${value.from}`)];
 }
 
 function checkCharts(charts: unknown, known: readonly string[] | undefined): Finding[] {

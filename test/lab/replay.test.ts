@@ -268,4 +268,10 @@ describe('files', () => {
     const plan = planOf(scenario('{ name: vm, guest: hello, vcpus: 2 }', 'credit', '1 s', 2));
     expect(() => recordRun(plan)).toThrow('VM vm: found 2 vCPUs, expected 1: a recording has one vCPU');
   });
+
+  test.each(['type-0', 'type-2'])('under %s nothing can be recorded', (kind) => {
+    const text = scenario('{ name: vm, guest: hello }').replace('pcpus: 1', `pcpus: 1, hypervisor: ${kind}`);
+    const what = `VM vm: found hypervisor ${kind}, expected type-1: only under it is recorded`;
+    expect(() => recordRun(planOf(text))).toThrow(what);
+  });
 });

@@ -22,6 +22,7 @@ import type { Cycles, Ns } from '../../core/units.ts';
 import type { ExitRow } from '../../vmm/exit-table.ts';
 import type { Outcome } from '../../vmm/vm.ts';
 import {
+  type ExitTally,
   OP_BLOCK,
   OP_CUT,
   OP_FOREVER,
@@ -38,6 +39,7 @@ import {
 const PLAYED = [ACCOUNT_GUEST, ACCOUNT_TRANSLATED, ACCOUNT_WALK, ACCOUNT_EXIT, ACCOUNT_VMM] as const;
 
 type Segment = Extract<Op, { readonly kind: typeof OP_SEGMENT }>;
+type VmEnd = Extract<Op, { readonly kind: typeof OP_VM_END }>;
 
 /**
  * The part of a recording that can be played round and round: from the end of its first wait to the end of its last.
@@ -52,19 +54,53 @@ interface Ring {
   readonly units: number;
 }
 
-/** A recording made ready for any number of vCPUs that play it. */
+/**
+ * A recording made ready for any number of vCPUs that play it. What is needed at every wait lies in columns with a
+ * number for each operation: as objects, fetching them from memory takes longer than playing them.
+ */
 export class Score {
   readonly recording: Recording;
+  readonly kinds: Uint8Array;
   /** Cycles from the beginning of each operation up to the next one that is not a segment. */
   readonly ahead: Float64Array;
+  /** Of blocks: when they end. */
+  readonly until: Float64Array;
+  /** Of segments: cycles by account, RECORDED_ACCOUNTS numbers each. */
+  readonly cycles: Float64Array;
+  readonly instructions: Float64Array;
+  /** Work units reported by the end of it; -1: as before. */
+  readonly units: Float64Array;
+  /** Its exits are the rows from `exitsFrom[at]` up to `exitsFrom[at + 1]`. */
+  readonly exitsFrom: Int32Array;
+  readonly exitReasons: Int32Array;
+  readonly exitCounts: Float64Array;
+  readonly exitCycles: Float64Array;
   /** Null: the guest ended, or waited less than twice. */
   readonly ring: Ring | null;
 
   constructor(recording: Recording) {
     this.recording = recording;
     const { ops } = recording;
-    this.ahead = new Float64Array(ops.length);
-    for (let at = ops.length - 2; at >= 0; at--) {
+    const { length } = ops;
+    this.kinds = Uint8Array.from(ops, ({ kind }) => kind);
+    this.until = Float64Array.from(ops, (op) => (op.kind === OP_BLOCK ? op.until : 0));
+    this.cycles = new Float64Array(length * RECORDED_ACCOUNTS);
+    this.instructions = Float64Array.from(ops, (op) => (op.kind === OP_SEGMENT ? op.instructions : 0));
+    this.units = Float64Array.from(ops, (op) => (op.kind === OP_SEGMENT ? op.units : -1));
+    this.exitsFrom = new Int32Array(length + 1);
+    this.ahead = new Float64Array(length);
+    const exits: ExitTally[] = [];
+    for (const [at, op] of ops.entries()) {
+      if (op.kind === OP_SEGMENT) {
+        this.cycles.set(op.cycles, at * RECORDED_ACCOUNTS);
+        for (const exit of op.exits) exits.push(exit);
+      }
+      this.exitsFrom[at + 1] = exits.length;
+    }
+    this.exitReasons = Int32Array.from(exits, ({ reason }) => reason);
+    this.exitCounts = Float64Array.from(exits, ({ count }) => count);
+    this.exitCycles = Float64Array.from(exits, ({ cycles }) => cycles);
+    for (let at = length - 2; at >= 0; at--) {
       const op = ops[at]!;
       if (op.kind === OP_SEGMENT) this.ahead[at] = this.ahead[at + 1]! + lengthOf(op);
     }
@@ -193,24 +229,23 @@ export class ReplayedVcpu implements Runnable {
   run(pcpu: Pcpu, budget: Cycles): RunStop {
     if (!this.hasBegun) this.begin();
     const end = pcpu.clock.cycles + budget;
-    const { ops } = this.score.recording;
+    const { kinds, until } = this.score;
     for (;;) {
-      const op = ops[this.at]!;
-      switch (op.kind) {
+      const kind = kinds[this.at]!;
+      switch (kind) {
         case OP_SEGMENT:
-          if (!this.play(op, pcpu, end - pcpu.clock.cycles)) return 'budget';
+          if (!this.play(this.at, pcpu, end - pcpu.clock.cycles)) return 'budget';
           break;
         case OP_BLOCK:
-          if (!this.isOver(this.originNs + op.until, pcpu.clock.now)) return 'block';
+          if (!this.isOver(this.originNs + until[this.at]!, pcpu.clock.now)) return 'block';
           if (this.at === this.ring?.last) this.turn(this.ring);
           break;
         case OP_YIELD:
         case OP_SPIN:
           this.at++;
-          return op.kind === OP_YIELD ? 'yield' : 'spin';
+          return kind === OP_YIELD ? 'yield' : 'spin';
         case OP_VM_END:
-          this.endBurst(pcpu.clock.now - op.earlyNs);
-          this.onVmEnd({ kind: op.outcome, exitCode: op.exitCode, detail: op.detail }, pcpu.clock.now - op.earlyNs);
+          this.endVm(this.score.recording.ops[this.at] as VmEnd, pcpu.clock.now);
           break;
         case OP_FOREVER:
           this.endBurst(pcpu.clock.now);
@@ -227,19 +262,25 @@ export class ReplayedVcpu implements Runnable {
     }
   }
 
+  private endVm({ outcome, exitCode, detail, earlyNs }: VmEnd, now: Ns): void {
+    this.endBurst(now - earlyNs);
+    this.onVmEnd({ kind: outcome, exitCode, detail }, now - earlyNs);
+  }
+
   /** A guest that has to wait longer for its first CPU boots later, and sets its timer later. */
   private begin(): void {
     this.hasBegun = true;
     if (this.ring === null) this.originNs += Math.max(0, (this.host?.waitedNs() ?? 0) - this.playing.waitedNs);
   }
 
-  /** Passes what is left of a segment, or as much as `budget` allows; answers whether it is done. */
-  private play(segment: Segment, pcpu: Pcpu, budget: Cycles): boolean {
+  /** Passes what is left of the segment at `at`, or as much as `budget` allows; answers whether it is done. */
+  private play(at: number, pcpu: Pcpu, budget: Cycles): boolean {
+    const { score } = this;
     // Within a segment the accounts come one after the other; where exactly it was cut, nobody knows.
     let start = 0;
     let left = Math.max(0, budget);
     for (let account = 0; account < RECORDED_ACCOUNTS; account++) {
-      const end = start + segment.cycles[account]!;
+      const end = start + score.cycles[at * RECORDED_ACCOUNTS + account]!;
       const rest = end - Math.max(start, this.played);
       if (rest > 0) {
         const cycles = Math.min(rest, left);
@@ -251,12 +292,15 @@ export class ReplayedVcpu implements Runnable {
       start = end;
     }
     this.played = 0;
-    this.instructions += segment.instructions;
-    if (segment.units >= 0) this.completed = this.unitsOrigin + segment.units;
-    for (const { reason, count, cycles } of segment.exits) {
+    this.instructions += score.instructions[at]!;
+    const units = score.units[at]!;
+    if (units >= 0) this.completed = this.unitsOrigin + units;
+    const rowsEnd = score.exitsFrom[at + 1]!;
+    for (let row = score.exitsFrom[at]!; row < rowsEnd; row++) {
+      const reason = score.exitReasons[row]!;
       this.came[reason] = 1;
-      this.counts[reason]! += count;
-      this.costs[reason]! += cycles;
+      this.counts[reason]! += score.exitCounts[row]!;
+      this.costs[reason]! += score.exitCycles[row]!;
     }
     return true;
   }
