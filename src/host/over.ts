@@ -70,6 +70,30 @@ export abstract class TaskView implements Task {
   }
 }
 
+/** A view of one real task, which is what that one is and does; where, and where it may run, the upper policy says. */
+export abstract class SingleView extends TaskView {
+  readonly members: readonly [Task];
+  readonly real: Task;
+
+  constructor(id: number, vm: VmView, real: Task, base: SchedulerPolicy) {
+    super(id, vm, real, base);
+    this.real = real;
+    this.members = [real];
+  }
+
+  get state(): TaskState {
+    return this.real.state;
+  }
+
+  get since(): Ns {
+    return this.real.since;
+  }
+
+  get doing(): number {
+    return this.real.doing;
+  }
+}
+
 /** What the upper policy translates for the base; all the rest is passed on. */
 export interface BelowHost {
   readonly topology: SchedulerHost['topology'];

@@ -10,7 +10,7 @@ import { assert, UserError } from '../core/errors.ts';
 import type { RandomStream } from '../core/rng.ts';
 import type { GuestSignal } from '../core/runnable.ts';
 import type { Ns } from '../core/units.ts';
-import { hostBelow, mergedParams, TaskView, VmView } from './over.ts';
+import { hostBelow, mergedParams, SingleView, VmView } from './over.ts';
 import type { Param, Params } from './params.ts';
 import {
   type Decision,
@@ -21,7 +21,6 @@ import {
   type SchedVm,
   STATE_READY,
   type Task,
-  type TaskState,
   type Throttling,
   type WakeReason,
 } from './scheduler.ts';
@@ -58,15 +57,13 @@ export function partOf(topology: Topology, pcpus: readonly number[]): Topology {
 }
 
 /** A task as its pool sees it: where it may run, in the pool's numbers. */
-class PoolTask extends TaskView {
-  readonly members: readonly [Task];
+class PoolTask extends SingleView {
   readonly hard: CpuSet;
   readonly soft: CpuSet | null;
   readonly pool: Pool;
 
   constructor(real: Task, id: number, vm: VmView, pool: Pool) {
     super(id, vm, real, pool.spec.policy);
-    this.members = [real];
     this.pool = pool;
     this.hard = pool.setOf(real.hard);
     if (this.hard.count === 0) {
@@ -78,24 +75,8 @@ class PoolTask extends TaskView {
     this.soft = soft === null || soft.count === 0 || soft.count === this.hard.count ? null : soft;
   }
 
-  get real(): Task {
-    return this.members[0];
-  }
-
-  get state(): TaskState {
-    return this.real.state;
-  }
-
-  get since(): Ns {
-    return this.real.since;
-  }
-
   get pcpu(): number {
     return this.real.pcpu < 0 ? -1 : this.pool.localOf(this.real.pcpu);
-  }
-
-  get doing(): number {
-    return this.real.doing;
   }
 }
 

@@ -224,15 +224,15 @@ export class CountedCpuSet extends CpuSet {
   }
 
   override add(id: number): void {
-    const before = this.count;
+    if (this.has(id)) return;
     super.add(id);
-    if (this.count !== before) this.recount(id, 1);
+    this.recount(id, 1);
   }
 
   override delete(id: number): void {
-    const before = this.count;
+    if (!this.has(id)) return;
     super.delete(id);
-    if (this.count !== before) this.recount(id, -1);
+    this.recount(id, -1);
   }
 
   override assign(a: CpuSet, b: CpuSet): void {

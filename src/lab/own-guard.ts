@@ -15,18 +15,8 @@ export class PolicyMistake extends Error {
 }
 
 const NEEDED = ['wake', 'sleep', 'pick'] as const;
-const OPTIONAL = [
-  'add',
-  'remove',
-  'charge',
-  'yield',
-  'signal',
-  'event',
-  'timer',
-  'waits',
-  'affinity',
-  'change',
-] as const;
+/** Passed on as they are; `timer` has a guard of its own. */
+const OPTIONAL = ['remove', 'charge', 'yield', 'signal', 'event', 'waits', 'affinity', 'change', 'throttling'] as const;
 
 /** So many calls in so short a time, by physical CPU, are a loop: one in 100 ns, where a slice of 100 us is a short one. */
 const CALLS_MAX = 1_000_000;
@@ -83,22 +73,18 @@ export function guarded(make: (host: SchedulerHost) => unknown, host: SchedulerH
       return decisionOf(answer, pcpu, known);
     },
   };
-  if (policy.remove !== undefined) all.remove = (task, now) => call(() => policy.remove!(task, now));
-  if (policy.charge !== undefined) all.charge = (task, ran) => call(() => policy.charge!(task, ran));
-  if (policy.yield !== undefined) all.yield = (task, now, why) => call(() => policy.yield!(task, now, why));
-  if (policy.event !== undefined) all.event = (task, now) => call(() => policy.event!(task, now));
   if (policy.timer !== undefined) {
     all.timer = (timer, now) => {
       timers.call(now);
       call(() => policy.timer!(timer, now));
     };
   }
-  if (policy.waits !== undefined) all.waits = (pcpu) => call(() => policy.waits!(pcpu));
-  if (policy.affinity !== undefined) all.affinity = (task, now) => call(() => policy.affinity!(task, now));
-  if (policy.change !== undefined) all.change = (vm, now) => call(() => policy.change!(vm, now));
-  if (policy.signal === undefined) return all;
+  const passed = OPTIONAL.flatMap((method) => {
+    const own = policy[method] as ((...args: unknown[]) => unknown) | undefined;
+    return own === undefined ? [] : [[method, (...args: unknown[]) => call(() => own.apply(policy, args))]];
+  });
   const heeds = policy.heeds === undefined ? {} : { heeds: policy.heeds };
-  return { ...all, ...heeds, signal: (task, now, signal) => call(() => policy.signal!(task, now, signal)) };
+  return { ...all, ...heeds, ...Object.fromEntries(passed) };
 }
 
 /** Whatever is thrown is an Error from here on. */
@@ -117,7 +103,7 @@ function methodsOf(answer: unknown): Scheduler {
       throw new PolicyMistake(`make answered nothing with ${method}(); expected an object with ${NEEDED.join(', ')}`);
     }
   }
-  for (const method of OPTIONAL) {
+  for (const method of ['add', 'timer', ...OPTIONAL]) {
     const value = object![method];
     if (value !== undefined && typeof value !== 'function') {
       throw new PolicyMistake(`${method} is ${shown(value)}, expected a function`);

@@ -22,13 +22,13 @@ const column =
   (row) =>
     num(row, name);
 
+const sumOf = (row: Row, columns: readonly string[]): number =>
+  columns.reduce((sum, name) => sum + (num(row, name) ?? 0), 0);
+
 /** A time of tasks, of all their time but that in which they had nothing to do. */
 function partOf(name: string): Figure['of'] {
   return (row) => {
-    const wanted = ['running_ns', 'ready_ns', 'parked_ns', 'costopped_ns'].reduce(
-      (sum, key) => sum + (num(row, key) ?? 0),
-      0,
-    );
+    const wanted = sumOf(row, ['running_ns', 'ready_ns', 'parked_ns', 'costopped_ns']);
     return wanted === 0 ? null : (num(row, name) ?? 0) / wanted;
   };
 }
@@ -45,10 +45,7 @@ const FIGURES: readonly Figure[] = [
     title: 'wasted idle',
     doc: 'Time in which physical CPUs idled although somebody waited who could have run there, of all their time',
     of: (row) => {
-      const all = ['pcpu_busy_ns', 'pcpu_switch_ns', 'pcpu_idle_ns'].reduce(
-        (sum, key) => sum + (num(row, key) ?? 0),
-        0,
-      );
+      const all = sumOf(row, ['pcpu_busy_ns', 'pcpu_switch_ns', 'pcpu_idle_ns']);
       return all === 0 ? null : (num(row, 'wasted_idle_ns') ?? 0) / all;
     },
     shown: percent,

@@ -16,16 +16,21 @@ export interface SharedRun {
   readonly series: string;
 }
 
-/** The points of the sweep, or an empty list when the number of vCPUs per CPU never changes. */
-export function sharedRuns(results: Results): SharedRun[] {
+/** All points of the sweep. */
+export function pointRuns(results: Results): Omit<SharedRun, 'series'>[] {
   const run = runOf(results);
-  const runs = frame(results, 'scheduling-runs')
+  return frame(results, 'scheduling-runs')
     .rows.filter((row) => isPoint(run(row)))
     .map((row) => ({
       run: run(row),
       row,
       density: (num(row, 'vcpus') ?? 0) / Math.max(1, num(row, 'pcpus') ?? 1),
     }));
+}
+
+/** The points of the sweep, or an empty list when the number of vCPUs per CPU never changes. */
+export function sharedRuns(results: Results): SharedRun[] {
+  const runs = pointRuns(results);
   if (distinct(runs.map(({ density }) => String(density))).length < 2) return [];
   const others = results.scenario.axes.filter((axis) => !setsDensity(runs, axis));
   return runs.map((item) => ({ ...item, series: seriesName(item.run, others) }));

@@ -9,7 +9,7 @@ import { OrderedQueue } from '../../src/host/ordered-queue.ts';
 import { credit, roundRobin } from '../../src/host/sched/index.ts';
 import { STATE_RUNNING } from '../../src/host/scheduler.ts';
 import { Timers } from '../../src/host/timers.ts';
-import { CpuSet, makeTopology } from '../../src/host/topology.ts';
+import { CountedCpuSet, CpuSet, makeTopology } from '../../src/host/topology.ts';
 import { Tournament } from '../../src/host/tournament.ts';
 import { Lab } from './lab.ts';
 
@@ -174,4 +174,31 @@ test('the ledger notices a nanosecond and a cycle that are missing', () => {
   tasks[0].times[STATE_RUNNING] -= 1;
   pcpus[0].pcpu.spent[0] -= 1;
   expect(() => assertBalanced(pcpus, tasks)).toThrow(/pCPU 0/);
+});
+
+test('a counted set knows its members by core and socket, whatever is done to it', () => {
+  const topology = makeTopology({ sockets: 3, coresPerSocket: 2, threadsPerCore: 2 });
+  const ids = fc.array(fc.nat({ max: 11 }));
+  const steps = fc.array(fc.tuple(fc.constantFrom('add', 'delete', 'assign', 'deleteAll'), ids));
+  fc.assert(
+    fc.property(steps, (script) => {
+      const set = new CountedCpuSet(topology);
+      let model = new Set<number>();
+      for (const [what, members] of script) {
+        if (what === 'add') for (const id of members) model.add(id);
+        if (what === 'assign') model = new Set(members);
+        if (what === 'delete' || what === 'deleteAll') for (const id of members) model.delete(id);
+        if (what === 'add' || what === 'delete') for (const id of members) set[what](id);
+        if (what === 'assign') set.assign(new CpuSet(12, members), CpuSet.all(12));
+        if (what === 'deleteAll') set.deleteAll(new CpuSet(12, members));
+        expect([...set]).toEqual([...model].sort((a, b) => a - b));
+        const count = (of: (id: number) => boolean): number => [...model].filter(of).length;
+        for (let core = 0; core < 6; core++) expect(set.inCore[core]).toBe(count((id) => topology[id]!.core === core));
+        for (let socket = 0; socket < 3; socket++) {
+          expect(set.inSocket[socket]).toBe(count((id) => topology[id]!.socket === socket));
+        }
+      }
+    }),
+    { numRuns: 50 },
+  );
 });

@@ -10,7 +10,7 @@
 
 import type { GuestSignal } from '../../core/runnable.ts';
 import { NS_PER_MS, type Ns } from '../../core/units.ts';
-import { type Base, definePolicyOver, hostBelow, TaskView, VmView } from '../over.ts';
+import { type Base, definePolicyOver, hostBelow, SingleView, VmView } from '../over.ts';
 import type { ParamSet } from '../params.ts';
 import {
   type Decision,
@@ -21,7 +21,6 @@ import {
   type SchedVm,
   STATE_READY,
   type Task,
-  type TaskState,
   type Throttling,
   type WakeReason,
 } from '../scheduler.ts';
@@ -38,8 +37,7 @@ const params = {
 } as const satisfies ParamSet;
 
 /** A task that may run on one pCPU only, as far as the base knows. */
-class Pinned extends TaskView {
-  readonly members: readonly [Task];
+class Pinned extends SingleView {
   readonly soft = null;
   hard: CpuSet;
   home = -1;
@@ -48,20 +46,7 @@ class Pinned extends TaskView {
 
   constructor(real: Task, vm: VmView, base: SchedulerPolicy) {
     super(real.id, vm, real, base);
-    this.members = [real];
     this.hard = real.hard;
-  }
-
-  get real(): Task {
-    return this.members[0];
-  }
-
-  get state(): TaskState {
-    return this.real.state;
-  }
-
-  get since(): Ns {
-    return this.real.since;
   }
 
   /** A move starts its wait anew: otherwise the one that waits for longest would be handed round for ever. */
@@ -71,10 +56,6 @@ class Pinned extends TaskView {
 
   get pcpu(): number {
     return this.home;
-  }
-
-  get doing(): number {
-    return this.real.doing;
   }
 }
 

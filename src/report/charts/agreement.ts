@@ -7,7 +7,8 @@ import { NS_PER_MS, NS_PER_SECOND } from '../../core/units.ts';
 import { interval95 } from '../confidence.ts';
 import { percent } from '../format.ts';
 import { distinct, groupBy, num, type Row, text } from '../frame.ts';
-import { frame, isPoint, type Results, runOf } from '../results.ts';
+import { frame, type Results } from '../results.ts';
+import { pointRuns } from '../scheduling.ts';
 import type { Spec } from '../svg.ts';
 import { page } from '../theme.ts';
 import type { Chart, Drawing } from './chart.ts';
@@ -145,13 +146,10 @@ const LOOK: Readonly<Record<Kind, { readonly colour: string; readonly mark: Spec
 };
 
 function pointsOf(results: Results): Point[] {
-  const runs = runOf(results);
   const kinds = new Map(frame(results, 'vms').rows.map((vm) => [text(vm, 'run_id'), kindOf(vm)]));
-  const items = frame(results, 'scheduling-runs').rows.flatMap((row) => {
-    const run = runs(row);
-    const kind = kinds.get(text(row, 'run_id'));
-    if (!isPoint(run) || kind === undefined) return [];
-    return [{ run, row, kind, density: (num(row, 'vcpus') ?? 0) / Math.max(1, num(row, 'pcpus') ?? 1) }];
+  const items = pointRuns(results).flatMap((point) => {
+    const kind = kinds.get(text(point.row, 'run_id'));
+    return kind === undefined ? [] : [{ ...point, kind }];
   });
   // An axis that says what the VMs are is not part of a series.
   const axes = results.scenario.axes.filter((axis) =>

@@ -2,6 +2,7 @@
  * What consolidation gives and costs: time of response, utilization and throughput against VMs per CPU, a line per series, with 95 %
  * confidence intervals over the seeds. A series leaves the target when the upper end of the interval of its 99th percentile does.
  */
+import { NS_PER_MS } from '../../core/units.ts';
 import { type Interval, interval95 } from '../confidence.ts';
 import { listed, percent, time } from '../format.ts';
 import { distinct, groupBy, num } from '../frame.ts';
@@ -13,7 +14,6 @@ import type { Chart, Drawing } from './chart.ts';
 
 /** The target is this many times what a VM has with the fewest others (our choice). */
 const TARGET_TIMES = 10;
-const NS_PER_MS = 1_000_000;
 /** The claim that the chart is held against. */
 const CLAIM = [
   { from: 0.05, to: 0.15, label: '5\u201315 %' },
