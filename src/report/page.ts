@@ -2,7 +2,9 @@
  * report.html: what was asked, what came out, the charts, the tables, and how to get it again.
  * Invariants: one file that works offline and loads nothing; the same results give the same bytes.
  */
+
 import { Digest } from '../core/digest.ts';
+import { isReplayed } from '../lab/schema-vms.ts';
 import type { Drawing } from './charts/chart.ts';
 import { findings } from './findings.ts';
 import { amount, listed, time } from './format.ts';
@@ -66,15 +68,19 @@ ${body.filter((part) => part !== '').join('\n')}
 }
 
 function headerPart(results: Results, title: string): Html {
-  const { question, name } = results.scenario.doc;
+  const { doc, points } = results.scenario;
+  const { question, name } = doc;
   const runs = frame(results, 'runs').rows;
   const sum = (column: string) => runs.reduce((total, run) => total + (num(run, column) ?? 0), 0);
   const vms = frame(results, 'vms').rows.length;
   const instructions = sum('instructions');
+  const plays = points.some(({ world }) => world.vms.some(isReplayed));
   const facts = [
     [String(runs.length), runs.length === 1 ? 'run' : 'runs'],
     ...(vms === 0 ? [] : [[String(vms), 'virtual machines']]),
-    ...(instructions === 0 ? [] : [[amount(instructions), 'guest instructions executed']]),
+    ...(instructions === 0
+      ? []
+      : [[amount(instructions), `guest instructions executed${plays ? ' or replayed' : ''}`]]),
     [time(sum('simulated_ns')), 'of simulated time'],
   ].map(([value = '', label = '']) => `<li><b>${escapeHtml(value)}</b>${escapeHtml(label)}</li>`);
   return [
